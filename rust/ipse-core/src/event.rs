@@ -1,0 +1,60 @@
+//! What comes in: one event, as the wire handed it over, nothing judged yet.
+
+use std::borrow::Cow;
+
+use crate::change::ProfileNumber;
+use crate::time::Timestamp;
+
+/// One event. Borrows from the request: an event that teaches nothing allocates little.
+#[derive(Clone, Debug, Default)]
+pub struct Event<'a> {
+    /// The caller's id; empty if it gave none.
+    pub event_id: &'a str,
+    /// What happened, for example `track`.
+    pub kind: &'a str,
+    /// The app or feed that sent it.
+    pub source: &'a str,
+    /// When it happened; log time if absent.
+    pub timestamp: Option<Timestamp>,
+    /// A profile that the caller knows it belongs to: stronger than every identifier.
+    pub profile: Option<ProfileNumber>,
+    /// The namespace that ranks first on this event; empty if none does.
+    pub key_namespace: &'a str,
+    /// Seen together, in any order.
+    pub identifiers: Vec<SentIdentifier<'a>>,
+    /// By name, each once.
+    pub traits: Vec<SentTrait<'a>>,
+}
+
+/// An identifier as it was sent, before its namespace's normaliser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentIdentifier<'a> {
+    /// The namespace's name.
+    pub namespace: Cow<'a, str>,
+    /// The value; decimal text if it was an integer.
+    pub value: Cow<'a, str>,
+}
+
+/// A trait as it was sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SentTrait<'a> {
+    /// The trait's name.
+    pub name: Cow<'a, str>,
+    /// The value, or `None` to remove it.
+    pub value: Option<TraitValue<'a>>,
+}
+
+/// A trait's value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TraitValue<'a> {
+    /// Text.
+    Text(Cow<'a, str>),
+    /// A whole number.
+    Integer(i64),
+    /// Any other finite number.
+    Number(f64),
+    /// True or false.
+    Bool(bool),
+    /// An array or object as JSON text.
+    Json(Cow<'a, str>),
+}

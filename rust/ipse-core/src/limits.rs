@@ -1,0 +1,44 @@
+//! Every bound of the core, in one place. Passing one is refused by its name.
+
+/// Longest identifier value after normalising, in bytes.
+pub const IDENTIFIER_VALUE_BYTES_MAX: usize = 1024;
+/// Longest namespace name, in bytes.
+pub const NAMESPACE_BYTES_MAX: usize = 64;
+/// Longest workspace name, in bytes.
+pub const WORKSPACE_NAME_BYTES_MAX: usize = 64;
+/// Most namespaces of one workspace, those added by events and those that rules dropped included.
+pub const NAMESPACES_MAX: usize = 256;
+/// Most identifiers on one event.
+pub const EVENT_IDENTIFIERS_MAX: usize = 64;
+/// Longest event id, in bytes.
+pub const EVENT_ID_BYTES_MAX: usize = 128;
+/// Longest event type, in bytes.
+pub const EVENT_TYPE_BYTES_MAX: usize = 64;
+/// Longest source, in bytes.
+pub const SOURCE_BYTES_MAX: usize = 128;
+/// Most traits on one event (Segment's limit for one Identify call).
+pub const EVENT_TRAITS_MAX: usize = 300;
+/// Most traits of one profile (Segment's limit is 6,000 for computed and collected ones).
+pub const PROFILE_TRAITS_MAX: usize = 6_000;
+/// Longest trait name, in bytes.
+pub const TRAIT_NAME_BYTES_MAX: usize = 128;
+/// Longest trait value, in bytes.
+pub const TRAIT_VALUE_BYTES_MAX: usize = 8_192;
+/// How far ahead of the log an event's time may be, in milliseconds.
+pub const EVENT_TIME_AHEAD_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
+/// Event ids remembered in one workspace; the oldest give way.
+pub const REMEMBERED_EVENTS_MAX: usize = 1 << 18;
+/// How long an event id is remembered, by log time, in milliseconds.
+pub const REMEMBERED_EVENTS_AGE_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
+/// Refusals remembered in one workspace, so that each is recorded once; the oldest give way.
+pub const REMEMBERED_REFUSALS_MAX: usize = 1 << 16;
+/// Longest rules text, in bytes.
+pub const RULES_BYTES_MAX: usize = 256 * 1024;
+/// Blocked values of one namespace.
+pub const BLOCKED_VALUES_MAX: usize = 1_000;
+/// Memory that one blocked pattern may take when compiled, in bytes.
+pub const PATTERN_BYTES_MAX: usize = 1 << 20;
+/// Profiles of one workspace: numbers are 32 bits, and 0 means none.
+pub const PROFILES_MAX: usize = u32::MAX as usize - 1;
+/// Identifiers of one workspace, likewise.
+pub const IDENTIFIERS_MAX: usize = u32::MAX as usize - 1;

@@ -1,0 +1,174 @@
+//! How a graph leaves and enters memory: parts, column by column.
+//!
+//! [`crate::Graph::freeze`] takes a consistent view at the cost of a few reference counts;
+//! the graph copies a chunk before its first change while the view still holds it.
+//! [`Frozen::into_parts`] then yields the graph as a sequence of [`Part`]s, dropping each
+//! chunk as it passes; [`Loader`] takes the same sequence and gives back the graph, or
+//! says what is impossible about it.
+//!
+//! Parts carry logical state only: indexes, sizes and counters are rebuilt, so that a
+//! change of memory layout does not change a file.
+
+use crate::change::{ProfileNumber, RulesVersion, SequenceNumber, Target, Verdict};
+use crate::event::TraitValue;
+use crate::time::Timestamp;
+
+/// Most rows of one part.
+pub const PART_ROWS_MAX: usize = 16_384;
+
+/// A piece of a graph. The order is: one `Workspace`, then `Profiles`, `Identifiers`,
+/// `Links`, `Traits`, `RememberedEvents`, `RememberedRefusals`, each zero or more times.
+///
+/// All columns of one part have the same length, at most [`PART_ROWS_MAX`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    /// What there is one of.
+    Workspace(WorkspacePart),
+    /// Profile nodes, in order of their numbers.
+    Profiles(ProfilesPart),
+    /// Identifiers, in order of their first attachment.
+    Identifiers(IdentifiersPart),
+    /// Links, in no order.
+    Links(LinksPart),
+    /// Traits, each as the profile node holds it, in no order.
+    Traits(TraitsPart),
+    /// Remembered events, oldest first.
+    RememberedEvents(RememberedEventsPart),
+    /// Remembered refusals, oldest first.
+    RememberedRefusals(RememberedRefusalsPart),
+}
+
+/// What there is one of in a workspace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkspacePart {
+    /// The workspace's name.
+    pub name: String,
+    /// The key of its profile ids.
+    pub profile_key: [u8; 16],
+    /// Log time of record 1.
+    pub created_time: Timestamp,
+    /// The newest record.
+    pub sequence: SequenceNumber,
+    /// Its log time.
+    pub log_time: Timestamp,
+    /// The version of the rules in force.
+    pub rules_version: RulesVersion,
+    /// The rules in force.
+    pub rules: String,
+    /// Namespace names by index, as the identifiers part refers to them.
+    pub namespaces: Vec<String>,
+    /// The state hash that loading must reproduce.
+    pub state_hash: u128,
+}
+
+/// Profile nodes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProfilesPart {
+    /// The node it was merged into, by union-find; 0 for a root.
+    pub parent: Vec<u32>,
+    /// The record that merged it; 0 for a root.
+    pub merged_sequence: Vec<u64>,
+    /// The profile whose id this root bears, or bore when it was merged.
+    pub bearer: Vec<u32>,
+    /// The record that created it.
+    pub created_sequence: Vec<u64>,
+    /// Log time of that record, milliseconds.
+    pub created_time: Vec<i64>,
+}
+
+/// Identifiers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IdentifiersPart {
+    /// Index into [`WorkspacePart::namespaces`].
+    pub namespace: Vec<u16>,
+    /// The value after normalising.
+    pub value: Vec<String>,
+    /// The profile node it is attached to.
+    pub profile: Vec<u32>,
+    /// The record that attached it.
+    pub attached_sequence: Vec<u64>,
+    /// Event time of the attachment, milliseconds.
+    pub attached_time: Vec<i64>,
+}
+
+/// Links. Identifiers are numbered from 0 in the order of the identifiers parts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LinksPart {
+    /// The identifier that was stronger on the event.
+    pub stronger: Vec<u32>,
+    /// The other one.
+    pub weaker: Vec<u32>,
+    /// The record that first saw them together.
+    pub sequence: Vec<u64>,
+}
+
+/// Traits.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TraitsPart {
+    /// The profile node that holds it.
+    pub profile: Vec<u32>,
+    /// The trait's name.
+    pub name: Vec<String>,
+    /// The value; `None`: removed, and remembered as removed so that late news do not revive it.
+    pub value: Vec<Option<TraitValue<'static>>>,
+    /// Event time of the assignment, milliseconds.
+    pub time: Vec<i64>,
+    /// The record that made it.
+    pub sequence: Vec<u64>,
+}
+
+/// Remembered events.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RememberedEventsPart {
+    /// The event id.
+    pub event_id: Vec<String>,
+    /// What the event was judged on.
+    pub digest: Vec<u128>,
+    /// The record it wrote.
+    pub sequence: Vec<u64>,
+    /// Log time of that record, milliseconds.
+    pub log_time: Vec<i64>,
+    /// The rules that decided.
+    pub rules_version: Vec<u32>,
+    /// Whether the target was known after the event.
+    pub known: Vec<bool>,
+    /// Whose the event was.
+    pub target: Vec<Target>,
+    /// What became of its identifiers, in the order of (namespace, value).
+    pub verdicts: Vec<Vec<Verdict>>,
+}
+
+/// Remembered refusals, each as the hash of profile, identifier and rule.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RememberedRefusalsPart {
+    /// Hashes, oldest first.
+    pub hash: Vec<u64>,
+}
+
+/// The parts do not make a graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidPart(pub String);
+
+#[allow(unused)]
+fn _placeholder(_: ProfileNumber) {}
+/// A consistent view of a graph.
+#[derive(Debug)]
+pub struct Frozen { _p: () }
+impl Frozen {
+    /// Yields the graph, part by part, giving memory back as it goes.
+    pub fn into_parts(self) -> Box<dyn Iterator<Item = Part> + Send> { todo!() }
+    /// newest record of the view
+    pub fn sequence(&self) -> SequenceNumber { todo!() }
+}
+/// Builds a graph from parts.
+#[derive(Debug)]
+pub struct Loader { _p: () }
+#[allow(unused_variables)]
+impl Loader {
+    /// begin
+    pub fn new(hash_seed: u64) -> Loader { todo!() }
+    /// add the next part
+    pub fn add(&mut self, part: Part) -> Result<(), InvalidPart> { todo!() }
+    /// check and finish
+    pub fn finish(self) -> Result<crate::Graph, InvalidPart> { todo!() }
+}
