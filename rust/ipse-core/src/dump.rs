@@ -1,1 +1,132 @@
-//! stub
+//! A graph as canonical text: what two graphs are compared by when their state hashes differ.
+//!
+//! Every record of state is one line, in an order that depends on the state alone. Lines of
+//! two graphs differ exactly where the graphs do.
+
+use std::fmt::Write;
+
+use crate::change::ProfileNumber;
+use crate::graph::Graph;
+use crate::graph::identifiers::IdentifierId;
+use crate::graph::links::Link;
+
+impl Graph {
+    /// The whole graph as text, a line for each record of state.
+    pub fn dump(&self) -> String {
+        let mut text = String::new();
+        self.write_dump(&mut text)
+            .expect("writing to a string cannot fail");
+        text
+    }
+
+    /// All links, sorted.
+    pub(crate) fn sorted_links(&self) -> Vec<Link> {
+        let rows = &self.identifiers.rows;
+        let first = (0..rows.len()).map(IdentifierId).filter_map(|weaker| {
+            let (stronger, sequence) = rows.row(weaker).link()?;
+            Some(Link {
+                stronger,
+                weaker,
+                sequence,
+            })
+        });
+        let mut links: Vec<Link> = first.chain(self.further_links.iter()).collect();
+        links.sort_unstable_by_key(|link| (link.sequence, link.stronger, link.weaker));
+        links
+    }
+
+    fn write_dump(&self, out: &mut String) -> std::fmt::Result {
+        self.write_workspace(out)?;
+        self.write_profiles(out)?;
+        for id in (0..self.identifiers.rows.len()).map(IdentifierId) {
+            let row = self.identifiers.rows.row(id);
+            let view = self.identifier_view(id);
+            writeln!(
+                out,
+                "identifier {} {} {:?} profile {} attached {} at {}",
+                id.0,
+                view.namespace,
+                view.value,
+                ProfileNumber(row.node + 1),
+                view.sequence,
+                view.attached_time
+            )?;
+        }
+        for Link {
+            stronger,
+            weaker,
+            sequence,
+        } in self.sorted_links()
+        {
+            writeln!(out, "link {} {} since {sequence}", stronger.0, weaker.0)?;
+        }
+        self.write_traits(out)?;
+        for event in self.remembered_events.iter() {
+            let (id, digest) = (&event.event_id, event.digest);
+            let (sequence, time) = (event.sequence, event.log_time);
+            writeln!(
+                out,
+                "event {id:?} digest {digest:032x} record {sequence} at {time}"
+            )?;
+        }
+        self.remembered_refusals
+            .iter()
+            .try_for_each(|refusal| writeln!(out, "refusal {:016x}", refusal.0))
+    }
+
+    fn write_workspace(&self, out: &mut String) -> std::fmt::Result {
+        let Some(workspace) = &self.workspace else {
+            return writeln!(out, "no workspace");
+        };
+        writeln!(
+            out,
+            "workspace {} created {} sequence {} at {} rules {}",
+            workspace.name,
+            workspace.created_time,
+            self.sequence,
+            self.log_time,
+            workspace.rules_version
+        )?;
+        for line in workspace.rules_text.lines() {
+            writeln!(out, "rules | {line}")?;
+        }
+        for (index, name) in workspace.namespaces.names().iter().enumerate() {
+            writeln!(out, "namespace {index} {name}")?;
+        }
+        Ok(())
+    }
+
+    fn write_profiles(&self, out: &mut String) -> std::fmt::Result {
+        for node in 0..self.profiles.len() {
+            let (sequence, time) = self.profiles.created(node);
+            let bearer = self.profiles.bearer(node);
+            write!(
+                out,
+                "profile {} bears {bearer} created {sequence} at {time}",
+                node + 1
+            )?;
+            match self.profiles.parent(node) {
+                Some((parent, merged)) => writeln!(out, " below {} since {merged}", parent + 1)?,
+                None => writeln!(out)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn write_traits(&self, out: &mut String) -> std::fmt::Result {
+        let mut nodes: Vec<_> = self.traits.iter().collect();
+        nodes.sort_unstable_by_key(|(node, _)| *node);
+        for (node, rows) in nodes {
+            for row in rows {
+                let (name, value) = (&row.name, &row.value);
+                let (time, sequence) = (row.time, row.sequence);
+                writeln!(
+                    out,
+                    "trait {} {name:?} {value:?} at {time} by {sequence}",
+                    node + 1
+                )?;
+            }
+        }
+        Ok(())
+    }
+}

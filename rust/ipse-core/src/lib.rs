@@ -8,8 +8,7 @@
 //!
 //! Reading order: [`identifier`] (what names a person), [`rules`] (what may join),
 //! [`event`] (what comes in), [`decide`] (what it means), [`change`] (what is logged),
-//! [`graph`] (where it is held), [`history`] (what was), [`dump`] (how two graphs are
-//! compared), [`snapshot`] (how a graph leaves and enters memory).
+//! [`graph`] (where it is held), [`dump`] (how two graphs are compared), [`snapshot`] (how a graph leaves and enters memory).
 
 pub mod change;
 pub mod decide;
@@ -24,7 +23,9 @@ pub mod snapshot;
 pub mod time;
 pub mod union_find;
 
-pub use change::{Change, EventResolved, ObservedIdentifier, Record, SequenceNumber, Target, TraitSet};
+pub use change::{
+    Change, EventResolved, ObservedIdentifier, Record, SequenceNumber, Target, TraitSet,
+};
 pub use decide::{Decision, Refusal};
 pub use event::{Event, SentIdentifier, SentTrait, TraitValue};
 pub use graph::Graph;

@@ -9,7 +9,12 @@
 //! Parts carry logical state only: indexes, sizes and counters are rebuilt, so that a
 //! change of memory layout does not change a file.
 
-use crate::change::{ProfileNumber, RulesVersion, SequenceNumber, Target, Verdict};
+mod freeze;
+mod load;
+
+use std::fmt;
+
+use crate::change::{RulesVersion, SequenceNumber, Target, Verdict};
 use crate::event::TraitValue;
 use crate::time::Timestamp;
 
@@ -149,26 +154,13 @@ pub struct RememberedRefusalsPart {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPart(pub String);
 
-#[allow(unused)]
-fn _placeholder(_: ProfileNumber) {}
-/// A consistent view of a graph.
-#[derive(Debug)]
-pub struct Frozen { _p: () }
-impl Frozen {
-    /// Yields the graph, part by part, giving memory back as it goes.
-    pub fn into_parts(self) -> Box<dyn Iterator<Item = Part> + Send> { todo!() }
-    /// newest record of the view
-    pub fn sequence(&self) -> SequenceNumber { todo!() }
+impl fmt::Display for InvalidPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
-/// Builds a graph from parts.
-#[derive(Debug)]
-pub struct Loader { _p: () }
-#[allow(unused_variables)]
-impl Loader {
-    /// begin
-    pub fn new(hash_seed: u64) -> Loader { todo!() }
-    /// add the next part
-    pub fn add(&mut self, part: Part) -> Result<(), InvalidPart> { todo!() }
-    /// check and finish
-    pub fn finish(self) -> Result<crate::Graph, InvalidPart> { todo!() }
-}
+
+impl std::error::Error for InvalidPart {}
+
+pub use freeze::Frozen;
+pub use load::Loader;

@@ -1,1 +1,132 @@
-//! stub
+//! Find and union over nodes; knows nothing about people.
+//!
+//! A forest of parents, joined by size so that climbing stays short, and never compressed:
+//! each edge carries the sequence number that made it, so a climb that follows only older
+//! edges answers as of then, and a node's subtree is what it was when it was joined. Finding
+//! does not write, so a reader needs no lock against another reader.
+
+use crate::change::SequenceNumber;
+use crate::graph::chunked::{Chunked, Packed48};
+
+/// A node, counted from 0.
+pub(crate) type Node = u32;
+
+/// What a union did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Union {
+    /// Both were in one tree.
+    AlreadyJoined {
+        /// Its root.
+        root: Node,
+    },
+    /// Two trees became one.
+    Joined {
+        /// The root of the larger, now of both; of equal ones, the first argument's.
+        root: Node,
+        /// The root of the other, now its child.
+        child: Node,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Edge {
+    /// The parent, counted from 1; 0 for a root.
+    parent: u32,
+    /// Nodes in the subtree, this one included.
+    size: u32,
+    /// The record that set the parent.
+    sequence: Packed48,
+}
+
+/// The forest.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UnionFind {
+    edges: Chunked<Edge>,
+}
+
+impl UnionFind {
+    /// Adds a node that is its own root.
+    pub(crate) fn add(&mut self) -> Node {
+        self.edges.push(Edge {
+            parent: 0,
+            size: 1,
+            sequence: Packed48::default(),
+        })
+    }
+
+    /// The root of a node's tree.
+    pub(crate) fn find(&self, node: Node) -> Node {
+        let mut at = node;
+        loop {
+            match self.edges.get(at).parent {
+                0 => return at,
+                parent => at = parent - 1,
+            }
+        }
+    }
+
+    /// Nodes in the subtree below and with `node`.
+    pub(crate) fn size(&self, node: Node) -> u32 {
+        self.edges.get(node).size
+    }
+
+    /// The parent of a node and the record that set it; `None` for a root.
+    pub(crate) fn parent(&self, node: Node) -> Option<(Node, SequenceNumber)> {
+        let edge = self.edges.get(node);
+        let parent = edge.parent.checked_sub(1)?;
+        Some((parent, SequenceNumber(edge.sequence.get())))
+    }
+
+    /// Joins the trees of two nodes by one edge from the smaller root to the larger.
+    pub(crate) fn union(&mut self, a: Node, b: Node, sequence: SequenceNumber) -> Union {
+        let (a, b) = (self.find(a), self.find(b));
+        if a == b {
+            return Union::AlreadyJoined { root: a };
+        }
+        let (root, child) = if self.size(b) > self.size(a) {
+            (b, a)
+        } else {
+            (a, b)
+        };
+        self.link(child, root, sequence);
+        Union::Joined { root, child }
+    }
+
+    /// Hangs a root below another, as a union did before.
+    pub(crate) fn link(&mut self, child: Node, root: Node, sequence: SequenceNumber) {
+        let size = self.size(child);
+        self.edges.get_mut(root).size += size;
+        let edge = self.edges.get_mut(child);
+        edge.parent = root + 1;
+        edge.sequence = Packed48::new(sequence.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_larger_tree_keeps_its_root_and_edges_say_when() {
+        let mut forest = UnionFind::default();
+        for _ in 0..4 {
+            forest.add();
+        }
+        assert_eq!(
+            forest.union(0, 1, SequenceNumber(5)),
+            Union::Joined { root: 0, child: 1 }
+        );
+        assert_eq!(
+            forest.union(2, 1, SequenceNumber(6)),
+            Union::Joined { root: 0, child: 2 }
+        );
+        assert_eq!(
+            forest.union(2, 0, SequenceNumber(7)),
+            Union::AlreadyJoined { root: 0 }
+        );
+        assert_eq!((forest.find(2), forest.find(3)), (0, 3));
+        assert_eq!((forest.size(0), forest.size(2)), (3, 1));
+        assert_eq!(forest.parent(2), Some((0, SequenceNumber(6))));
+        assert_eq!(forest.parent(0), None);
+    }
+}

@@ -1,16 +1,42 @@
-//! stub
-use crate::change::{Change, EventResolved, RulesVersion, SequenceNumber};
+//! Decide: what an event, or new rules, mean for a graph. Reads only.
+//!
+//! An event goes through five steps, a file each: its fields are checked ([`fields`]), its
+//! identifiers become candidates ([`candidates`]), a repeat gets its recorded answer
+//! ([`repeat`]), limits and caps choose which candidates stay and whose the event is
+//! ([`resolve`], [`limits`]), and what it teaches is found out ([`teach`]).
+//!
+//! A decision carries its evidence whole, so that it can be logged, answered and explained
+//! from one value. Refusals come in a fixed order: fields, time, the named profile, the
+//! event id, capacity.
+
+mod candidates;
+mod fields;
+mod limits;
+mod repeat;
+mod resolve;
+mod teach;
+
+use std::borrow::Cow;
+
+use crate::change::{Change, EventResolved, RulesVersion, SequenceNumber, Target};
+use crate::event::Event;
+use crate::graph::Graph;
+use crate::limits::{NAMESPACES_MAX, PROFILES_MAX};
+use crate::rules::{Rules, RulesProblem};
+use crate::time::Timestamp;
+
+use resolve::Resolved;
 
 /// What was decided about an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision<'a> {
-    /// Everything decided, with the evidence. The change to log, if `teaches`.
+    /// Everything decided, with the evidence. The change to log, if the event teaches.
     pub resolved: EventResolved<'a>,
     /// Whether the target is known after the event.
     pub known: bool,
     /// Whether the event changes anything, and so is logged.
     pub teaches: bool,
-    /// The record that this event id wrote before, if it comes again.
+    /// The record that this event id wrote before, if the event comes again.
     pub repeated: Option<SequenceNumber>,
 }
 
@@ -18,20 +44,142 @@ pub struct Decision<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// A field's value is not allowed.
-    InvalidField { field: String, problem: String },
+    InvalidField {
+        /// The field, as the wire names it, for example `event.identifiers[1].value`.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// More than a bound allows.
-    LimitExceeded { field: String, what: &'static str, bound: usize, found: usize },
+    LimitExceeded {
+        /// The field that holds too much.
+        field: String,
+        /// What is counted, for example `bytes`.
+        what: &'static str,
+        /// How many are allowed.
+        bound: usize,
+        /// How many there are.
+        found: usize,
+    },
     /// The event's time is more than a day ahead of the log.
-    TimestampInFuture { ahead_ms: i64 },
-    /// Another event has had this id.
-    EventIdReused { sequence: SequenceNumber },
-    /// The named profile does not exist.
+    TimestampInFuture {
+        /// By how many milliseconds it is ahead.
+        ahead_ms: i64,
+    },
+    /// The profile that the event names does not exist.
     UnknownProfile,
-    /// The workspace holds as many profiles or identifiers as it can.
-    CapacityExceeded { what: &'static str, bound: usize },
+    /// Another event has had this id.
+    EventIdReused {
+        /// The record of that event.
+        sequence: SequenceNumber,
+    },
+    /// The workspace is full.
+    CapacityExceeded {
+        /// What there is no room for, for example `identifiers`.
+        what: &'static str,
+        /// How many it can hold.
+        bound: usize,
+    },
     /// Other rules are in force than the caller believed.
-    RulesVersionMismatch { expected: RulesVersion, actual: RulesVersion },
+    RulesVersionMismatch {
+        /// What the caller believed.
+        expected: RulesVersion,
+        /// What is in force.
+        actual: RulesVersion,
+    },
     /// The rules have problems.
-    InvalidRules(Vec<crate::rules::RulesProblem>),
+    InvalidRules(Vec<RulesProblem>),
 }
-#[allow(unused)] fn _p(_: Change<'_>) {}
+
+impl Graph {
+    /// Decides what an event means, were it the next record at `log_time`. Writes nothing.
+    pub fn decide<'a>(
+        &self,
+        event: &'a Event<'a>,
+        log_time: Timestamp,
+    ) -> Result<Decision<'a>, Refusal> {
+        let log_time = log_time.max(self.log_time);
+        fields::check(event)?;
+        fields::check_time(event, log_time)?;
+        let named = self.named_root(event)?;
+        let candidates = candidates::of_event(self, event);
+        let digest = repeat::digest(event, &candidates);
+        if let Some(decision) = repeat::recorded(self, event, &candidates, digest, log_time)? {
+            return Ok(decision);
+        }
+
+        let timestamp = event.timestamp.unwrap_or(log_time);
+        let resolved = resolve::resolve(self, candidates, named, timestamp);
+        self.check_capacity(&resolved)?;
+        let lesson = teach::lesson(self, event, &resolved, timestamp)?;
+        Ok(Decision {
+            known: resolved.known,
+            teaches: lesson.teaches,
+            repeated: None,
+            resolved: EventResolved {
+                event_id: Cow::Borrowed(event.event_id),
+                digest,
+                kind: Cow::Borrowed(event.kind),
+                source: Cow::Borrowed(event.source),
+                timestamp,
+                rules_version: self.rules_version(),
+                named_profile: event.profile,
+                key_namespace: Cow::Borrowed(event.key_namespace),
+                target: resolved.target,
+                identifiers: resolved.identifiers,
+                traits: lesson.traits,
+            },
+        })
+    }
+
+    /// Decides a change of rules; `None` if the text is in force already.
+    pub fn decide_rules<'a>(
+        &self,
+        text: &'a str,
+        expected: Option<RulesVersion>,
+    ) -> Result<Option<Change<'a>>, Refusal> {
+        let rules = Rules::from_toml(text).map_err(Refusal::InvalidRules)?;
+        let actual = self.rules_version();
+        if let Some(expected) = expected.filter(|&expected| expected != actual) {
+            return Err(Refusal::RulesVersionMismatch { expected, actual });
+        }
+        if !self.namespaces().has_room_for(&rules) {
+            return Err(Refusal::CapacityExceeded {
+                what: "namespaces",
+                bound: NAMESPACES_MAX,
+            });
+        }
+        let is_new = *text != *self.rules_text();
+        Ok(is_new.then(|| Change::RulesSet {
+            version: RulesVersion(actual.0 + 1),
+            rules: Cow::Borrowed(text),
+        }))
+    }
+
+    fn named_root(&self, event: &Event<'_>) -> Result<Option<u32>, Refusal> {
+        let Some(profile) = event.profile else {
+            return Ok(None);
+        };
+        let node = self.profiles.node(profile).ok_or(Refusal::UnknownProfile)?;
+        Ok(Some(self.profiles.root(node)))
+    }
+
+    /// Refuses what the tables cannot address.
+    fn check_capacity(&self, resolved: &Resolved<'_>) -> Result<(), Refusal> {
+        let creates = matches!(resolved.target, Target::Created(_));
+        if creates && self.profiles.len() as usize >= PROFILES_MAX {
+            return Err(Refusal::CapacityExceeded {
+                what: "profiles",
+                bound: PROFILES_MAX,
+            });
+        }
+        if resolved.attaches && !self.identifiers.has_room() {
+            let bound = crate::limits::IDENTIFIERS_MAX;
+            return Err(Refusal::CapacityExceeded {
+                what: "identifiers",
+                bound,
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,88 +1,220 @@
-//! stub
-use crate::change::*; use crate::decide::{Decision, Refusal}; use crate::event::{Event, TraitValue}; use crate::profile_id::ProfileId; use crate::rules::Rules; use crate::snapshot::{Frozen}; use crate::time::Timestamp;
+//! One workspace's identity graph: where everything is held.
+//!
+//! A graph is a value. It changes by [`Graph::apply`] alone, one [`Record`] after the other;
+//! everything else reads. What a steady event needs lies in a few flat tables (identifiers,
+//! profile nodes); what is rare lies in side tables (further links, traits, what is
+//! remembered). All of them are in chunks that a view can share, see [`crate::snapshot`].
+
+mod apply;
+mod arena;
+mod check;
+pub(crate) mod chunked;
+pub(crate) mod identifiers;
+mod index;
+pub(crate) mod links;
+pub(crate) mod namespaces;
+pub(crate) mod profiles;
+pub(crate) mod remembered;
+mod sharded;
+pub(crate) mod state_hash;
+pub(crate) mod traits;
+mod validate;
+mod view;
+
+use std::sync::Arc;
+
+use crate::change::{ProfileNumber, RulesVersion, SequenceNumber};
+use crate::profile_id::ProfileId;
+use crate::rules::Rules;
+use crate::time::Timestamp;
+
+use identifiers::{IdentifierId, Identifiers, identifier_hash};
+use links::FurtherLinks;
+use namespaces::Namespaces;
+use profiles::Profiles;
+use remembered::{RememberedEvents, RememberedRefusals};
+use state_hash::{Kind, RecordHash, RecordHasher, StateHash};
+use traits::Traits;
+
+pub use validate::InvalidRecord;
+pub use view::{IdentifierView, ProfileView};
+
 /// One workspace's identity graph.
 #[derive(Debug)]
-pub struct Graph { _p: () }
-/// record is impossible here
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidRecord(pub String);
-/// counts
+pub struct Graph {
+    pub(crate) workspace: Option<Workspace>,
+    pub(crate) sequence: SequenceNumber,
+    pub(crate) log_time: Timestamp,
+    pub(crate) identifiers: Identifiers,
+    pub(crate) profiles: Profiles,
+    pub(crate) further_links: FurtherLinks,
+    pub(crate) link_count: u64,
+    pub(crate) traits: Traits,
+    pub(crate) remembered_events: RememberedEvents,
+    pub(crate) remembered_refusals: RememberedRefusals,
+    state: StateHash,
+}
+
+/// What record 1 brought, and what rules changes replace.
+#[derive(Clone, Debug)]
+pub(crate) struct Workspace {
+    pub(crate) name: Box<str>,
+    pub(crate) profile_key: [u8; 16],
+    pub(crate) created_time: Timestamp,
+    pub(crate) rules_version: RulesVersion,
+    pub(crate) rules_text: Arc<str>,
+    pub(crate) namespaces: Namespaces,
+}
+
+/// How much a graph holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts { /// not absorbed
-  pub profiles: u64, /// absorbed
-  pub absorbed_profiles: u64, /// ids
-  pub identifiers: u64, /// links
-  pub links: u64 }
-#[allow(unused_variables)]
+pub struct Counts {
+    /// Profiles that are not absorbed.
+    pub profiles: u64,
+    /// Profiles that were merged into another.
+    pub absorbed_profiles: u64,
+    /// Identifiers.
+    pub identifiers: u64,
+    /// Pairs of identifiers seen together.
+    pub links: u64,
+}
+
 impl Graph {
-    /// The graph before record 1. `hash_seed` hardens the index against chosen keys and shows nowhere.
-    pub fn new(hash_seed: u64) -> Graph { todo!() }
-    /// Decides what an event means. Writes nothing.
-    pub fn decide<'a>(&self, event: &'a Event<'a>, log_time: Timestamp) -> Result<Decision<'a>, Refusal> { todo!() }
-    /// Decides a change of rules: Ok(None) if the text is in force already.
-    pub fn decide_rules<'a>(&self, rules: &'a str, expected: Option<RulesVersion>) -> Result<Option<Change<'a>>, Refusal> { todo!() }
-    /// Checks a record read back, before apply.
-    pub fn validate(&self, record: &Record<'_>) -> Result<(), InvalidRecord> { todo!() }
-    /// Applies. Cannot fail; panics only on a bug (a record neither decided here nor validated).
-    pub fn apply(&mut self, record: &Record<'_>) { todo!() }
-    /// Newest record; 0 before the first.
-    pub fn sequence(&self) -> SequenceNumber { todo!() }
-    /// Log time of the newest record.
-    pub fn log_time(&self) -> Timestamp { todo!() }
-    /// name
-    pub fn name(&self) -> &str { todo!() }
-    /// log time of record 1
-    pub fn created_time(&self) -> Timestamp { todo!() }
-    /// rules in force
-    pub fn rules(&self) -> &Rules { todo!() }
-    /// their text
-    pub fn rules_text(&self) -> &str { todo!() }
-    /// their version
-    pub fn rules_version(&self) -> RulesVersion { todo!() }
-    /// counts
-    pub fn counts(&self) -> Counts { todo!() }
-    /// kept by apply
-    pub fn state_hash(&self) -> u128 { todo!() }
-    /// canonical text
-    pub fn dump(&self) -> String { todo!() }
-    /// Recomputes everything derived and compares.
-    pub fn check(&self) -> Result<(), String> { todo!() }
-    /// public id of a profile number
-    pub fn profile_id(&self, profile: ProfileNumber) -> ProfileId { todo!() }
-    /// number behind a public id, if this workspace gave it out
-    pub fn profile_number(&self, id: &str) -> Option<ProfileNumber> { todo!() }
-    /// The profile that a number, also an absorbed one, answers to now.
-    pub fn profile(&self, profile: ProfileNumber) -> Option<ProfileView<'_>> { todo!() }
-    /// The profile holding an identifier as sent (normalised here). Refusal::InvalidField if the namespace is unknown or value invalid.
-    pub fn lookup(&self, namespace: &str, value: &str) -> Result<Option<ProfileView<'_>>, Refusal> { todo!() }
-    /// consistent view for a snapshot
-    pub fn freeze(&self) -> Frozen { todo!() }
+    /// The graph before record 1. The seed hardens its hash tables against values chosen to
+    /// collide; it shows in nothing that the graph answers.
+    pub fn new(hash_seed: u64) -> Graph {
+        Graph {
+            workspace: None,
+            sequence: SequenceNumber(0),
+            log_time: Timestamp::MIN,
+            identifiers: Identifiers::new(hash_seed),
+            profiles: Profiles::default(),
+            further_links: FurtherLinks::default(),
+            link_count: 0,
+            traits: Traits::default(),
+            remembered_events: RememberedEvents::new(hash_seed),
+            remembered_refusals: RememberedRefusals::default(),
+            state: StateHash::default(),
+        }
+    }
+
+    /// The newest record's position; 0 before record 1.
+    pub fn sequence(&self) -> SequenceNumber {
+        self.sequence
+    }
+
+    /// The newest record's log time.
+    pub fn log_time(&self) -> Timestamp {
+        self.log_time
+    }
+
+    /// The workspace's name; empty before record 1.
+    pub fn name(&self) -> &str {
+        self.workspace
+            .as_ref()
+            .map_or("", |workspace| &workspace.name)
+    }
+
+    /// Log time of record 1.
+    pub fn created_time(&self) -> Timestamp {
+        self.workspace().created_time
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &Rules {
+        self.workspace().namespaces.rules()
+    }
+
+    /// The text they were made from.
+    pub fn rules_text(&self) -> &str {
+        &self.workspace().rules_text
+    }
+
+    /// Their version.
+    pub fn rules_version(&self) -> RulesVersion {
+        self.workspace().rules_version
+    }
+
+    /// How much the graph holds.
+    pub fn counts(&self) -> Counts {
+        let absorbed = u64::from(self.profiles.absorbed());
+        Counts {
+            profiles: u64::from(self.profiles.len()) - absorbed,
+            absorbed_profiles: absorbed,
+            identifiers: u64::from(self.identifiers.rows.len()),
+            links: self.link_count,
+        }
+    }
+
+    /// A checksum of all that the graph holds: equal for equal dumps, whatever the seed, the
+    /// machine and the way by which the graph came to be. Costs nothing: apply keeps it.
+    pub fn state_hash(&self) -> u128 {
+        let mut state = self.state;
+        state.add(self.workspace_hash());
+        state.get()
+    }
+
+    /// The public id of a profile.
+    pub fn profile_id(&self, profile: ProfileNumber) -> ProfileId {
+        ProfileId::encode(&self.workspace().profile_key, profile)
+    }
+
+    /// The profile behind a public id, if this workspace gave it out.
+    pub fn profile_number(&self, id: &str) -> Option<ProfileNumber> {
+        let number = ProfileId::decode(&self.workspace.as_ref()?.profile_key, id)?;
+        self.profiles.node(number).map(|_| number)
+    }
+
+    pub(crate) fn workspace(&self) -> &Workspace {
+        self.workspace
+            .as_ref()
+            .expect("record 1 creates the workspace before anything else")
+    }
+
+    pub(crate) fn namespaces(&self) -> &Namespaces {
+        &self.workspace().namespaces
+    }
+
+    /// The identifier of a namespace's name and a normalised value, if it was ever attached.
+    pub(crate) fn find_identifier(&self, namespace: &str, value: &str) -> Option<IdentifierId> {
+        let namespace = self.namespaces().index(namespace)?;
+        self.identifiers.find(namespace, value)
+    }
+
+    /// The root of the profile that holds an identifier.
+    pub(crate) fn root_of(&self, identifier: IdentifierId) -> u32 {
+        self.profiles
+            .root(self.identifiers.rows.row(identifier).node)
+    }
+
+    fn workspace_hash(&self) -> RecordHash {
+        let hasher = RecordHasher::new(Kind::Workspace)
+            .number(self.sequence.0)
+            .number(self.log_time.as_millis() as u64);
+        let Some(workspace) = &self.workspace else {
+            return hasher.finish();
+        };
+        let hasher = hasher
+            .text(workspace.name.as_bytes())
+            .text(&workspace.profile_key)
+            .number(workspace.created_time.as_millis() as u64)
+            .number(u64::from(workspace.rules_version.0))
+            .text(workspace.rules_text.as_bytes());
+        let names = workspace.namespaces.names();
+        names
+            .iter()
+            .fold(hasher, |hasher, name| hasher.text(name.as_bytes()))
+            .finish()
+    }
+
+    fn identifier_hash(&self, id: IdentifierId) -> RecordHash {
+        let row = self.identifiers.rows.row(id);
+        identifier_hash(
+            self.namespaces().name(row.namespace),
+            self.identifiers.rows.value(id),
+            row.node,
+            row.attached_sequence(),
+            row.attached_time(),
+        )
+    }
 }
-/// A profile, seen now.
-#[derive(Clone, Copy, Debug)]
-pub struct ProfileView<'a> { graph: &'a Graph }
-impl<'a> ProfileView<'a> {
-    /// survivor's number
-    pub fn number(&self) -> ProfileNumber { todo!() }
-    /// known
-    pub fn known(&self) -> bool { todo!() }
-    /// log time of its creation
-    pub fn created_time(&self) -> Timestamp { todo!() }
-    /// how many identifiers
-    pub fn identifier_count(&self) -> u32 { todo!() }
-    /// strongest namespace first, then oldest (sequence, then value) first
-    pub fn identifiers(&self) -> Vec<IdentifierView<'a>> { todo!() }
-    /// by name; removed ones left out
-    pub fn traits(&self) -> Vec<(&'a str, &'a TraitValue<'static>)> { todo!() }
-    /// merged into it, oldest first
-    pub fn absorbed(&self) -> Vec<ProfileNumber> { todo!() }
-    /// how many merges
-    pub fn merge_count(&self) -> u32 { todo!() }
-}
-/// An identifier as a profile holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IdentifierView<'a> { /// name
-  pub namespace: &'a str, /// value
-  pub value: &'a str, /// event time
-  pub attached_time: Timestamp, /// record
-  pub sequence: SequenceNumber }

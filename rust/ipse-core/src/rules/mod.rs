@@ -1,53 +1,175 @@
-//! stub
-/// Rules of a workspace.
+//! Rules as data: what may join two profiles, and what keeps an identifier off one.
+//!
+//! A workspace's rules are a TOML text, which the log keeps as it was written, and what this
+//! module makes of it. [`Rules::from_toml`] accepts a text whole or says everything that is
+//! wrong with it, by line and key; nothing behind it checks again.
+//!
+//! Rules never look at a graph: [`crate::decide`] asks them.
+
+mod mapping;
+mod parse;
+mod table;
+
+use std::fmt;
+
+use hashbrown::HashMap;
+use regex::RegexSet;
+
+use crate::identifier::Normaliser;
+
+pub use mapping::{Condition, Literal, Mapping, NamespaceSources, Source};
+
+/// The presets that ship with ipse, by name.
+const PRESETS: &[(&str, &str)] = &[("segment", include_str!("presets/segment.toml"))];
+
+/// The name of the preset that a new workspace gets if it names none.
+pub const DEFAULT_PRESET: &str = "segment";
+
+/// The rules of a workspace.
 #[derive(Clone, Debug)]
-pub struct Rules { _p: () }
-/// One thing wrong with a rules text.
+pub struct Rules {
+    /// What gives way when a limit would be exceeded.
+    pub drop_policy: DropPolicy,
+    /// Whose id a merge keeps.
+    pub survivor: Survivor,
+    /// Most merges of one profile, those of all its parts counted.
+    pub merges_max: u32,
+    /// Most identifiers of one profile.
+    pub identifiers_max: u32,
+    auto_add: Option<NamespaceRules>,
+    namespaces: Vec<NamespaceRules>,
+    by_name: HashMap<Box<str>, usize, foldhash::fast::FixedState>,
+    mapping: Mapping,
+}
+
+/// What gives way when an event would exceed a namespace's limit on the profile it leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropPolicy {
+    /// The event's lowest-priority identifier, whatever the violated namespace, then try
+    /// again (Segment today).
+    DropLowest,
+    /// If the violated namespace allows one value for ever, the lowest-priority identifier;
+    /// otherwise an identifier of the violated namespace (Segment's rules page of 2020).
+    Legacy2020,
+}
+
+/// Whose id a merge keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Survivor {
+    /// The profile that was created first.
+    Oldest,
+}
+
+/// The rules of one namespace.
+#[derive(Clone, Debug)]
+pub struct NamespaceRules {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its place among the namespaces, from 1 for the strongest; without one, after those
+    /// that have one, by name.
+    pub priority: Option<u32>,
+    /// How many values a profile may take.
+    pub limit: Limit,
+    /// Whether one of its identifiers makes a profile known.
+    pub login: bool,
+    /// How its values are brought into one form.
+    pub normaliser: Normaliser,
+    /// Values that name nobody.
+    pub blocked: Blocked,
+}
+
+/// How many values of a namespace a profile may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The number, at least 1.
+    pub values: u32,
+    /// Within which time.
+    pub window: Window,
+}
+
+/// A sliding window of event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// The profile's lifetime.
+    Ever,
+    /// This many milliseconds.
+    Millis(i64),
+}
+
+/// Values that name nobody, such as `null` or all zeros.
+#[derive(Clone, Debug, Default)]
+pub struct Blocked {
+    exact: Vec<Box<str>>,
+    patterns: RegexSet,
+}
+
+/// One thing that is wrong with a rules text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RulesProblem { /// from 1; 0 = whole
-  pub line: u32, /// dotted key
-  pub key: String, /// text
-  pub message: String }
+pub struct RulesProblem {
+    /// The line, from 1; 0 if it is about the whole.
+    pub line: u32,
+    /// The key, for example `namespaces.email.limit`; empty if it is about the whole.
+    pub key: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// The text of a preset, or `None` if there is none of that name.
+pub fn preset(name: &str) -> Option<&'static str> {
+    PRESETS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, text)| *text)
+}
+
 impl Rules {
-    /// Parses and checks.
-    pub fn from_toml(_text: &str) -> Result<Rules, Vec<RulesProblem>> { todo!() }
+    /// Reads and checks a rules text. Gives every problem, in the order of lines.
+    pub fn from_toml(text: &str) -> Result<Rules, Vec<RulesProblem>> {
+        parse::parse(text)
+    }
+
+    /// The namespaces, strongest first.
+    pub fn namespaces(&self) -> &[NamespaceRules] {
+        &self.namespaces
+    }
+
+    /// The rules of a namespace that the text names.
+    pub fn namespace(&self, name: &str) -> Option<&NamespaceRules> {
+        self.by_name.get(name).map(|&at| &self.namespaces[at])
+    }
+
+    /// The rules of a namespace that the text does not name, if events may add those.
+    pub fn auto_add(&self) -> Option<&NamespaceRules> {
+        self.auto_add.as_ref()
+    }
+
     /// How raw events are read.
-    pub fn mapping(&self) -> &Mapping { todo!() }
+    pub fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
 }
-/// The text of a preset (`segment`), or None.
-pub fn preset(_name: &str) -> Option<&'static str> { todo!() }
-/// How raw events are read: which paths hold identifiers and traits. Plain data, public fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mapping {
-    /// namespace and where its values are, in order of namespace priority
-    pub identifiers: Vec<NamespaceSources>,
-    /// objects whose fields are the person's traits; a later one fills what earlier ones lack
-    pub traits: Vec<Source>,
-    /// objects in which a namespace's `key` is looked up, in camelCase and snake_case
-    pub keys: Vec<Source>,
-    /// array of {id, type, collection, encoding}
-    pub external_ids: Option<Source>,
+
+impl Limit {
+    /// Whether the namespace allows one value for ever: what Segment calls unique.
+    pub fn is_unique(self) -> bool {
+        self.values == 1 && self.window == Window::Ever
+    }
 }
-/// Where the values of one namespace are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamespaceSources { /// name
-  pub namespace: String, /// exact places
-  pub from: Vec<Source>, /// spellings of the key (snake_case, camelCase, deduplicated) looked up in every `Mapping::keys` object; empty if none
-  pub key_spellings: Vec<String> }
-/// A path in the event, with conditions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source { /// object keys from the top
-  pub path: Vec<String>, /// all must hold
-  pub when: Vec<Condition>, /// none may hold
-  pub unless: Vec<Condition> }
-/// Holds when the value at `path` equals one of `values`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition { /// object keys from the top
-  pub path: Vec<String>, /// one of these
-  pub values: Vec<Literal> }
-/// A scalar to compare with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Literal { /// text
- Text(String), /// bool
- Bool(bool), /// int
- Integer(i64) }
+
+impl Blocked {
+    /// Whether a normalised value is blocked.
+    pub fn contains(&self, value: &str) -> bool {
+        self.exact.iter().any(|blocked| **blocked == *value) || self.patterns.is_match(value)
+    }
+}
+
+impl fmt::Display for RulesProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.line, self.key.as_str()) {
+            (0, "") => write!(f, "{}", self.message),
+            (0, key) => write!(f, "{key}: {}", self.message),
+            (line, "") => write!(f, "line {line}: {}", self.message),
+            (line, key) => write!(f, "line {line}: {key}: {}", self.message),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! An event's identifiers, normalised, sorted strongest first, each once.
+
+use std::borrow::Cow;
+
+use crate::change::{Reason, Rule};
+use crate::event::{Event, SentIdentifier};
+use crate::graph::Graph;
+use crate::graph::identifiers::IdentifierId;
+use crate::identifier::normalise;
+
+/// An identifier of the event on its way to a verdict.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate<'a> {
+    pub(super) namespace: Cow<'a, str>,
+    pub(super) value: Cow<'a, str>,
+    pub(super) raw: Option<Cow<'a, str>>,
+    /// The namespace's index, if the workspace has it.
+    pub(super) index: Option<u16>,
+    /// Smaller is stronger; ties fall to the namespace's name and then the value.
+    priority: u32,
+    /// Where it is attached, if it is.
+    pub(super) found: Option<Found>,
+    /// Set as soon as a rule has taken it off the event.
+    pub(super) dropped: Option<Reason>,
+}
+
+/// Where an identifier is attached.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) id: IdentifierId,
+    pub(super) root: u32,
+}
+
+/// The event's key ranks before every priority, which begin at 1.
+const KEY_PRIORITY: u32 = 0;
+
+/// The candidates, strongest first; what is unknown, invalid or blocked is dropped already.
+pub(super) fn of_event<'a>(graph: &Graph, event: &'a Event<'a>) -> Vec<Candidate<'a>> {
+    let candidate = |sent| candidate(graph, event.key_namespace, sent);
+    let mut candidates: Vec<Candidate<'a>> = event.identifiers.iter().map(candidate).collect();
+    candidates.sort_by(|a, b| a.strength().cmp(&b.strength()));
+    candidates.dedup_by(|b, a| a.namespace == b.namespace && a.value == b.value);
+    candidates
+}
+
+impl Candidate<'_> {
+    /// What candidates are sorted by: of one namespace, the value that sorts last is weakest.
+    fn strength(&self) -> (u32, &str, &str) {
+        (self.priority, &self.namespace, &self.value)
+    }
+}
+
+fn candidate<'a>(graph: &Graph, key: &str, sent: &'a SentIdentifier<'a>) -> Candidate<'a> {
+    let namespaces = graph.namespaces();
+    let index = namespaces.index(&sent.namespace);
+    let (priority, _) = namespaces.order_of(index, &sent.namespace);
+    let is_key = *sent.namespace == *key;
+    let mut candidate = Candidate {
+        namespace: Cow::Borrowed(&sent.namespace),
+        value: Cow::Borrowed(&sent.value),
+        raw: None,
+        index,
+        priority: if is_key { KEY_PRIORITY } else { priority },
+        found: None,
+        dropped: None,
+    };
+    if let Err(rule) = judge(graph, sent, &mut candidate) {
+        candidate.dropped = Some(Reason {
+            rule,
+            limit: None,
+            collided: None,
+        });
+    }
+    candidate
+}
+
+/// Normalises a candidate and looks it up; the rule that keeps it off the event, if one does.
+fn judge<'a>(
+    graph: &Graph,
+    sent: &'a SentIdentifier<'a>,
+    candidate: &mut Candidate<'a>,
+) -> Result<(), Rule> {
+    let namespaces = graph.namespaces();
+    let rules = match candidate.index {
+        Some(index) => namespaces.rules_of(index),
+        None => namespaces
+            .rules()
+            .auto_add()
+            .filter(|_| namespaces.has_room()),
+    };
+    let rules = rules.ok_or(Rule::UnknownNamespace)?;
+    let normal = normalise(rules.normaliser, &sent.value).ok_or(Rule::InvalidValue)?;
+    if *normal != *sent.value {
+        candidate.raw = Some(Cow::Borrowed(&sent.value));
+    }
+    candidate.value = normal;
+    if rules.blocked.contains(&candidate.value) {
+        return Err(Rule::BlockedValue);
+    }
+    if let Some(index) = candidate.index {
+        let id = graph.identifiers.find(index, &candidate.value);
+        candidate.found = id.map(|id| Found {
+            id,
+            root: graph.root_of(id),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! The bounds on an event's fields, and on its time.
+
+use crate::event::{Event, SentTrait, TraitValue};
+use crate::identifier::is_namespace_name;
+use crate::limits::{
+    EVENT_ID_BYTES_MAX, EVENT_IDENTIFIERS_MAX, EVENT_TIME_AHEAD_MS_MAX, EVENT_TRAITS_MAX,
+    EVENT_TYPE_BYTES_MAX, IDENTIFIER_VALUE_BYTES_MAX, SOURCE_BYTES_MAX, TRAIT_NAME_BYTES_MAX,
+    TRAIT_VALUE_BYTES_MAX,
+};
+use crate::time::Timestamp;
+
+use super::Refusal;
+
+/// Refuses a field that passes a bound or is not what it must be, the first in their order.
+pub(super) fn check(event: &Event<'_>) -> Result<(), Refusal> {
+    bound(
+        "event.event_id",
+        "bytes",
+        event.event_id.len(),
+        EVENT_ID_BYTES_MAX,
+    )?;
+    bound(
+        "event.type",
+        "bytes",
+        event.kind.len(),
+        EVENT_TYPE_BYTES_MAX,
+    )?;
+    bound(
+        "event.source",
+        "bytes",
+        event.source.len(),
+        SOURCE_BYTES_MAX,
+    )?;
+    if !event.key_namespace.is_empty() {
+        namespace("event.key_namespace", event.key_namespace)?;
+    }
+    let identifiers = event.identifiers.len();
+    bound(
+        "event.identifiers",
+        "identifiers",
+        identifiers,
+        EVENT_IDENTIFIERS_MAX,
+    )?;
+    for (at, sent) in event.identifiers.iter().enumerate() {
+        namespace(&format_field(at, "namespace"), &sent.namespace)?;
+        value(at, &sent.value)?;
+    }
+    bound(
+        "event.traits",
+        "traits",
+        event.traits.len(),
+        EVENT_TRAITS_MAX,
+    )?;
+    event
+        .traits
+        .iter()
+        .enumerate()
+        .try_for_each(|(at, sent)| check_trait(at, sent, event))
+}
+
+/// Refuses an event that claims to come from more than a day ahead. The past is not refused.
+pub(super) fn check_time(event: &Event<'_>, log_time: Timestamp) -> Result<(), Refusal> {
+    let time = event.timestamp.unwrap_or(log_time);
+    let ahead_ms = time.as_millis() - log_time.as_millis();
+    if ahead_ms > EVENT_TIME_AHEAD_MS_MAX {
+        return Err(Refusal::TimestampInFuture { ahead_ms });
+    }
+    Ok(())
+}
+
+fn namespace(field: &str, name: &str) -> Result<(), Refusal> {
+    if is_namespace_name(name) {
+        return Ok(());
+    }
+    invalid(
+        field,
+        "a namespace is 1 to 64 of a-z 0-9 _ . -, a letter first",
+    )
+}
+
+/// A value that is empty only after normalising is dropped by its rule; one that was sent
+/// empty, or longer than any rule could make right, is the caller's mistake.
+fn value(at: usize, value: &str) -> Result<(), Refusal> {
+    if value.is_empty() {
+        return invalid(&format_field(at, "value"), "is empty");
+    }
+    // Normalising may shorten: white space around the longest value is let through.
+    let bytes = value.trim().len();
+    if bytes <= IDENTIFIER_VALUE_BYTES_MAX && value.len() <= 2 * IDENTIFIER_VALUE_BYTES_MAX {
+        return Ok(());
+    }
+    let field = format_field(at, "value");
+    bound(&field, "bytes", value.len(), IDENTIFIER_VALUE_BYTES_MAX)
+}
+
+fn check_trait(at: usize, sent: &SentTrait<'_>, event: &Event<'_>) -> Result<(), Refusal> {
+    let field = || format!("event.traits[{at}]");
+    if sent.name.is_empty() {
+        return invalid(&format!("{}.name", field()), "is empty");
+    }
+    if sent.name.len() > TRAIT_NAME_BYTES_MAX {
+        return bound(
+            &format!("{}.name", field()),
+            "bytes",
+            sent.name.len(),
+            TRAIT_NAME_BYTES_MAX,
+        );
+    }
+    if event.traits[..at]
+        .iter()
+        .any(|earlier| earlier.name == sent.name)
+    {
+        return invalid(&format!("{}.name", field()), "stands on this event twice");
+    }
+    match &sent.value {
+        Some(TraitValue::Text(text) | TraitValue::Json(text))
+            if text.len() > TRAIT_VALUE_BYTES_MAX =>
+        {
+            bound(
+                &format!("{}.value", field()),
+                "bytes",
+                text.len(),
+                TRAIT_VALUE_BYTES_MAX,
+            )
+        }
+        Some(TraitValue::Number(number)) if !number.is_finite() => {
+            invalid(&format!("{}.value", field()), "is not a finite number")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn bound(field: &str, what: &'static str, found: usize, bound: usize) -> Result<(), Refusal> {
+    if found <= bound {
+        return Ok(());
+    }
+    Err(Refusal::LimitExceeded {
+        field: field.to_owned(),
+        what,
+        bound,
+        found,
+    })
+}
+
+fn invalid(field: &str, problem: &str) -> Result<(), Refusal> {
+    Err(Refusal::InvalidField {
+        field: field.to_owned(),
+        problem: problem.to_owned(),
+    })
+}
+
+fn format_field(at: usize, name: &str) -> String {
+    format!("event.identifiers[{at}].{name}")
+}

@@ -1,0 +1,70 @@
+//! Storage in chunks that can be shared with a view and are copied before they change.
+//!
+//! A freeze clones a few thousand pointers; after it, the first write to a chunk copies that
+//! chunk if the view still holds it (`Arc::make_mut`). Growth never moves what is there, so
+//! no push costs more than one chunk.
+
+use std::sync::Arc;
+
+/// Rows of one chunk: small enough that copying one is lost in a commit, large enough that
+/// the table of chunks stays in the cache.
+const ROWS: usize = 1024;
+
+/// A growable array of rows, in chunks. Rows are counted in 32 bits.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chunked<T> {
+    chunks: Vec<Arc<[T]>>,
+    len: u32,
+}
+
+impl<T: Clone + Default> Chunked<T> {
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// The row at `index`, which must be less than `len`.
+    pub(crate) fn get(&self, index: u32) -> &T {
+        debug_assert!(index < self.len, "row {index} of {}", self.len);
+        let index = index as usize;
+        &self.chunks[index / ROWS][index % ROWS]
+    }
+
+    /// The same, to change it.
+    pub(crate) fn get_mut(&mut self, index: u32) -> &mut T {
+        debug_assert!(index < self.len, "row {index} of {}", self.len);
+        let index = index as usize;
+        &mut Arc::make_mut(&mut self.chunks[index / ROWS])[index % ROWS]
+    }
+
+    /// Adds a row and gives its index.
+    pub(crate) fn push(&mut self, row: T) -> u32 {
+        let index = self.len;
+        if index as usize / ROWS == self.chunks.len() {
+            self.chunks
+                .push(std::iter::repeat_n(T::default(), ROWS).collect());
+        }
+        self.len += 1;
+        *self.get_mut(index) = row;
+        index
+    }
+}
+
+/// An unsigned number of 48 bits in six bytes: sequence numbers for two thousand years at a
+/// million a second, or, with an offset, milliseconds of eight thousand years.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Packed48([u16; 3]);
+
+impl Packed48 {
+    /// The number; it must be below 2^48.
+    pub(crate) fn new(number: u64) -> Packed48 {
+        debug_assert!(number < 1 << 48);
+        Packed48([number as u16, (number >> 16) as u16, (number >> 32) as u16])
+    }
+
+    /// The number.
+    pub(crate) fn get(self) -> u64 {
+        let [low, middle, high] = self.0;
+        u64::from(low) | u64::from(middle) << 16 | u64::from(high) << 32
+    }
+}

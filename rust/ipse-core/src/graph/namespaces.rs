@@ -1,0 +1,127 @@
+//! A workspace's namespaces: their indexes, and what the rules in force say of each.
+//!
+//! An index is given once and never changes; rules come and go. A namespace that rules no
+//! longer name keeps its identifiers and ranks last.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::limits::NAMESPACES_MAX;
+use crate::rules::{NamespaceRules, Rules};
+
+/// The namespaces, and the rules in force.
+#[derive(Clone, Debug)]
+pub(crate) struct Namespaces {
+    names: Vec<Arc<str>>,
+    by_name: HashMap<Arc<str>, u16, foldhash::fast::FixedState>,
+    rules: Arc<Rules>,
+    /// By index, smaller is stronger; the largest for a namespace without one.
+    priorities: Vec<u32>,
+}
+
+impl Namespaces {
+    /// The namespaces of rules, in their order.
+    pub(crate) fn new(rules: Arc<Rules>) -> Namespaces {
+        Namespaces::with_names(rules, &[])
+    }
+
+    /// The same after names that have their indexes already, as a snapshot gives them.
+    pub(crate) fn with_names(rules: Arc<Rules>, names: &[String]) -> Namespaces {
+        let mut namespaces = Namespaces {
+            names: Vec::new(),
+            by_name: HashMap::default(),
+            rules: rules.clone(),
+            priorities: Vec::new(),
+        };
+        for name in names {
+            namespaces.add_name(name);
+        }
+        namespaces.set_rules(rules);
+        namespaces
+    }
+
+    pub(crate) fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    /// Puts rules in force; namespaces new in them get the next indexes, in their order.
+    pub(crate) fn set_rules(&mut self, rules: Arc<Rules>) {
+        for namespace in rules.namespaces() {
+            self.add_name(&namespace.name);
+        }
+        self.rules = rules;
+        self.note_priorities();
+    }
+
+    /// The index of a name, adding it if it is new.
+    pub(crate) fn add(&mut self, name: &str) -> u16 {
+        if let Some(index) = self.index(name) {
+            return index;
+        }
+        let index = self.add_name(name);
+        self.note_priorities();
+        index
+    }
+
+    /// Whether rules would fit beside the names that are there.
+    pub(crate) fn has_room_for(&self, rules: &Rules) -> bool {
+        let new = rules
+            .namespaces()
+            .iter()
+            .filter(|n| self.index(&n.name).is_none())
+            .count();
+        self.names.len() + new <= NAMESPACES_MAX
+    }
+
+    /// Whether one more name fits.
+    pub(crate) fn has_room(&self) -> bool {
+        self.names.len() < NAMESPACES_MAX
+    }
+
+    pub(crate) fn index(&self, name: &str) -> Option<u16> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(crate) fn name(&self, index: u16) -> &str {
+        &self.names[usize::from(index)]
+    }
+
+    pub(crate) fn names(&self) -> &[Arc<str>] {
+        &self.names
+    }
+
+    /// What the rules say of a namespace, or would say of one that `auto_add` let in.
+    pub(crate) fn rules_of(&self, index: u16) -> Option<&NamespaceRules> {
+        self.rules
+            .namespace(self.name(index))
+            .or_else(|| self.rules.auto_add())
+    }
+
+    fn add_name(&mut self, name: &str) -> u16 {
+        if let Some(index) = self.index(name) {
+            return index;
+        }
+        let index = u16::try_from(self.names.len()).expect("namespaces are bounded");
+        let name: Arc<str> = name.into();
+        self.names.push(name.clone());
+        self.by_name.insert(name, index);
+        index
+    }
+
+    /// What namespaces are ordered by, strongest first: those with a priority before the
+    /// rest, then by name. `index` is that of `name`, if it has one.
+    pub(crate) fn order_of<'n>(&self, index: Option<u16>, name: &'n str) -> (u32, &'n str) {
+        let priority = index.map_or(u32::MAX, |index| self.priorities[usize::from(index)]);
+        (priority, name)
+    }
+
+    fn note_priorities(&mut self) {
+        let priority = |name: &Arc<str>| self.rules.namespace(name)?.priority;
+        self.priorities = self
+            .names
+            .iter()
+            .map(|name| priority(name).unwrap_or(u32::MAX))
+            .collect();
+    }
+}

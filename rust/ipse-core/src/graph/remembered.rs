@@ -1,0 +1,184 @@
+//! What a workspace remembers so that repeats are harmless: events that wrote, by their id,
+//! and refusals, so that each is recorded once. Both are bounded; the oldest give way.
+//!
+//! Forgetting is part of apply and goes by log time and count, so that every replica forgets
+//! the same.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use foldhash::quality::FixedState;
+use hashbrown::{HashSet, HashTable};
+use std::hash::BuildHasher;
+
+use crate::change::{Rule, RulesVersion, SequenceNumber, Target, Verdict};
+use crate::limits::{REMEMBERED_EVENTS_AGE_MS_MAX, REMEMBERED_EVENTS_MAX, REMEMBERED_REFUSALS_MAX};
+use crate::time::Timestamp;
+
+use super::state_hash::{Kind, RecordHash, RecordHasher};
+
+/// An event that wrote a record, and its answer. The identifiers are not kept: an event that
+/// comes again under the same digest brings them along.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RememberedEvent {
+    pub(crate) event_id: Box<str>,
+    pub(crate) digest: u128,
+    pub(crate) sequence: SequenceNumber,
+    pub(crate) log_time: Timestamp,
+    pub(crate) rules_version: RulesVersion,
+    pub(crate) known: bool,
+    pub(crate) target: Target,
+    /// In the order of (namespace, value), which rules cannot change.
+    pub(crate) verdicts: Box<[Verdict]>,
+}
+
+/// Remembered events, by id and by age.
+#[derive(Debug)]
+pub(crate) struct RememberedEvents {
+    state: FixedState,
+    by_age: VecDeque<Arc<RememberedEvent>>,
+    by_id: HashTable<Arc<RememberedEvent>>,
+}
+
+impl RememberedEvents {
+    pub(crate) fn new(hash_seed: u64) -> RememberedEvents {
+        RememberedEvents {
+            state: FixedState::with_seed(hash_seed),
+            by_age: VecDeque::new(),
+            by_id: HashTable::new(),
+        }
+    }
+
+    /// The event of this id, if it is still remembered at `log_time`.
+    pub(crate) fn find(&self, event_id: &str, log_time: Timestamp) -> Option<&RememberedEvent> {
+        self.by_id
+            .find(self.state.hash_one(event_id), |event| {
+                *event.event_id == *event_id
+            })
+            .map(Arc::as_ref)
+            .filter(|event| !is_expired(event, log_time))
+    }
+
+    /// Remembers an event, and forgets what is too old or too much; calls back for each
+    /// event that is forgotten.
+    pub(crate) fn insert(
+        &mut self,
+        event: RememberedEvent,
+        mut forgotten: impl FnMut(&RememberedEvent),
+    ) {
+        let log_time = event.log_time;
+        while self.by_age.len() >= REMEMBERED_EVENTS_MAX
+            || self
+                .by_age
+                .front()
+                .is_some_and(|oldest| is_expired(oldest, log_time))
+        {
+            let oldest = self
+                .by_age
+                .pop_front()
+                .expect("the loop's condition saw one");
+            self.forget_id(&oldest);
+            forgotten(&oldest);
+        }
+        let event = Arc::new(event);
+        let state = &self.state;
+        self.by_id
+            .insert_unique(state.hash_one(&*event.event_id), event.clone(), |event| {
+                state.hash_one(&*event.event_id)
+            });
+        self.by_age.push_back(event);
+    }
+
+    /// Oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &RememberedEvent> {
+        self.by_age.iter().map(Arc::as_ref)
+    }
+
+    /// A view, oldest first.
+    pub(crate) fn freeze(&self) -> VecDeque<Arc<RememberedEvent>> {
+        self.by_age.clone()
+    }
+
+    fn forget_id(&mut self, event: &Arc<RememberedEvent>) {
+        let hash = self.state.hash_one(&*event.event_id);
+        if let Ok(entry) = self.by_id.find_entry(hash, |held| Arc::ptr_eq(held, event)) {
+            entry.remove();
+        }
+    }
+}
+
+fn is_expired(event: &RememberedEvent, log_time: Timestamp) -> bool {
+    log_time.as_millis() - event.log_time.as_millis() > REMEMBERED_EVENTS_AGE_MS_MAX
+}
+
+/// What the state hash takes of a remembered event: its record says the rest.
+pub(crate) fn event_hash(event: &RememberedEvent) -> RecordHash {
+    RecordHasher::new(Kind::RememberedEvent)
+        .text(event.event_id.as_bytes())
+        .number(event.digest as u64)
+        .number((event.digest >> 64) as u64)
+        .number(event.sequence.0)
+        .number(event.log_time.as_millis() as u64)
+        .finish()
+}
+
+/// A refusal, as far as it is remembered: a hash of profile, identifier and rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RefusalHash(pub(crate) u64);
+
+impl RefusalHash {
+    /// `profile` is 0 for an event that is nobody's.
+    pub(crate) fn new(profile: u32, namespace: &str, value: &str, rule: Rule) -> RefusalHash {
+        use std::hash::Hasher;
+        let mut hasher = siphasher::sip::SipHasher13::new();
+        hasher.write(&profile.to_le_bytes());
+        hasher.write(&[rule as u8, namespace.len() as u8]);
+        hasher.write(namespace.as_bytes());
+        hasher.write(value.as_bytes());
+        RefusalHash(hasher.finish())
+    }
+
+    /// What the state hash takes of a refusal.
+    pub(crate) fn state(self) -> RecordHash {
+        RecordHasher::new(Kind::RememberedRefusal)
+            .number(self.0)
+            .finish()
+    }
+}
+
+/// Remembered refusals. Two that share a hash are recorded as one, which only makes the
+/// record of refusals one poorer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RememberedRefusals {
+    by_age: VecDeque<RefusalHash>,
+    set: HashSet<RefusalHash, foldhash::fast::FixedState>,
+}
+
+impl RememberedRefusals {
+    pub(crate) fn contains(&self, refusal: RefusalHash) -> bool {
+        self.set.contains(&refusal)
+    }
+
+    /// Remembers a refusal that is not there; gives the one that had to be forgotten.
+    pub(crate) fn insert(&mut self, refusal: RefusalHash) -> Option<RefusalHash> {
+        let forgotten = (self.by_age.len() >= REMEMBERED_REFUSALS_MAX)
+            .then(|| self.by_age.pop_front())
+            .flatten();
+        if let Some(oldest) = forgotten {
+            self.set.remove(&oldest);
+        }
+        self.by_age.push_back(refusal);
+        self.set.insert(refusal);
+        forgotten
+    }
+
+    /// Oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = RefusalHash> {
+        self.by_age.iter().copied()
+    }
+
+    /// A view, oldest first.
+    pub(crate) fn freeze(&self) -> VecDeque<RefusalHash> {
+        self.by_age.clone()
+    }
+}

@@ -1,0 +1,214 @@
+//! A consistent view of a graph, and its way into parts.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::change::SequenceNumber;
+use crate::graph::Graph;
+use crate::graph::identifiers::{IdentifierId, IdentifierRows};
+use crate::graph::links::{FurtherLinks, Link};
+use crate::graph::profiles::Profiles;
+use crate::graph::remembered::{RefusalHash, RememberedEvent};
+use crate::graph::traits::Traits;
+
+use super::{
+    IdentifiersPart, LinksPart, PART_ROWS_MAX, Part, ProfilesPart, RememberedEventsPart,
+    RememberedRefusalsPart, TraitsPart, WorkspacePart,
+};
+
+/// A consistent view of a graph, taken at the cost of some reference counts.
+#[derive(Debug)]
+pub struct Frozen {
+    workspace: WorkspacePart,
+    profiles: Profiles,
+    identifiers: IdentifierRows,
+    further_links: FurtherLinks,
+    traits: Traits,
+    remembered_events: VecDeque<Arc<RememberedEvent>>,
+    remembered_refusals: VecDeque<RefusalHash>,
+}
+
+impl Graph {
+    /// A view of the graph as it is now. The graph goes on; it copies a chunk before its
+    /// first change while the view still holds it.
+    ///
+    /// # Panics
+    ///
+    /// Before record 1: there is nothing to view.
+    pub fn freeze(&self) -> Frozen {
+        let workspace = self.workspace();
+        Frozen {
+            workspace: WorkspacePart {
+                name: workspace.name.to_string(),
+                profile_key: workspace.profile_key,
+                created_time: workspace.created_time,
+                sequence: self.sequence,
+                log_time: self.log_time,
+                rules_version: workspace.rules_version,
+                rules: workspace.rules_text.to_string(),
+                namespaces: workspace
+                    .namespaces
+                    .names()
+                    .iter()
+                    .map(|n| n.to_string())
+                    .collect(),
+                state_hash: self.state_hash(),
+            },
+            profiles: self.profiles.clone(),
+            identifiers: self.identifiers.rows.clone(),
+            further_links: self.further_links.clone(),
+            traits: self.traits.clone(),
+            remembered_events: self.remembered_events.freeze(),
+            remembered_refusals: self.remembered_refusals.freeze(),
+        }
+    }
+}
+
+impl Frozen {
+    /// The newest record of the view.
+    pub fn sequence(&self) -> SequenceNumber {
+        self.workspace.sequence
+    }
+
+    /// The view, part by part, in the order that [`super::Loader`] wants. Each table is given
+    /// back as soon as it has passed.
+    pub fn into_parts(self) -> Box<dyn Iterator<Item = Part> + Send> {
+        let Frozen { identifiers, .. } = self;
+        let identifiers = Arc::new(identifiers);
+        Box::new(
+            std::iter::once(Part::Workspace(self.workspace))
+                .chain(profile_parts(self.profiles))
+                .chain(identifier_parts(identifiers.clone()))
+                .chain(first_link_parts(identifiers))
+                .chain(further_link_parts(self.further_links))
+                .chain(trait_parts(self.traits))
+                .chain(event_parts(self.remembered_events))
+                .chain(refusal_parts(self.remembered_refusals)),
+        )
+    }
+}
+
+/// The first row of each part of a table with `rows` rows.
+fn starts(rows: u32) -> impl Iterator<Item = std::ops::Range<u32>> + Send {
+    let step = PART_ROWS_MAX as u32;
+    (0..rows)
+        .step_by(PART_ROWS_MAX)
+        .map(move |start| start..rows.min(start.saturating_add(step)))
+}
+
+fn profile_parts(profiles: Profiles) -> impl Iterator<Item = Part> + Send {
+    starts(profiles.len()).map(move |range| {
+        let mut part = ProfilesPart::default();
+        for node in range {
+            let (created_sequence, created_time) = profiles.created(node);
+            let (parent, merged) = match profiles.parent(node) {
+                Some((parent, merged)) => (parent + 1, merged.0),
+                None => (0, 0),
+            };
+            part.parent.push(parent);
+            part.merged_sequence.push(merged);
+            part.bearer.push(profiles.bearer(node).0);
+            part.created_sequence.push(created_sequence.0);
+            part.created_time.push(created_time.as_millis());
+        }
+        Part::Profiles(part)
+    })
+}
+
+fn identifier_parts(rows: Arc<IdentifierRows>) -> impl Iterator<Item = Part> + Send {
+    starts(rows.len()).map(move |range| {
+        let mut part = IdentifiersPart::default();
+        for id in range.map(IdentifierId) {
+            let row = rows.row(id);
+            part.namespace.push(row.namespace);
+            part.value.push(rows.value(id).to_owned());
+            part.profile.push(row.node + 1);
+            part.attached_sequence.push(row.attached_sequence().0);
+            part.attached_time.push(row.attached_time().as_millis());
+        }
+        Part::Identifiers(part)
+    })
+}
+
+fn first_link_parts(rows: Arc<IdentifierRows>) -> impl Iterator<Item = Part> + Send {
+    starts(rows.len()).map(move |range| {
+        let first = |weaker| {
+            let (stronger, sequence) = rows.row(weaker).link()?;
+            Some(Link {
+                stronger,
+                weaker,
+                sequence,
+            })
+        };
+        links_part(
+            &range
+                .map(IdentifierId)
+                .filter_map(first)
+                .collect::<Vec<_>>(),
+        )
+    })
+}
+
+fn further_link_parts(further: FurtherLinks) -> impl Iterator<Item = Part> + Send {
+    let links: Vec<Link> = further.iter().collect();
+    chunks(links).map(|links| links_part(&links))
+}
+
+fn links_part(links: &[Link]) -> Part {
+    Part::Links(LinksPart {
+        stronger: links.iter().map(|link| link.stronger.0).collect(),
+        weaker: links.iter().map(|link| link.weaker.0).collect(),
+        sequence: links.iter().map(|link| link.sequence.0).collect(),
+    })
+}
+
+fn trait_parts(traits: Traits) -> impl Iterator<Item = Part> + Send {
+    let rows: Vec<_> = traits
+        .iter()
+        .flat_map(|(node, rows)| rows.iter().map(move |row| (node, row.clone())))
+        .collect();
+    chunks(rows).map(|rows| {
+        let mut part = TraitsPart::default();
+        for (node, row) in rows {
+            part.profile.push(node + 1);
+            part.name.push(row.name.into());
+            part.value.push(row.value);
+            part.time.push(row.time.as_millis());
+            part.sequence.push(row.sequence.0);
+        }
+        Part::Traits(part)
+    })
+}
+
+fn event_parts(events: VecDeque<Arc<RememberedEvent>>) -> impl Iterator<Item = Part> + Send {
+    chunks(events.into_iter().collect()).map(|events| {
+        let mut part = RememberedEventsPart::default();
+        for event in events {
+            part.event_id.push(event.event_id.to_string());
+            part.digest.push(event.digest);
+            part.sequence.push(event.sequence.0);
+            part.log_time.push(event.log_time.as_millis());
+            part.rules_version.push(event.rules_version.0);
+            part.known.push(event.known);
+            part.target.push(event.target.clone());
+            part.verdicts.push(event.verdicts.to_vec());
+        }
+        Part::RememberedEvents(part)
+    })
+}
+
+fn refusal_parts(refusals: VecDeque<RefusalHash>) -> impl Iterator<Item = Part> + Send {
+    chunks(refusals.into_iter().collect()).map(|refusals| {
+        let hash = refusals.into_iter().map(|refusal| refusal.0).collect();
+        Part::RememberedRefusals(RememberedRefusalsPart { hash })
+    })
+}
+
+/// A list in pieces of at most [`PART_ROWS_MAX`].
+fn chunks<T: Send>(list: Vec<T>) -> impl Iterator<Item = Vec<T>> + Send {
+    let mut rest = list.into_iter();
+    std::iter::from_fn(move || {
+        let chunk: Vec<T> = rest.by_ref().take(PART_ROWS_MAX).collect();
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
