@@ -1,1 +1,53 @@
-//! stub
+//! Translation: the extension module `ipse._native`.
+//!
+//! The only crate that knows Python. It holds no rule and no state of its own: it turns
+//! Python's bytes, numbers and exceptions into the dispatch's and back, and lets other
+//! Python threads run while Rust waits or works for long. It never calls into Python while
+//! anything of Rust is locked, and never from a thread of Rust.
+
+mod engine;
+mod errors;
+mod wake;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ipse_core::Timestamp;
+use pyo3::pymodule;
+
+/// The engine, as Python sees it: bytes in, bytes out.
+#[pymodule(gil_used = false)]
+mod _native {
+    use ipse_core::Rules;
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::engine::Engine;
+    #[pymodule_export]
+    use crate::errors::{LogFailedError, OpenError};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        ipse_rpc::keep_panics_for_the_log();
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// (line, key, message) of each problem; line 0 is the whole. Empty: the rules are good.
+    #[pyfunction]
+    fn validate_rules(py: Python<'_>, text: &str) -> Vec<(u32, String, String)> {
+        let problems = py.detach(|| Rules::from_toml(text)).err().unwrap_or_default();
+        problems.into_iter().map(|problem| (problem.line, problem.key, problem.message)).collect()
+    }
+
+    /// The TOML of a preset (`segment`).
+    #[pyfunction]
+    fn preset(name: &str) -> Option<&'static str> {
+        ipse_core::rules::preset(name)
+    }
+}
+
+/// The server's clock, held within the times that there are.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(millis).unwrap_or(Timestamp::MAX)
+}

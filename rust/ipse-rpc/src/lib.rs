@@ -1,1 +1,30 @@
-//! stub
+//! The wire: protobuf bytes in, protobuf bytes out.
+//!
+//! [`Dispatch`] decodes a request, asks the graph, commits what was decided and encodes the
+//! answer, together with the log position that must be synced before the answer may be sent.
+//! It never waits for the disk (the one exception is a checkpoint), knows no transport, and
+//! keeps every bound of the wire in [`limits`], so that all transports refuse alike.
+//!
+//! Reading order: [`dispatch`] (how a call goes), [`identity`] and [`admin`] (the methods),
+//! [`extract`] (how a raw event is read), [`status`] (how a call is refused).
+
+mod admin;
+mod convert;
+pub mod dispatch;
+mod encode;
+mod extract;
+mod fault;
+mod identity;
+mod json;
+pub mod limits;
+mod mappings;
+mod metrics;
+mod page_token;
+mod profile;
+pub mod proto;
+mod rfc3339;
+pub mod status;
+
+pub use dispatch::{Dispatch, Reply};
+pub use fault::{Fault, keep_panics_for_the_log};
+pub use status::Status;

@@ -1,1 +1,31 @@
-//! stub
+//! Durability: bytes and files around identity graphs.
+//!
+//! A [`Store`] holds the graphs of all workspaces, appends each change to a log, makes the
+//! log last in commit groups, and gives everything back after a crash. It decides nothing:
+//! that is [`ipse_core`]'s, and it knows neither Python nor the wire.
+//!
+//! Reading order: [`format`] (what the files look like), [`codec`] (records as msgpack),
+//! `frame` and `segment` (the log's pieces), `wal` (appending), `writer` (group commit),
+//! `snapshot`, `recovery` (opening), `store` (what callers use), [`fs`] (what is asked of a
+//! disk) and [`simulated`] (a disk that fails on demand).
+
+pub mod codec;
+mod error;
+pub mod format;
+mod frame;
+pub mod fs;
+mod options;
+mod recovery;
+mod segment;
+pub mod simulated;
+mod snapshot;
+mod state;
+mod store;
+mod wal;
+mod writer;
+
+pub use error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError};
+pub use options::{Options, SyncPolicy};
+pub use recovery::Recovery;
+pub use state::{LogPosition, WorkspaceIndex};
+pub use store::{Checkpoint, Locked, Store, StoreStats};

@@ -6,7 +6,7 @@ use crate::change::{Reason, Rule};
 use crate::event::{Event, SentIdentifier};
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
-use crate::identifier::normalise;
+use crate::identifier::{Normaliser, normalise};
 
 /// An identifier of the event on its way to a verdict.
 #[derive(Clone, Debug)]
@@ -75,6 +75,7 @@ fn candidate<'a>(graph: &Graph, key: &str, sent: &'a SentIdentifier<'a>) -> Cand
 }
 
 /// Normalises a candidate and looks it up; the rule that keeps it off the event, if one does.
+/// A dropped one is looked up too: the answer says who holds it.
 fn judge<'a>(
     graph: &Graph,
     sent: &'a SentIdentifier<'a>,
@@ -88,15 +89,12 @@ fn judge<'a>(
             .auto_add()
             .filter(|_| namespaces.has_room()),
     };
-    let rules = rules.ok_or(Rule::UnknownNamespace)?;
-    let normal = normalise(rules.normaliser, &sent.value).ok_or(Rule::InvalidValue)?;
+    let normaliser = rules.map_or(Normaliser::None, |rules| rules.normaliser);
+    let normal = normalise(normaliser, &sent.value).ok_or(Rule::InvalidValue)?;
     if *normal != *sent.value {
         candidate.raw = Some(Cow::Borrowed(&sent.value));
     }
     candidate.value = normal;
-    if rules.blocked.contains(&candidate.value) {
-        return Err(Rule::BlockedValue);
-    }
     if let Some(index) = candidate.index {
         let id = graph.identifiers.find(index, &candidate.value);
         candidate.found = id.map(|id| Found {
@@ -104,5 +102,9 @@ fn judge<'a>(
             root: graph.root_of(id),
         });
     }
-    Ok(())
+    match rules {
+        None => Err(Rule::UnknownNamespace),
+        Some(rules) if rules.blocked.contains(&candidate.value) => Err(Rule::BlockedValue),
+        Some(_) => Ok(()),
+    }
 }

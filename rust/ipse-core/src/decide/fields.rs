@@ -4,8 +4,8 @@ use crate::event::{Event, SentTrait, TraitValue};
 use crate::identifier::is_namespace_name;
 use crate::limits::{
     EVENT_ID_BYTES_MAX, EVENT_IDENTIFIERS_MAX, EVENT_TIME_AHEAD_MS_MAX, EVENT_TRAITS_MAX,
-    EVENT_TYPE_BYTES_MAX, IDENTIFIER_VALUE_BYTES_MAX, SOURCE_BYTES_MAX, TRAIT_NAME_BYTES_MAX,
-    TRAIT_VALUE_BYTES_MAX,
+    EVENT_TYPE_BYTES_MAX, IDENTIFIER_VALUE_BYTES_MAX, NAMESPACE_BYTES_MAX, SOURCE_BYTES_MAX,
+    TRAIT_NAME_BYTES_MAX, TRAIT_VALUE_BYTES_MAX,
 };
 use crate::time::Timestamp;
 
@@ -32,7 +32,7 @@ pub(super) fn check(event: &Event<'_>) -> Result<(), Refusal> {
         SOURCE_BYTES_MAX,
     )?;
     if !event.key_namespace.is_empty() {
-        namespace("event.key_namespace", event.key_namespace)?;
+        namespace(event.key_namespace, || "event.key_namespace".to_owned())?;
     }
     let identifiers = event.identifiers.len();
     bound(
@@ -42,8 +42,10 @@ pub(super) fn check(event: &Event<'_>) -> Result<(), Refusal> {
         EVENT_IDENTIFIERS_MAX,
     )?;
     for (at, sent) in event.identifiers.iter().enumerate() {
-        namespace(&format_field(at, "namespace"), &sent.namespace)?;
-        value(at, &sent.value)?;
+        namespace(&sent.namespace, || {
+            format!("event.identifiers[{at}].namespace")
+        })?;
+        value(&sent.value, || format!("event.identifiers[{at}].value"))?;
     }
     bound(
         "event.traits",
@@ -68,29 +70,31 @@ pub(super) fn check_time(event: &Event<'_>, log_time: Timestamp) -> Result<(), R
     Ok(())
 }
 
-fn namespace(field: &str, name: &str) -> Result<(), Refusal> {
+fn namespace(name: &str, field: impl Fn() -> String) -> Result<(), Refusal> {
     if is_namespace_name(name) {
         return Ok(());
     }
+    bound(&field(), "bytes", name.len(), NAMESPACE_BYTES_MAX)?;
     invalid(
-        field,
+        &field(),
         "a namespace is 1 to 64 of a-z 0-9 _ . -, a letter first",
     )
 }
 
 /// A value that is empty only after normalising is dropped by its rule; one that was sent
 /// empty, or longer than any rule could make right, is the caller's mistake.
-fn value(at: usize, value: &str) -> Result<(), Refusal> {
+fn value(value: &str, field: impl Fn() -> String) -> Result<(), Refusal> {
     if value.is_empty() {
-        return invalid(&format_field(at, "value"), "is empty");
+        return invalid(&field(), "is empty");
     }
     // Normalising may shorten: white space around the longest value is let through.
-    let bytes = value.trim().len();
-    if bytes <= IDENTIFIER_VALUE_BYTES_MAX && value.len() <= 2 * IDENTIFIER_VALUE_BYTES_MAX {
+    let is_short = value.len() <= IDENTIFIER_VALUE_BYTES_MAX
+        || value.len() <= 2 * IDENTIFIER_VALUE_BYTES_MAX
+            && value.trim().len() <= IDENTIFIER_VALUE_BYTES_MAX;
+    if is_short {
         return Ok(());
     }
-    let field = format_field(at, "value");
-    bound(&field, "bytes", value.len(), IDENTIFIER_VALUE_BYTES_MAX)
+    bound(&field(), "bytes", value.len(), IDENTIFIER_VALUE_BYTES_MAX)
 }
 
 fn check_trait(at: usize, sent: &SentTrait<'_>, event: &Event<'_>) -> Result<(), Refusal> {
@@ -147,8 +151,4 @@ fn invalid(field: &str, problem: &str) -> Result<(), Refusal> {
         field: field.to_owned(),
         problem: problem.to_owned(),
     })
-}
-
-fn format_field(at: usize, name: &str) -> String {
-    format!("event.identifiers[{at}].{name}")
 }

@@ -40,7 +40,7 @@ pub(super) fn resolve<'a>(
     let mut holdings: Vec<Holding> = Vec::new();
     let mut matched = matched_roots(&candidates, named);
     while let Some(violation) = violation(graph, &candidates, &matched, &mut holdings, time) {
-        let at = weakest(graph, &candidates, &matched, &violation);
+        let at = weakest(graph, &candidates, &violation);
         candidates[at].dropped = Some(limit_reason(&violation));
         matched = matched_roots(&candidates, named);
     }
@@ -88,12 +88,7 @@ fn violation<'a>(
 }
 
 /// The candidate that gives way to a violated limit.
-fn weakest(
-    graph: &Graph,
-    candidates: &[Candidate<'_>],
-    matched: &[u32],
-    violation: &Violation<'_>,
-) -> usize {
+fn weakest(graph: &Graph, candidates: &[Candidate<'_>], violation: &Violation<'_>) -> usize {
     let remaining = || {
         let still_on = |(_, c): &(usize, &Candidate<'_>)| c.dropped.is_none();
         candidates.iter().enumerate().filter(still_on).rev()
@@ -104,18 +99,11 @@ fn weakest(
         return lowest;
     }
     let mut offending = remaining().filter(|(_, c)| c.namespace == violation.namespace);
-    let newcomer = offending.clone().find(|(_, c)| is_elsewhere(c, matched));
+    // What is on no profile yet moves nobody: it goes before what would join two.
+    let newcomer = offending.clone().find(|(_, c)| c.found.is_none());
     newcomer
         .or_else(|| offending.next())
         .map_or(lowest, |(at, _)| at)
-}
-
-/// Whether a candidate is on none of the profiles matched by stronger candidates: new, or
-/// not the target's.
-fn is_elsewhere(candidate: &Candidate<'_>, matched: &[u32]) -> bool {
-    candidate
-        .found
-        .is_none_or(|found| matched.first() != Some(&found.root))
 }
 
 fn limit_reason(violation: &Violation<'_>) -> Reason {

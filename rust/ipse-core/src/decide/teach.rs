@@ -112,9 +112,10 @@ fn target_nodes(graph: &Graph, resolved: &Resolved<'_>) -> Vec<u32> {
         .collect()
 }
 
+/// A removal counts where nothing is held, too: news from before it may still come.
 fn changes(held: Option<&TraitRow>, sent: &SentTrait<'_>, time: Timestamp) -> bool {
     let Some(held) = held else {
-        return sent.value.is_some();
+        return true;
     };
     if time < held.time {
         return false;

@@ -9,6 +9,8 @@
 mod mapping;
 mod parse;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

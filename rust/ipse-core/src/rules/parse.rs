@@ -366,11 +366,13 @@ fn key(name: &str, entry: &Entry<'_>, taken: &mut Taken) -> Vec<String> {
         return Vec::new();
     }
     let spellings = spellings(key);
-    for spelling in &spellings {
-        if let Some(other) = taken.keys.insert(spelling.clone(), name.to_owned()) {
-            entry.problem(format!("{other} reads {spelling:?} already"));
-        }
+    let other = spellings.iter().find_map(|s| Some((s, taken.keys.get(s)?)));
+    if let Some((spelling, other)) = other {
+        entry.problem(format!("{other} reads {spelling:?} already"));
     }
+    taken
+        .keys
+        .extend(spellings.iter().map(|s| (s.clone(), name.to_owned())));
     spellings
 }
 

@@ -51,6 +51,8 @@ type Fingerprint = (i64, BTreeSet<Id>, BTreeMap<&'static str, i64>);
 pub(crate) struct Answer {
     pub(crate) target: Target,
     pub(crate) verdicts: BTreeMap<Id, Verdict>,
+    /// The identifiers that took part in matching.
+    pub(crate) strongest_first: Vec<Id>,
     pub(crate) known: bool,
     pub(crate) teaches: bool,
     pub(crate) repeated: bool,
@@ -131,6 +133,7 @@ impl Model {
         let mut answer = Answer {
             target,
             verdicts,
+            strongest_first: sifted.left,
             known: false,
             teaches: false,
             repeated: false,
@@ -290,9 +293,7 @@ impl Model {
     /// The strongest namespace of which the person that would come of this has too many.
     fn violation(&self, event: &ModelEvent, left: &[Id]) -> Option<&ModelNamespace> {
         let matched = self.matched(event, left);
-        let mut namespaces: Vec<&ModelNamespace> = self.rules.namespaces.iter().collect();
-        namespaces.sort_by_key(|namespace| namespace.name != event.key);
-        namespaces.into_iter().find(|namespace| {
+        self.rules.namespaces.iter().find(|namespace| {
             let held: Vec<Vec<i64>> = matched
                 .iter()
                 .map(|number| self.times(*number, namespace.name))
@@ -520,14 +521,14 @@ fn refused((rule, value): (Rule, u32), other: Option<u32>) -> Verdict {
     })
 }
 
-/// The identifiers that an event saw together on one person, two by two.
+/// What an event links on one person: its strongest identifier and each other one. Which of
+/// two is the stronger does not matter to a link.
 fn pairs(answer: &Answer) -> Vec<(Id, Id)> {
-    let kept = || {
-        answer
-            .verdicts
-            .iter()
-            .filter(|(_, verdict)| verdict.is_kept())
+    let kept = |id: &&Id| answer.verdicts[*id].is_kept();
+    let mut kept = answer.strongest_first.iter().filter(kept);
+    let Some(strongest) = kept.next() else {
+        return Vec::new();
     };
-    let all = kept().flat_map(|(a, _)| kept().map(move |(b, _)| (*a, *b)));
-    all.filter(|(a, b)| a < b).collect()
+    kept.map(|id| (*id.min(strongest), *id.max(strongest)))
+        .collect()
 }

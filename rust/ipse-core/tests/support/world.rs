@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use ipse_core::change::ProfileNumber;
+use ipse_core::change::{ObservedIdentifier, ProfileNumber, Verdict};
 use ipse_core::decide::Decision;
 use ipse_core::{Event, Graph, Refusal, SentIdentifier, SentTrait, TraitValue};
 use proptest::collection::vec;
@@ -182,12 +182,16 @@ pub(crate) fn answer(decision: Result<&Decision<'_>, &Refusal>) -> Result<Answer
         Err(Refusal::UnknownProfile) => return Err(NoAnswer::UnknownProfile),
         Err(other) => panic!("no such refusal was due: {other:?}"),
     };
-    let identifiers = decision.resolved.identifiers.iter();
-    let verdicts =
-        identifiers.map(|seen| (intern(&seen.namespace, &seen.value), seen.verdict.clone()));
+    let seen = &decision.resolved.identifiers;
+    let id = |seen: &ObservedIdentifier<'_>| intern(&seen.namespace, &seen.value);
+    let verdicts = seen.iter().map(|seen| (id(seen), seen.verdict.clone()));
+    let matched = seen
+        .iter()
+        .filter(|seen| !matches!(seen.verdict, Verdict::Dropped(_)));
     Ok(Answer {
         target: decision.resolved.target.clone(),
         verdicts: verdicts.collect(),
+        strongest_first: matched.map(id).collect(),
         known: decision.known,
         teaches: decision.teaches,
         repeated: decision.repeated.is_some(),

@@ -1,0 +1,141 @@
+"""ipse: events in, one profile per person out.
+
+    Resolver      the whole engine inside this process, with or without files
+    Client        a server's client; `ipse.aio.Client` is its asyncio twin
+    Event         what both take; Resolution, Profile and the rest are what they answer
+
+Names are imported when they are first used: `import ipse` and the command line's `--help` must
+not wait for gRPC, nor the embedded resolver ever load it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ipse import aio, errors
+    from ipse._native import __version__
+    from ipse.client import Client
+    from ipse.errors import (
+        AlreadyExists,
+        Code,
+        ConfigError,
+        DeadlineExceeded,
+        Failed,
+        FailedPrecondition,
+        InternalError,
+        InvalidArgument,
+        IpseError,
+        LogFailed,
+        NotFound,
+        OpenError,
+        Refused,
+        ResourceExhausted,
+        Unavailable,
+        Unimplemented,
+    )
+    from ipse.model import (
+        CheckpointInfo,
+        Decision,
+        Event,
+        Identifier,
+        IdentifierVerdict,
+        IgnoredField,
+        ItemError,
+        Profile,
+        ProfileIdentifier,
+        RecoveryInfo,
+        Resolution,
+        Rule,
+        RulesInfo,
+        RulesProblem,
+        Stats,
+        Verdict,
+        WorkspaceInfo,
+    )
+    from ipse.resolver import Resolver
+    from ipse.settings import ServerSettings
+
+__all__ = [
+    "AlreadyExists",
+    "CheckpointInfo",
+    "Client",
+    "Code",
+    "ConfigError",
+    "DeadlineExceeded",
+    "Decision",
+    "Event",
+    "Failed",
+    "FailedPrecondition",
+    "Identifier",
+    "IdentifierVerdict",
+    "IgnoredField",
+    "InternalError",
+    "InvalidArgument",
+    "IpseError",
+    "ItemError",
+    "LogFailed",
+    "NotFound",
+    "OpenError",
+    "Profile",
+    "ProfileIdentifier",
+    "RecoveryInfo",
+    "Refused",
+    "Resolution",
+    "Resolver",
+    "ResourceExhausted",
+    "Rule",
+    "RulesInfo",
+    "RulesProblem",
+    "ServerSettings",
+    "Stats",
+    "Unavailable",
+    "Unimplemented",
+    "Verdict",
+    "WorkspaceInfo",
+    "__version__",
+    "aio",
+    "errors",
+]
+
+_ERRORS = {
+    "AlreadyExists",
+    "Code",
+    "ConfigError",
+    "DeadlineExceeded",
+    "Failed",
+    "FailedPrecondition",
+    "InternalError",
+    "InvalidArgument",
+    "IpseError",
+    "LogFailed",
+    "NotFound",
+    "OpenError",
+    "Refused",
+    "ResourceExhausted",
+    "Unavailable",
+    "Unimplemented",
+}
+_HOMES = {
+    "Client": "ipse.client",
+    "Resolver": "ipse.resolver",
+    "ServerSettings": "ipse.settings",
+    "__version__": "ipse._native",
+}
+_MODULES = {"aio", "errors"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'ipse' has no attribute {name!r}")
+    if name in _MODULES:
+        return import_module(f"ipse.{name}")
+    home = "ipse.errors" if name in _ERRORS else _HOMES.get(name, "ipse.model")
+    value: object = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,113 @@
+"""The engine, as Python sees it: bytes in, bytes out.
+
+Every method may be called from any thread. None calls back into Python.
+"""
+
+from typing import Final, final
+
+__all__ = [
+    "Engine",
+    "LogFailedError",
+    "OpenError",
+    "__version__",
+    "preset",
+    "validate_rules",
+]
+
+__version__: Final[str]
+
+class OpenError(Exception):
+    """The data directory cannot be opened; the message names file and byte and says what to do."""
+
+class LogFailedError(Exception):
+    """The log could not be written or synced. The process must stop; the next start recovers."""
+
+@final
+class Engine:
+    @staticmethod
+    def open(
+        data_dir: str | None,
+        *,
+        sync: str = "always",
+        sync_interval_ms: int = 100,
+        segment_size_bytes: int = 67_108_864,
+        snapshot_log_bytes: int = 268_435_456,
+        write_queue_bytes_max: int = 67_108_864,
+    ) -> Engine:
+        """Locks and recovers `data_dir`, or keeps everything in memory if it is None.
+
+        The workspace `default` is created with the preset `segment` if there is none.
+        Raises OpenError, and ValueError for a `sync` that there is none of. Blocks, without the
+        GIL, until recovery is done.
+        """
+
+    def call(
+        self, method: str, request: bytes, read_deadline_ms: int | None = None
+    ) -> tuple[int, int, bytes]:
+        """One RPC: full method name (`/ipse.v1.IdentityService/ResolveEvent`) and request bytes.
+
+        Returns (position, code, payload). The answer may be sent once `synced() >= position`.
+        Code 0: payload is the response message. Otherwise: the google.rpc.Code, and payload is
+        a google.rpc.Status. `read_deadline_ms` is the time left to the caller's deadline;
+        0 or less answers DEADLINE_EXCEEDED and does nothing. Never waits for the disk, except
+        `AdminService/Checkpoint`, which does and is to be called on a worker thread.
+        """
+
+    def synced(self) -> int:
+        """The log position up to which everything is on disk."""
+
+    def wait_synced(self, position: int, timeout_s: float | None = None) -> bool:
+        """Blocks, without the GIL, until `synced() >= position`; False on time-out.
+
+        Raises LogFailedError.
+        """
+
+    def wake_fd(self) -> int:
+        """A file descriptor that becomes readable each time `synced()` has moved or the log failed.
+
+        Non-blocking; read it empty, then call `synced()` once: one wake-up for a whole commit group.
+        """
+
+    def failure(self) -> str | None:
+        """Why the engine failed (its log, or a bug while it changed state), if it did.
+
+        The process must then stop; calls answer NOT_SERVING.
+        """
+
+    def recovery(self) -> dict[str, int | float | str | bool]:
+        """What opening found: the fields of `ipse.v1.RecoveryStats`.
+
+        And `notes`: whatever else someone should know, a line each.
+        """
+
+    def checkpoint_due(self) -> bool:
+        """Whether the log has grown by `snapshot_log_bytes` since the newest snapshot."""
+
+    def checkpoint(self) -> dict[str, int | float | str]:
+        """Writes a snapshot; the fields of `ipse.v1.CheckpointResponse`. Blocks without the GIL.
+
+        Raises OSError if the disk refuses (the engine goes on), RuntimeError without a data
+        directory or after `close`, LogFailedError.
+        """
+
+    def metrics(self) -> dict[str, int | float]:
+        """Counters (`_total`) and figures of the engine by name, for monitoring."""
+
+    def take_faults(self) -> list[tuple[str, str]]:
+        """(id, text) of each bug caught since the last call; log them, never send them.
+
+        A caller is told the id only, in a status INTERNAL. At most the newest 64 are kept.
+        """
+
+    def close(self, *, checkpoint: bool = True) -> None:
+        """Syncs, checkpoints if asked, marks the shutdown clean, unlocks. Blocks. Idempotent.
+
+        Calls after it answer NOT_SERVING. Raises LogFailedError if something was not synced,
+        OSError if all was synced and the snapshot could not be written.
+        """
+
+def validate_rules(text: str) -> list[tuple[int, str, str]]:
+    """(line, key, message) of each problem; line 0 is the whole. Empty: the rules are good."""
+
+def preset(name: str) -> str | None:
+    """The TOML of a preset (`segment`)."""

@@ -1,0 +1,65 @@
+"""gRPC reflection under both of its names: `grpc.reflection.v1alpha` and `grpc.reflection.v1`.
+
+The two are one protocol; the library offers only the older name. The newer one's descriptor is
+the older one's under another package, so that tools can describe the service that they talk to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import grpc
+from google.protobuf import descriptor_pool, text_format
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+# Imported for their descriptors, which reflection finds in the default pool: the errors are in
+# no service's signature, and tools decode the details of a status with them.
+from google.rpc import error_details_pb2  # noqa: F401  # isort: skip
+from ipse.v1 import admin_pb2, errors_pb2, identity_pb2  # noqa: F401
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_V1ALPHA: Final = "grpc.reflection.v1alpha"
+_V1: Final = "grpc.reflection.v1"
+_V1_FILE: Final = "grpc/reflection/v1/reflection.proto"
+_SERVICE: Final = "ServerReflection"
+_METHOD: Final = "ServerReflectionInfo"
+
+
+def services() -> list[str]:
+    """List the services that this server shows."""
+    return [
+        identity_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name,
+        admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
+        health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+        f"{_V1ALPHA}.{_SERVICE}",
+        f"{_V1}.{_SERVICE}",
+    ]
+
+
+def handlers() -> Iterable[grpc.GenericRpcHandler]:
+    """Make the handlers of both names around one servicer."""
+    _describe_v1()
+    servicer = reflection.aio.ReflectionServicer(services())
+    method = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    return [
+        grpc.method_handlers_generic_handler(f"{package}.{_SERVICE}", {_METHOD: method})
+        for package in (_V1ALPHA, _V1)
+    ]
+
+
+def _describe_v1() -> None:
+    """Put the descriptor of `grpc.reflection.v1` into the default pool; again is harmless."""
+    older = FileDescriptorProto()
+    reflection_pb2.DESCRIPTOR.CopyToProto(older)
+    text = text_format.MessageToString(older).replace(_V1ALPHA, _V1)
+    newer = text_format.Parse(text, FileDescriptorProto())
+    newer.name = _V1_FILE
+    descriptor_pool.Default().AddSerializedFile(newer.SerializeToString())

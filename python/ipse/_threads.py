@@ -1,0 +1,51 @@
+"""Runs a blocking call of the engine beside the event loop.
+
+Not an executor: the interpreter waits at exit for an executor's threads, and a disk that hangs
+would then keep the process. A daemon thread dies with it, which is a crash, which is safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+async def run_aside(name: str, work: Callable[[], T]) -> T:
+    """Run `work` on a thread of its own and wait for what it returns or raises."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 -- handed to the one who waits
+            _hand_over(loop, functools.partial(_fail, ended, error))
+        else:
+            _hand_over(loop, functools.partial(_succeed, ended, result))
+
+    threading.Thread(target=run, name=f"ipse-{name}", daemon=True).start()
+    return await ended
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> None:
+    # A closed loop means that the process is on its way out, and nobody waits.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(end)
+
+
+def _succeed(ended: asyncio.Future[T], result: T) -> None:
+    if not ended.done():
+        ended.set_result(result)
+
+
+def _fail(ended: asyncio.Future[T], error: BaseException) -> None:
+    if not ended.done():
+        ended.set_exception(error)

@@ -1,0 +1,109 @@
+"""What both gRPC clients share: channel options, retry policy, errors. Opens no connection.
+
+Two kinds of retry, both bounded. UNAVAILABLE is retried by gRPC itself, by the service config
+below, for calls that are harmless to repeat: resolving is, and so is everything that only reads.
+RESOURCE_EXHAUSTED is retried by our carriers, and only when the server says how long to wait.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from ipse._calls import ADMIN, IDENTITY
+from ipse.errors import Code, IpseError, ResourceExhausted, from_code, from_status_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import grpc
+
+DEFAULT_ADDRESS: Final = "127.0.0.1:4773"
+DEFAULT_TIMEOUT_S: Final = 10.0
+READY_SERVICE: Final = "ipse.writes"
+HEALTH_WATCH: Final = "/grpc.health.v1.Health/Watch"
+DETAILS_KEY: Final = "grpc-status-details-bin"
+
+QUEUE_FULL_ATTEMPTS_MAX: Final = 5
+"""Attempts of one call that a full write queue refuses, the first included."""
+
+_RESPONSE_BYTES_MAX: Final = 64 * 1024 * 1024
+_METADATA_BYTES_MAX: Final = 64 * 1024
+
+# Repeating CreateWorkspace would answer WORKSPACE_EXISTS to the one who made it, and SetRules with
+# an expected version RULES_VERSION_MISMATCH: those two are left to the caller.
+_RETRIED_ADMIN_METHODS: Final = (
+    "ListWorkspaces",
+    "GetWorkspace",
+    "GetRules",
+    "ValidateRules",
+    "Checkpoint",
+    "GetStats",
+)
+
+SERVICE_CONFIG: Final = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [
+                    {"service": IDENTITY},
+                    *({"service": ADMIN, "method": method} for method in _RETRIED_ADMIN_METHODS),
+                ],
+                "retryPolicy": {
+                    "maxAttempts": 5,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "2s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ],
+        # A server that fails most calls is not helped by four times as many of them.
+        "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
+    }
+)
+
+CHANNEL_OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
+    ("grpc.service_config", SERVICE_CONFIG),
+    ("grpc.enable_retries", 1),
+    ("grpc.max_receive_message_length", _RESPONSE_BYTES_MAX),
+    ("grpc.max_metadata_size", _METADATA_BYTES_MAX),
+    # The server allows a ping each 10 s; a dead peer is noticed within 50 s.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # gRPC waits up to two minutes before it looks for a restarted server again.
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Clients that happen to name one server do not share a connection, nor its troubles.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+def error_of(failure: grpc.RpcError) -> IpseError:
+    """Make our exception of gRPC's: with all details if the status came from ipse."""
+    # Both clients raise failures that are calls too, which the declared type does not say.
+    call = cast("Any", failure)
+    trailing: Iterable[tuple[str, str | bytes]] = call.trailing_metadata() or ()
+    for key, value in trailing:
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            return from_status_bytes(value)
+    return from_code(call.code().value[0], call.details() or call.code().name)
+
+
+def is_passing(failure: grpc.RpcError) -> bool:
+    """Say whether one who waits for a server may look again: it is away, or time is up."""
+    passing = {Code.UNAVAILABLE, Code.CANCELLED, Code.DEADLINE_EXCEEDED}
+    return error_of(failure).code in passing
+
+
+def pause_s(error: IpseError, attempt: int, time_left_s: float) -> float | None:
+    """Say how long to wait before the next attempt; None: give up and raise the error."""
+    delay_s = error.retry_delay_s
+    if not isinstance(error, ResourceExhausted) or delay_s is None:
+        return None
+    if attempt >= QUEUE_FULL_ATTEMPTS_MAX:
+        return None
+    # Each attempt waits longer than asked, so that the clients of one server spread out.
+    delay_s *= attempt
+    return delay_s if delay_s < time_left_s else None

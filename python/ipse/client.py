@@ -1,0 +1,105 @@
+"""The blocking client of a server. Knows messages and gRPC, never the engine."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+import grpc
+from grpc_health.v1 import health_pb2
+
+from ipse import _transport
+from ipse._sync import SyncCalls
+from ipse.errors import DeadlineExceeded
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from ipse._calls import Call
+
+T = TypeVar("T")
+
+
+class Client(SyncCalls):
+    """One connection to a server; may be shared by threads. Close it, or use `with`.
+
+    `timeout_s` bounds each call, retries included; a checkpoint gets longer.
+    """
+
+    __slots__ = ("_channel", "_methods", "_timeout_s")
+
+    def __init__(
+        self,
+        address: str = _transport.DEFAULT_ADDRESS,
+        *,
+        timeout_s: float = _transport.DEFAULT_TIMEOUT_S,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._channel = grpc.insecure_channel(address, _transport.CHANNEL_OPTIONS)
+        self._methods: dict[str, grpc.UnaryUnaryMultiCallable[bytes, bytes]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection; calls in flight are cancelled."""
+        self._channel.close()
+
+    def wait_until_ready(self, timeout_s: float = 60.0) -> None:
+        """Wait until the server takes writes; DeadlineExceeded if it does not in time."""
+        deadline = time.monotonic() + timeout_s
+        while not self._watch(max(deadline - time.monotonic(), 0)):
+            if time.monotonic() >= deadline:
+                raise DeadlineExceeded(f"the server was not ready within {timeout_s:g} s")
+
+    def _watch(self, timeout_s: float) -> bool:
+        """Follow the server's health until it is ready, or the stream ends without that."""
+        watch: grpc.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(
+            _transport.HEALTH_WATCH
+        )
+        request = health_pb2.HealthCheckRequest(service=_transport.READY_SERVICE)
+        statuses = watch(request.SerializeToString(), timeout=timeout_s, wait_for_ready=True)
+        try:
+            for payload in statuses:
+                status = health_pb2.HealthCheckResponse.FromString(payload).status
+                if status == health_pb2.HealthCheckResponse.SERVING:
+                    return True
+        except grpc.RpcError as failure:
+            if not _transport.is_passing(failure):
+                raise _transport.error_of(failure) from None
+        finally:
+            statuses.cancel()
+        return False
+
+    def _carry(self, call: Call[T]) -> T:
+        request = call.request.SerializeToString()
+        deadline = time.monotonic() + (call.timeout_s or self._timeout_s)
+        for attempt in itertools.count(1):
+            time_left_s = deadline - time.monotonic()
+            try:
+                payload = self._method(call.method)(request, timeout=time_left_s)
+            except grpc.RpcError as failure:
+                error = _transport.error_of(failure)
+                pause_s = _transport.pause_s(error, attempt, deadline - time.monotonic())
+                if pause_s is None:
+                    raise error from None
+                time.sleep(pause_s)
+            else:
+                return call.parse(payload)
+        raise AssertionError("attempts are counted without end")
+
+    def _method(self, name: str) -> grpc.UnaryUnaryMultiCallable[bytes, bytes]:
+        method = self._methods.get(name)
+        if method is None:
+            method = self._methods[name] = self._channel.unary_unary(name)
+        return method

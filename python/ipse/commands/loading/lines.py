@@ -1,0 +1,182 @@
+"""Reads a file of events as batches of lines, without looking into them.
+
+The file may be plain, gzip or standard input, and of any size: memory holds one block and one
+batch. Lines are judged by their length only; whether they hold JSON is for the server to say.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, cast
+
+from ipse.commands import CommandError
+
+# The bound of `Event.raw_json`.
+LINE_BYTES_MAX = 65_536
+# Keeps a batch of long lines below the size that gRPC accepts for one message.
+BATCH_BYTES_MAX = 2 * 1024 * 1024
+
+_BLOCK_BYTES = 1024 * 1024
+# Few enough that a chunk of long lines passes the size of a batch by one chunk at most.
+_CHUNK_LINES = 32
+_GZIP_MAGIC = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(slots=True)
+class Batch:
+    """Events in the order of the file, and where the file stands behind them."""
+
+    events: list[bytes] = field(default_factory=list)
+    # The line number of each event, from 1.
+    line_numbers: list[int] = field(default_factory=list)
+    # Lines that are too long to be sent.
+    oversized_line_numbers: list[int] = field(default_factory=list)
+    # Behind the last line of the batch, in uncompressed bytes and lines.
+    end_offset: int = 0
+    end_line: int = 0
+    size_bytes: int = 0
+
+
+class Source:
+    """A file of lines, from an offset."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._file, self._size_bytes = _open(path)
+        buffered = io.BufferedReader(cast(io.RawIOBase, self._file), _BLOCK_BYTES)
+        self._buffered = buffered
+        self._packed = buffered.peek(2)[:2] == _GZIP_MAGIC
+        self._stream: IO[bytes] = buffered
+        if self._packed:
+            self._stream = cast("IO[bytes]", gzip.GzipFile(fileobj=buffered))
+        self._read_bytes = 0
+
+    def batches(self, batch_events: int, offset: int = 0, line: int = 0) -> Iterator[Batch]:
+        """The lines behind `offset`, the first of which is number `line` + 1."""
+        self._skip(offset)
+        batch = Batch(end_offset=offset, end_line=line)
+        carry = b""
+        is_dropping = False
+        while block := self.read():
+            *lines, carry = (carry + block).split(b"\n")
+            if is_dropping and lines:
+                batch.end_offset += len(lines[0]) + 1
+                del lines[0]
+                is_dropping = False
+            taken = 0
+            while taken < len(lines):
+                taken += _take(batch, lines, taken, batch_events)
+                if len(batch.events) >= batch_events or batch.size_bytes >= BATCH_BYTES_MAX:
+                    yield batch
+                    batch = Batch(end_offset=batch.end_offset, end_line=batch.end_line)
+            if is_dropping or len(carry) > LINE_BYTES_MAX:
+                # A line without an end must not fill the memory: count it once, drop its bytes.
+                if not is_dropping:
+                    _drop(batch)
+                batch.end_offset += len(carry)
+                is_dropping, carry = True, b""
+        if carry:
+            _take_line(batch, carry)
+            batch.end_offset += len(carry)
+        if batch.events or batch.oversized_line_numbers:
+            yield batch
+
+    def fraction(self) -> float | None:
+        """How much of the file has been read, from 0 to 1; None if its size is not known."""
+        if not self._size_bytes:
+            return None
+        position = self._file.tell() if self._packed else self._read_bytes
+        return min(position / self._size_bytes, 1.0)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._stream.close()
+        # A gzip stream leaves what it reads from open.
+        self._buffered.close()
+
+    def _skip(self, offset: int) -> None:
+        if offset and not self._packed:
+            self._stream.seek(offset)
+            self._read_bytes = offset
+            return
+        left = offset
+        while left:
+            block = self.read(min(left, _BLOCK_BYTES))
+            if not block:
+                message = f"{self.path} is shorter than the {offset} bytes already loaded"
+                raise CommandError(f"{message}: it has changed; use --restart to load it anew")
+            left -= len(block)
+
+    def read(self, size_bytes: int = _BLOCK_BYTES) -> bytes:
+        """The next bytes, uncompressed; none at the end of the file."""
+        try:
+            block = self._stream.read(size_bytes)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as damage:
+            place = f"{self.path} is damaged behind uncompressed byte {self._read_bytes}"
+            raise CommandError(f"{place}: {damage}; what came before it is loaded") from None
+        self._read_bytes += len(block)
+        return block
+
+
+def fingerprint(path: str, length_bytes: int) -> int:
+    """A checksum of the first bytes of the file, uncompressed."""
+    source = Source(path)
+    try:
+        return zlib.crc32(source.read(length_bytes))
+    finally:
+        source.close()
+
+
+def _open(path: str) -> tuple[io.FileIO, int]:
+    if path == "-":
+        return io.FileIO(sys.stdin.fileno(), closefd=False), 0
+    try:
+        file = io.FileIO(path)
+    except OSError as failure:
+        raise CommandError(f"cannot read {path}: {failure.strerror}") from None
+    return file, Path(path).stat().st_size
+
+
+def _take(batch: Batch, lines: list[bytes], start: int, batch_events: int) -> int:
+    """Takes lines into the batch as long as it has room; returns how many."""
+    room = batch_events - len(batch.events)
+    chunk = lines[start : start + min(room, _CHUNK_LINES)]
+    stripped = list(map(bytes.strip, chunk))
+    size_bytes = sum(map(len, chunk))
+    if all(stripped) and max(map(len, chunk)) <= LINE_BYTES_MAX and batch.end_line:
+        batch.events += stripped
+        batch.line_numbers += range(batch.end_line + 1, batch.end_line + 1 + len(chunk))
+        batch.end_line += len(chunk)
+        batch.size_bytes += size_bytes
+    else:
+        for text in chunk:
+            _take_line(batch, text)
+    batch.end_offset += size_bytes + len(chunk)
+    return len(chunk)
+
+
+def _take_line(batch: Batch, text: bytes) -> None:
+    if batch.end_line == 0:
+        text = text.removeprefix(_BYTE_ORDER_MARK)
+    text = text.strip()
+    if len(text) > LINE_BYTES_MAX:
+        _drop(batch)
+        return
+    batch.end_line += 1
+    if text:
+        batch.events.append(text)
+        batch.line_numbers.append(batch.end_line)
+        batch.size_bytes += len(text)
+
+
+def _drop(batch: Batch) -> None:
+    """Counts a line that is too long."""
+    batch.end_line += 1
+    batch.oversized_line_numbers.append(batch.end_line)

@@ -1,0 +1,79 @@
+"""What a load has done so far, in a small file beside the input, so that a second run continues.
+
+The file is replaced as a whole, never edited, and always speaks of acknowledged batches only. It
+may be a little behind them, and it is not synced: the next run then sends a few batches again,
+and events that come again change nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ipse.commands import CommandError
+
+SUFFIX = ".ipse-progress"
+ERRORS_KEPT_MAX = 1_000
+_FORMAT_VERSION = 1
+
+
+@dataclass(slots=True)
+class LineError:
+    """A line that was refused."""
+
+    line: int
+    reason: str
+    message: str
+    field: str = ""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts and place. Everything before `offset` is acknowledged or listed as an error."""
+
+    workspace: str
+    # In uncompressed bytes and in lines.
+    offset: int = 0
+    line: int = 0
+    # Checksum of that many bytes at the beginning of the file, to know it again.
+    fingerprint: int = 0
+    fingerprint_bytes: int = 0
+    # Length of the `--out` file that belongs to `offset`.
+    out_bytes: int = 0
+    events: int = 0
+    created: int = 0
+    attached: int = 0
+    already_attached: int = 0
+    merged: int = 0
+    unresolved: int = 0
+    repeated: int = 0
+    errors: int = 0
+    error_list: list[LineError] = field(default_factory=list)
+
+    def add_error(self, error: LineError) -> None:
+        """Counts the error, and lists it while there is room."""
+        self.errors += 1
+        if len(self.error_list) < ERRORS_KEPT_MAX:
+            self.error_list.append(error)
+
+    def save(self, path: Path) -> None:
+        """Replaces the file."""
+        beside = path.with_name(path.name + ".new")
+        beside.write_text(json.dumps({"version": _FORMAT_VERSION} | asdict(self)))
+        beside.replace(path)
+
+
+def read(path: Path) -> Progress | None:
+    """The progress of an earlier run; None if there is none."""
+    try:
+        fields = json.loads(path.read_text())
+        if fields.pop("version") != _FORMAT_VERSION:
+            raise CommandError(f"{path} is of another version of ipse; use --restart to load anew")
+        errors = [LineError(**error) for error in fields.pop("error_list")]
+        return Progress(**fields, error_list=errors)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as damage:
+        message = f"{path} is not a progress file ({damage}); use --restart to load anew"
+        raise CommandError(message) from None

@@ -1,0 +1,153 @@
+"""Sends batches in the order of the file and waits out a server that is away.
+
+Order matters: two events of one person may decide differently the other way round. gRPC promises
+no order between calls in flight, so by default the next batch is sent only when the one before
+it is answered; reading the file and recording answers go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import grpc
+
+from ipse.commands import CommandError
+from ipse.commands.loading.lines import Batch
+from ipse.commands.loading.wire import encode_raw_events
+from ipse.v1 import identity_pb2
+
+_METHOD = "/ipse.v1.IdentityService/ResolveEvents"
+_CALL_TIMEOUT_S = 60.0
+_PAUSE_S_MIN = 0.05
+_PAUSE_S_MAX = 2.0
+# A deadline that passed says nothing about the write; sending again is harmless, see `Sender`.
+_RETRIED = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+)
+_RETRIED_REASONS = (b"WRITE_QUEUE_FULL", b"NOT_SERVING", b"DEADLINE_EXCEEDED")
+_RESPONSE_BYTES_MAX = 64 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Answered:
+    """A batch and the result of each of its events."""
+
+    batch: Batch
+    response: identity_pb2.ResolveEventsResponse
+
+
+@dataclass(slots=True)
+class _Sent:
+    batch: Batch
+    request: bytes
+    # None if the batch has no events, only lines that cannot be sent.
+    call: Future[bytes] | None
+
+
+class Sender:
+    """One connection, at most `in_flight` batches on it.
+
+    A batch that got no answer is sent again as it was: an event that comes again by its message
+    id gets its recorded answer, and one without an id teaches nothing the second time.
+    """
+
+    def __init__(self, address: str, workspace: str, in_flight: int, retry_s: float) -> None:
+        self._address = address
+        self._workspace = workspace
+        self._in_flight = in_flight
+        self._retry_s = retry_s
+        options = [
+            ("grpc.max_receive_message_length", _RESPONSE_BYTES_MAX),
+            # Without these a restarted server is found again only after many seconds.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 1_000),
+            ("grpc.enable_retries", 0),
+        ]
+        self._channel = grpc.insecure_channel(address, options)
+        self._call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_METHOD)
+        # gRPC's own futures begin a thread for each call; these threads stay.
+        self._callers = ThreadPoolExecutor(in_flight, "ipse-load")
+        self._sent: deque[_Sent] = deque()
+        self.retries = 0
+
+    def send(self, batch: Batch) -> Answered | None:
+        """Sends the batch; first waits for the oldest one and returns it, if the flight is full.
+
+        The wait comes before, so that the caller records an answer while the next batch is away.
+        """
+        answered = self._wait() if len(self._sent) >= self._in_flight else None
+        request = encode_raw_events(self._workspace, batch.events)
+        call = self._start(request) if batch.events else None
+        self._sent.append(_Sent(batch, request, call))
+        return answered
+
+    def drain(self) -> Iterator[Answered]:
+        """The batches that are still in flight, in order; none after a failure."""
+        while self._sent:
+            yield self._wait()
+
+    def close(self) -> None:
+        """Ends the connection; what is in flight is given up."""
+        self._channel.close()
+        self._callers.shutdown()
+
+    def _wait(self) -> Answered:
+        sent = self._sent.popleft()
+        try:
+            return Answered(sent.batch, self._response(sent))
+        except BaseException:
+            # What is in flight behind this batch must not count as loaded: order would be lost.
+            self._sent.clear()
+            raise
+
+    def _response(self, sent: _Sent) -> identity_pb2.ResolveEventsResponse:
+        pause_s, give_up = _PAUSE_S_MIN, None
+        while True:
+            response, trouble = identity_pb2.ResolveEventsResponse(), ""
+            try:
+                if sent.call is not None:
+                    payload = sent.call.result()
+                    response.ParseFromString(payload)
+                    trouble = _refused_for_now(payload, response)
+            except grpc.RpcError as failure:
+                trouble = self._trouble(failure)
+            if not trouble:
+                return response
+            give_up = give_up or time.monotonic() + self._retry_s
+            if time.monotonic() + pause_s > give_up:
+                raise CommandError(
+                    f"{self._address} did not take events for {self._retry_s:g} s ({trouble}); "
+                    "start the server, then run the same command again to continue"
+                )
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, _PAUSE_S_MAX)
+            self.retries += 1
+            sent.call = self._start(sent.request)
+
+    def _start(self, request: bytes) -> Future[bytes]:
+        return self._callers.submit(self._call, request, timeout=_CALL_TIMEOUT_S)
+
+    def _trouble(self, failure: grpc.RpcError) -> str:
+        """What the server or the way to it suffers from; raises if waiting cannot help."""
+        code, text = failure.code(), " ".join((failure.details() or "").split())
+        if code in _RETRIED:
+            return f"{code.name}: {text}"
+        raise CommandError(f"{self._address} refused the load with {code.name}: {text}")
+
+
+def _refused_for_now(payload: bytes, response: identity_pb2.ResolveEventsResponse) -> str:
+    """Why an event has to be sent again; empty if all are answered for good.
+
+    The bytes are searched first: that costs nothing, and looking into each result does.
+    """
+    if not any(reason in payload for reason in _RETRIED_REASONS):
+        return ""
+    errors = (result.error for result in response.results if result.HasField("error"))
+    refused = (error for error in errors if error.reason.encode() in _RETRIED_REASONS)
+    return next((f"{error.reason}: {error.message}" for error in refused), "")

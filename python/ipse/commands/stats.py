@@ -1,0 +1,60 @@
+"""`ipse stats`: the figures of a server."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ipse.commands import EXIT_OK, connection, plain, table
+
+if TYPE_CHECKING:
+    from ipse.model import Stats
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    connection.add_address(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Reads the figures and prints them."""
+    with connection.client(arguments) as client:
+        stats = client.stats()
+    print(plain.as_json(stats) if arguments.json else _render(stats))
+    return EXIT_OK
+
+
+def _render(stats: Stats) -> str:
+    recovery = stats.recovery
+    begun = recovery.snapshot_file_name or "the log"
+    facts = [
+        ("version", stats.version),
+        ("serving since", plain.shown_time(stats.started_time)),
+        (
+            "recovery",
+            f"{recovery.seconds:.3f} s: {begun}, {recovery.replayed_record_count} records",
+        ),
+        ("stopped cleanly before", "yes" if recovery.clean_shutdown else "no"),
+        ("torn bytes set aside", recovery.torn_bytes),
+        ("records in the log", stats.log_position),
+        ("of these synced", stats.synced_log_position),
+        ("commit groups", stats.commit_group_count),
+        ("log bytes written", stats.log_bytes),
+        ("log bytes since snapshot", stats.log_bytes_since_snapshot),
+        ("sync", stats.sync),
+    ]
+    workspaces = [
+        (
+            each.name,
+            each.profile_count,
+            each.absorbed_profile_count,
+            each.identifier_count,
+            each.link_count,
+            each.sequence_number,
+            each.rules_version,
+        )
+        for each in stats.workspaces
+    ]
+    header = ("workspace", "profiles", "absorbed", "identifiers", "links", "records", "rules")
+    return table.render(facts) + "\n\n" + table.render(workspaces, header)

@@ -1,0 +1,273 @@
+"""The server: puts engine, service, health and reflection together, and takes them apart again.
+
+    bound ──> recovering ──> serving ──> draining ──> closed        exit 0
+                  │             └─ the log failed ──> stopped       exit 70, no clean mark
+                  └─ the data directory cannot be opened            exit 74
+
+The port is open from the first state on, so that health can be asked while recovery runs: ""
+(liveness) is SERVING, all other names are NOT_SERVING until the engine is there. A kill in any
+state is a crash, which the next start repairs; the shutdown saves it the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import ipaddress
+import logging
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from ipse import _native, _reflection
+from ipse._calls import ADMIN, IDENTITY
+from ipse._threads import run_aside
+from ipse.errors import Failed, LogFailed, OpenError
+from ipse.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ipse.settings import ServerSettings
+
+EXIT_OK: Final = 0
+EXIT_LOG_FAILED: Final = 70
+"""EX_SOFTWARE: what is in memory may not be on disk, so that the process must not go on."""
+EXIT_OPEN_FAILED: Final = 74
+"""EX_IOERR: the data directory cannot be opened, or the port not be bound."""
+
+READS: Final = "ipse.reads"
+WRITES: Final = "ipse.writes"
+HEALTH_NAMES: Final = (IDENTITY, ADMIN, READS, WRITES)
+
+_CHECKPOINT_POLL_S: Final = 1.0
+_CHECKPOINT_RETRY_S: Final = 60.0
+_LAST_ANSWERS_GRACE_S: Final = 0.5
+"""What answers and refusals that were made get to reach their callers."""
+
+_log = logging.getLogger("ipse.server")
+
+
+def serve(settings: ServerSettings, on_listening: Callable[[str], None] | None = None) -> int:
+    """Run a server until a signal or a failure ends it; the answer is the exit code.
+
+    `on_listening` is called with `host:port` as soon as the port is open. Blocks; call it on the
+    main thread. Raises ConfigError before anything is touched.
+    """
+    settings.validate()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(settings, on_listening))
+
+
+class Server:
+    """One server inside a running event loop; `serve` is this with signals and exit codes."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings.validate()
+        loop = asyncio.get_running_loop()
+        self.log_failure: asyncio.Future[str] = loop.create_future()
+        """Set with the reason when the log fails; `abandon` is then the only thing to do."""
+        self._service = Service(settings, self._on_log_failure)
+        self._health = health.aio.HealthServicer()
+        self._grpc = grpc.aio.server(options=_channel_options(settings))
+        self._grpc.add_generic_rpc_handlers([self._service])
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        if settings.reflection:
+            self._grpc.add_generic_rpc_handlers(_reflection.handlers())
+        self._engine: _native.Engine | None = None
+        self._checkpoints: asyncio.Task[None] | None = None
+        self._port = 0
+
+    @property
+    def address(self) -> str:
+        """Where it listens, `host:port`."""
+        return _host_port(self._settings.host, self._port)
+
+    async def listen(self) -> None:
+        """Open the port; calls are refused with NOT_SERVING until `recover` is done."""
+        for name in HEALTH_NAMES:
+            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        wanted = _host_port(self._settings.host, self._settings.port)
+        try:
+            self._port = self._grpc.add_insecure_port(wanted)
+        except RuntimeError:
+            raise Failed(f"cannot listen on {wanted}: the port is taken or not allowed") from None
+        await self._grpc.start()
+        _log.info("listening", extra={"address": self.address, "pid": os.getpid()})
+
+    async def recover(self) -> None:
+        """Open the data directory and begin to serve; OpenError if that is not possible."""
+        engine = await run_aside("recovery", functools.partial(_open, self._settings))
+        self._engine = engine
+        self._service.attach(engine)
+        self._checkpoints = asyncio.create_task(_checkpoint_when_due(engine))
+        for name in HEALTH_NAMES:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        _log.info("serving", extra={"data_dir": self._settings.data_dir, **engine.recovery()})
+
+    async def drain(self) -> None:
+        """Let calls in flight end, then sync, write a snapshot and close the data directory.
+
+        Raises LogFailed if the log fails on the way: nothing is marked as clean then.
+        """
+        _log.info("draining", extra={"calls_in_flight": self._service.calls_in_flight})
+        await self._health.enter_graceful_shutdown()
+        if self._engine is not None and self._settings.drain_delay_s:
+            await asyncio.sleep(self._settings.drain_delay_s)
+        await self._service.drain(self._settings.drain_grace_s)
+        # Not the whole grace: streams that watch health would use it up to the end.
+        await self._grpc.stop(_LAST_ANSWERS_GRACE_S)
+        await self._stop_checkpoints()
+        if self.log_failure.done():
+            raise LogFailed(self.log_failure.result())
+        self._service.detach()
+        if self._engine is not None:
+            await run_aside("close", functools.partial(_close, self._engine))
+        _log.info("closed")
+
+    async def abandon(self) -> None:
+        """Stop at once and leave the data directory as a crash would."""
+        await self._health.enter_graceful_shutdown()
+        self._service.detach()
+        await self._stop_checkpoints()
+        await self._grpc.stop(_LAST_ANSWERS_GRACE_S)
+
+    def _on_log_failure(self, reason: str) -> None:
+        if not self.log_failure.done():
+            self.log_failure.set_result(reason)
+
+    async def _stop_checkpoints(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._checkpoints
+
+
+async def _serve(settings: ServerSettings, on_listening: Callable[[str], None] | None) -> int:
+    server = Server(settings)
+    stop = _stop_on_signals()
+    try:
+        await server.listen()
+        if on_listening is not None:
+            on_listening(server.address)
+        return await _run(server, stop)
+    except LogFailed as error:
+        _log.critical("the log failed; restart to recover", extra={"reason": error.message})
+        code = EXIT_LOG_FAILED
+    except Failed as error:
+        _log.error("cannot start", extra={"reason": error.message})
+        code = EXIT_OPEN_FAILED
+    await server.abandon()
+    return code
+
+
+async def _run(server: Server, stop: asyncio.Future[signal.Signals]) -> int:
+    recovery = asyncio.create_task(server.recover())
+    await _first(recovery, stop)
+    if recovery.done():
+        await recovery
+        await _first(stop, server.log_failure)
+    else:
+        # Recovery writes nothing that its next run would miss: it ends with the process.
+        recovery.cancel()
+    if server.log_failure.done():
+        raise LogFailed(server.log_failure.result())
+    started = time.monotonic()
+    await server.drain()
+    _log.info("stopped", extra={"seconds": round(time.monotonic() - started, 3)})
+    return EXIT_OK
+
+
+async def _first(*futures: asyncio.Future[Any]) -> None:
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _stop_on_signals() -> asyncio.Future[signal.Signals]:
+    """Make a future that the first SIGTERM or SIGINT ends; the second ends the process."""
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[signal.Signals] = loop.create_future()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.done():
+            _log.warning("second signal, exiting at once", extra={"signal": number.name})
+            logging.shutdown()
+            os._exit(128 + number)
+        stop.set_result(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    return stop
+
+
+async def _checkpoint_when_due(engine: _native.Engine) -> None:
+    while True:
+        await asyncio.sleep(_CHECKPOINT_POLL_S)
+        if not engine.checkpoint_due():
+            continue
+        try:
+            written = await run_aside("checkpoint", engine.checkpoint)
+        except Exception:  # noqa: BLE001 -- whatever it was, the server goes on without it
+            # The log holds everything: a snapshot that failed costs time at the next start.
+            _log.exception("snapshot failed")
+            await asyncio.sleep(_CHECKPOINT_RETRY_S)
+        else:
+            _log.info("snapshot written", extra=dict(written))
+
+
+def _open(settings: ServerSettings) -> _native.Engine:
+    try:
+        return _native.Engine.open(
+            settings.data_dir,
+            sync=settings.sync,
+            sync_interval_ms=settings.sync_interval_ms,
+            segment_size_bytes=settings.segment_size_bytes,
+            snapshot_log_bytes=settings.snapshot_log_bytes,
+            write_queue_bytes_max=settings.write_queue_bytes_max,
+        )
+    except _native.OpenError as error:
+        raise OpenError(str(error)) from None
+
+
+def _close(engine: _native.Engine) -> None:
+    try:
+        engine.close(checkpoint=True)
+    except _native.LogFailedError as error:
+        raise LogFailed(str(error)) from None
+
+
+def _channel_options(settings: ServerSettings) -> list[tuple[str, Any]]:
+    return [
+        # A second server on this port must fail to start, not take half of the calls.
+        ("grpc.so_reuseport", 0),
+        # Twice the bound that is refused by name: gRPC's own refusal names nothing.
+        ("grpc.max_receive_message_length", 2 * settings.message_bytes_max),
+        # Reads are bounded by name, and writes by their request.
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_concurrent_streams", settings.concurrent_streams_max),
+        # A peer that is gone is noticed within 80 s; clients may ask each 10 s.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ]
+
+
+def _host_port(host: str, port: int) -> str:
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).version == 6:
+            return f"[{host}]:{port}"
+    return f"{host}:{port}"
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop

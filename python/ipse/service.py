@@ -1,0 +1,248 @@
+"""Carries requests to the engine and answers back, as bytes. Decides nothing about identity.
+
+    request bytes ─> Engine.call ─> (position, code, payload)
+                        │ position is synced                 ─> answer
+                        │ not yet ─> wait ─> one wake-up of the event loop for each commit group
+                        └ code is not 0                      ─> status with details
+
+One call of the engine per RPC, no decoding in Python, no thread hand-over: what is done here is
+paid for by every event. An answer never leads the disk. Once the engine has decided, the write
+commits; a caller that goes away only loses the answer. No exception's text reaches a client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import secrets
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
+
+import grpc
+
+from ipse import _status
+from ipse._calls import ADMIN, IDENTITY
+from ipse._threads import run_aside
+from ipse._waiters import SyncWaiters
+from ipse.errors import Code
+from ipse.v1 import admin_pb2, identity_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ipse._native import Engine
+    from ipse.settings import ServerSettings
+
+    _Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
+    _Answer: TypeAlias = Callable[[str, bytes, float | None], Awaitable[tuple[int, bytes]]]
+    _EngineCall: TypeAlias = Callable[[str, bytes, int | None], tuple[int, int, bytes]]
+
+CHECKPOINT_METHOD: Final = f"/{ADMIN}/Checkpoint"
+WRITING_METHODS: Final = frozenset(
+    {
+        f"/{IDENTITY}/ResolveEvent",
+        f"/{IDENTITY}/ResolveEvents",
+        f"/{ADMIN}/CreateWorkspace",
+        f"/{ADMIN}/SetRules",
+    }
+)
+
+_PREFIX: Final = "/ipse.v1."
+# Only these are remembered: names that callers make up must not fill the memory.
+_KNOWN_METHODS: Final = frozenset(
+    f"/{service.full_name}/{method.name}"
+    for service in (
+        identity_pb2.DESCRIPTOR.services_by_name["IdentityService"],
+        admin_pb2.DESCRIPTOR.services_by_name["AdminService"],
+    )
+    for method in service.methods
+)
+_SHUTTING_DOWN: Final = "it is shutting down"
+_LOG_FAILED: Final = "its log has failed; it recovers at its next start"
+_WAKE_BYTES_MAX: Final = 65_536
+_STATUS_CODES: Final = {int(code.value[0]): code for code in grpc.StatusCode}
+
+_log = logging.getLogger("ipse.service")
+
+
+class Service(grpc.GenericRpcHandler):
+    """All methods of `ipse.v1`. Not serving until `attach`, and not again after `detach`.
+
+    Belongs to the event loop that makes it. `on_log_failure` is called once, with the reason,
+    after every waiting call was told.
+    """
+
+    def __init__(self, settings: ServerSettings, on_log_failure: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._on_log_failure = on_log_failure
+        self._loop = asyncio.get_running_loop()
+        self._waiters = SyncWaiters(self._loop, settings.waiting_calls_max)
+        self._engine: Engine | None = None
+        # What carries a call is the state: no call asks whether there is an engine.
+        self._call: _EngineCall = _not_serving("it is recovering")
+        self._synced: Callable[[], int] = _nothing_synced
+        self._handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
+        self._gone = ""
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+
+    def attach(self, engine: Engine) -> None:
+        """Begin to serve."""
+        self._engine = engine
+        self._loop.add_reader(engine.wake_fd(), self._on_wake, engine)
+        self._synced = engine.synced
+        self._call = engine.call
+
+    async def drain(self, grace_s: float) -> None:
+        """Refuse new calls and wait for those in flight, but not longer than this."""
+        self._call = _not_serving(_SHUTTING_DOWN)
+        self._idle.clear()
+        if self._in_flight:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), grace_s)
+
+    def detach(self, why: str = _SHUTTING_DOWN) -> None:
+        """Stop to serve; calls that still wait are told so."""
+        self._gone = why
+        self._call = _not_serving(why)
+        self._synced = _nothing_synced
+        if self._engine is not None:
+            self._loop.remove_reader(self._engine.wake_fd())
+            self._engine = None
+        self._waiters.fail()
+
+    @property
+    def calls_in_flight(self) -> int:
+        """How many calls are being answered or wait for the disk."""
+        return self._in_flight
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        """Find the handler of a method; every name below `ipse.v1` has one.
+
+        The engine knows which exist, and refuses the others with METHOD_NOT_FOUND.
+        """
+        method = handler_call_details.method
+        handler = self._handlers.get(method)
+        if handler is None and method.startswith(_PREFIX):
+            handler = self._handler(method)
+            if method in _KNOWN_METHODS:
+                self._handlers[method] = handler
+        return handler
+
+    def _handler(self, method: str) -> grpc.RpcMethodHandler[bytes, bytes]:
+        answer = self._answer_aside if method == CHECKPOINT_METHOD else self._answer
+        behaviour: Callable[[bytes, _Context], Awaitable[bytes]] = functools.partial(
+            self._carry, method, answer
+        )
+        return grpc.unary_unary_rpc_method_handler(behaviour)
+
+    async def _carry(
+        self, method: str, answer: _Answer, request: bytes, context: _Context
+    ) -> bytes:
+        self._in_flight += 1
+        try:
+            return await _carry(method, answer, request, context)
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    async def _answer(
+        self, method: str, request: bytes, time_left_s: float | None
+    ) -> tuple[int, bytes]:
+        writes = method in WRITING_METHODS
+        refusal = self._refuse_at_the_door(request, writes=writes)
+        if refusal is not None:
+            return refusal
+        time_left_ms = None if time_left_s is None else int(time_left_s * 1_000)
+        position, code, payload = self._call(method, request, time_left_ms)
+        if code == Code.INTERNAL:
+            self._log_faults(method)
+        if position > self._synced():
+            # A write was let in at the door and is decided: it waits however many others do.
+            if self._waiters.full and not writes:
+                return _status.queue_full(self._settings.waiting_calls_max)
+            if not await self._waiters.wait(position):
+                return _status.not_serving(self._gone)
+        if len(payload) > self._settings.response_bytes_max and not writes:
+            return self._response_too_large(payload)
+        return code, payload
+
+    async def _answer_aside(
+        self, method: str, request: bytes, _time_left_s: float | None
+    ) -> tuple[int, bytes]:
+        work = functools.partial(self._call, method, request, None)
+        _, code, payload = await run_aside("checkpoint", work)
+        if code == Code.INTERNAL:
+            self._log_faults(method)
+        return code, payload
+
+    def _log_faults(self, method: str) -> None:
+        """Log what the bugs were that callers know only the ids of."""
+        if self._engine is not None:
+            for incident, text in self._engine.take_faults():
+                _log.error("a bug", extra={"method": method, "incident": incident, "text": text})
+
+    def _refuse_at_the_door(self, request: bytes, *, writes: bool) -> tuple[int, bytes] | None:
+        """Refuse before anything is decided, while that costs nothing."""
+        settings = self._settings
+        if len(request) > settings.message_bytes_max:
+            return _status.too_large(
+                "request", "message_bytes_max", settings.message_bytes_max, len(request)
+            )
+        if self._waiters.full and writes:
+            return _status.queue_full(settings.waiting_calls_max)
+        return None
+
+    def _response_too_large(self, payload: bytes) -> tuple[int, bytes]:
+        """Refuse to send what a read would answer; a write's answer is bound by its request."""
+        maximum = self._settings.response_bytes_max
+        return _status.too_large("response", "response_bytes_max", maximum, len(payload))
+
+    def _on_wake(self, engine: Engine) -> None:
+        # Emptied before `synced` is read: a group that ends in between wakes the loop again.
+        with contextlib.suppress(BlockingIOError):
+            os.read(engine.wake_fd(), _WAKE_BYTES_MAX)
+        self._waiters.release(engine.synced())
+        failure = engine.failure()
+        if failure is not None:
+            self.detach(_LOG_FAILED)
+            self._on_log_failure(failure)
+
+
+def _not_serving(why: str) -> _EngineCall:
+    code, payload = _status.not_serving(why)
+
+    def refuse(_method: str, _request: bytes, _time_left_ms: int | None) -> tuple[int, int, bytes]:
+        return 0, code, payload
+
+    return refuse
+
+
+def _nothing_synced() -> int:
+    return 0
+
+
+def _escaped(method: str) -> tuple[int, bytes]:
+    incident = secrets.token_hex(8)
+    _log.exception("a call failed", extra={"method": method, "incident": incident})
+    return _status.internal(incident)
+
+
+async def _carry(method: str, answer: _Answer, request: bytes, context: _Context) -> bytes:
+    try:
+        code, payload = await answer(method, request, context.time_remaining())
+    except Exception:  # noqa: BLE001 -- whatever reaches gRPC, it sends the text of to the client
+        code, payload = _escaped(method)
+    if code:
+        await _abort(context, code, payload)
+    return payload
+
+
+async def _abort(context: _Context, code: int, payload: bytes) -> NoReturn:
+    message, details = _status.message_of(payload)
+    await context.abort(_STATUS_CODES[code], message, ((_status.DETAILS_KEY, details),))

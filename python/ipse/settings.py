@@ -1,0 +1,187 @@
+"""The settings of a server: every one with its default, its unit, its bounds and what it is for.
+
+This module reads no file, flag or environment variable: it is the one list that those who do
+(the command line) and those who obey (the server) share. `help_of` and `bounds_of` give them
+the words and numbers, so that nothing is written down twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from typing import Any, Final, Literal
+
+from ipse.errors import ConfigError
+
+SYNC_POLICIES: Final = ("always", "interval", "off")
+
+_KIB: Final = 1024
+_MIB: Final = 1024 * _KIB
+_GIB: Final = 1024 * _MIB
+
+
+def _setting(
+    default: Any,
+    doc: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    choices: tuple[str, ...] | None = None,
+) -> Any:
+    metadata = {"doc": doc, "least": least, "most": most, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """How to run a server. `validate` before use; each field's text is in its metadata."""
+
+    host: str = _setting(
+        "127.0.0.1",
+        "The IP address, or `localhost`, to listen on. One that is not loopback needs `insecure`.",
+    )
+    port: int = _setting(
+        4773, "The TCP port to listen on; 0 lets the system choose one.", least=0, most=65_535
+    )
+    insecure: bool = _setting(
+        False,
+        "Listen on an address that other machines can reach, without encryption or authentication.",
+    )
+    data_dir: str = _setting(
+        "ipse-data", "The directory of log and snapshots; made if it is missing."
+    )
+    sync: Literal["always", "interval", "off"] = _setting(
+        "always",
+        "When an answer may be sent: `always` after its record is on disk; `interval` at once, "
+        "with a sync each `sync_interval_ms`; `off` at once, and the system syncs when it likes.",
+        choices=SYNC_POLICIES,
+    )
+    sync_interval_ms: int = _setting(
+        100, "Milliseconds between syncs under `sync = interval`.", least=1, most=60_000
+    )
+    segment_size_bytes: int = _setting(
+        64 * _MIB,
+        "Bytes of log in one file before the next is begun.",
+        least=64 * _KIB,
+        most=4 * _GIB,
+    )
+    snapshot_log_bytes: int = _setting(
+        256 * _MIB,
+        "Bytes of log since the newest snapshot that cause the next one. Less means a quicker "
+        "start and more writing.",
+        least=64 * _KIB,
+        most=1024 * _GIB,
+    )
+    write_queue_bytes_max: int = _setting(
+        64 * _MIB,
+        "Bytes of records that may wait for the disk; beyond it writes are refused with "
+        "WRITE_QUEUE_FULL.",
+        least=64 * _KIB,
+        most=16 * _GIB,
+    )
+    waiting_calls_max: int = _setting(
+        16_384,
+        "Calls that may wait for the disk; beyond it calls are refused with WRITE_QUEUE_FULL.",
+        least=1,
+        most=1_000_000,
+    )
+    message_bytes_max: int = _setting(
+        16 * _MIB,
+        "Bytes of one request; a larger one is refused with LIMIT_EXCEEDED.",
+        least=64 * _KIB,
+        # The engine's own bound.
+        most=16 * _MIB,
+    )
+    response_bytes_max: int = _setting(
+        64 * _MIB,
+        "Bytes of one response; a read that would pass it is refused with LIMIT_EXCEEDED.",
+        least=64 * _KIB,
+        most=512 * _MIB,
+    )
+    concurrent_streams_max: int = _setting(
+        1_024,
+        "Calls in flight on one connection; the client queues the rest.",
+        least=1,
+        most=65_536,
+    )
+    reflection: bool = _setting(
+        True, "Offer gRPC reflection, so that stock tools can list and call the services."
+    )
+    drain_delay_s: float = _setting(
+        0.0,
+        "Seconds to go on serving after health says NOT_SERVING at shutdown, for load balancers.",
+        least=0,
+        most=600,
+    )
+    drain_grace_s: float = _setting(
+        10.0, "Seconds that calls in flight get to end at shutdown.", least=0, most=600
+    )
+
+    def validate(self) -> ServerSettings:
+        """Itself, if every value is allowed; ConfigError names the first that is not."""
+        for field in dataclasses.fields(self):
+            _check_field(field, getattr(self, field.name))
+        if not self.data_dir:
+            raise ConfigError("data_dir", "must name a directory")
+        self._check_host()
+        return self
+
+    def _check_host(self) -> None:
+        if self.host == "localhost":
+            return
+        try:
+            address = ipaddress.ip_address(self.host)
+        except ValueError:
+            raise ConfigError(
+                "host", f"must be an IP address or `localhost`, not {self.host!r}"
+            ) from None
+        if not address.is_loopback and not self.insecure:
+            raise ConfigError(
+                "host",
+                f"{self.host} can be reached from other machines, and this server has no "
+                "encryption and no authentication yet; listen on 127.0.0.1, or set `insecure` "
+                "if something else protects the port",
+            )
+
+
+def help_of(field: dataclasses.Field[Any]) -> str:
+    """What a setting is for, in a sentence or two."""
+    return str(field.metadata["doc"])
+
+
+def bounds_of(field: dataclasses.Field[Any]) -> tuple[float | None, float | None]:
+    """The least and the most that a setting may be."""
+    return field.metadata["least"], field.metadata["most"]
+
+
+def choices_of(field: dataclasses.Field[Any]) -> tuple[str, ...] | None:
+    """The words that a setting may be; None: any."""
+    choices: tuple[str, ...] | None = field.metadata["choices"]
+    return choices
+
+
+def _check_field(field: dataclasses.Field[Any], value: object) -> None:
+    expected = type(field.default)
+    if expected is float and type(value) is int:
+        value = float(value)
+    if type(value) is not expected:
+        raise ConfigError(
+            field.name, f"must be {_article(expected)}, not {type(value).__name__} {value!r}"
+        )
+    choices = choices_of(field)
+    if choices is not None and value not in choices:
+        raise ConfigError(field.name, f"must be one of {', '.join(choices)}, not {value!r}")
+    if isinstance(value, (int, float)):
+        _check_bounds(field, value)
+
+
+def _check_bounds(field: dataclasses.Field[Any], value: float) -> None:
+    least, most = bounds_of(field)
+    # Written so that NaN, which compares false with everything, is refused too.
+    if least is not None and most is not None and not least <= value <= most:
+        raise ConfigError(field.name, f"must be from {least} to {most}, not {value}")
+
+
+def _article(kind: type) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return names[kind]

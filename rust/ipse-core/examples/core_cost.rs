@@ -1,0 +1,161 @@
+//! What the core costs: time of events that teach and of events that do not, and memory.
+//!
+//! `cargo run --release -p ipse-core --example core_cost -- [IDENTIFIERS] [STEADY_EVENTS]`
+//!
+//! People hold four identifiers each (a user id, an e-mail, an anonymous id and a device),
+//! values of about 20 bytes, and come in two events: anonymous, then logged in. Steady events
+//! show three identifiers that are known. Prints one JSON object. Under callgrind, run it
+//! twice with different numbers of steady events: the difference is the cost of a steady
+//! event, free of everything else.
+
+#![allow(clippy::print_stdout, reason = "its output is its purpose")]
+
+use std::borrow::Cow;
+use std::hint::black_box;
+use std::time::Instant;
+
+use ipse_core::rules::preset;
+use ipse_core::{Change, Event, Graph, Record, SentIdentifier, SequenceNumber, Timestamp};
+
+const PER_PERSON: u32 = 4;
+
+struct Person([String; 4]);
+
+impl Person {
+    fn new(number: u32) -> Person {
+        // Spread, so that neighbours in the tables are not neighbours in the workload.
+        let n = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Person([
+            format!("user-{n:016x}"),
+            format!("{n:012x}@example.com"),
+            format!("anon-{n:016x}"),
+            format!("device-{n:016x}"),
+        ])
+    }
+
+    fn event(&self, shown: &[(&'static str, usize)]) -> Event<'_> {
+        let sent = |&(namespace, at): &(&'static str, usize)| SentIdentifier {
+            namespace: Cow::Borrowed(namespace),
+            value: Cow::Borrowed(&self.0[at]),
+        };
+        Event {
+            kind: "track",
+            source: "web",
+            timestamp: Timestamp::from_millis(1_600_000_000_000),
+            identifiers: shown.iter().map(sent).collect(),
+            ..Event::default()
+        }
+    }
+}
+
+const ANONYMOUS: &[(&str, usize)] = &[("anonymous_id", 2), ("ios.id", 3)];
+const LOGGED_IN: &[(&str, usize)] = &[
+    ("user_id", 0),
+    ("email", 1),
+    ("anonymous_id", 2),
+    ("ios.id", 3),
+];
+const STEADY: &[(&str, usize)] = &[("user_id", 0), ("anonymous_id", 2), ("ios.id", 3)];
+
+fn main() {
+    let argument = |at, default: u32| {
+        std::env::args()
+            .nth(at)
+            .map_or(default, |text| text.parse().expect("a number"))
+    };
+    let people = argument(1, 1_000_000) / PER_PERSON;
+    let steady_events = argument(2, 3_000_000);
+
+    let before = resident_bytes();
+    let mut graph = new_graph();
+    let load_ns = load(&mut graph, people);
+    let resident = resident_bytes() - before;
+    let steady_ns = steady(&graph, people, steady_events);
+
+    let identifiers = graph.counts().identifiers;
+    println!(
+        "{{\"identifiers\": {identifiers}, \"teaching_events_per_second\": {:.0}, \
+         \"steady_events_per_second\": {:.0}, \"resident_bytes_per_identifier\": {:.1}}}",
+        1e9 / load_ns,
+        1e9 / steady_ns,
+        resident as f64 / identifiers as f64
+    );
+}
+
+fn new_graph() -> Graph {
+    let mut graph = Graph::new(7);
+    let rules = preset("segment").expect("the preset ships with the core");
+    apply(
+        &mut graph,
+        Change::WorkspaceCreated {
+            name: "bench".into(),
+            profile_key: [7; 16],
+            rules: rules.into(),
+        },
+    );
+    graph
+}
+
+fn apply(graph: &mut Graph, change: Change<'_>) {
+    let sequence = SequenceNumber(graph.sequence().0 + 1);
+    graph.apply(&Record {
+        sequence,
+        log_time: now(),
+        change,
+    });
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(1_700_000_000_000).expect("it is within range")
+}
+
+/// Creates everybody; nanoseconds of an event, the making of its text left out.
+fn load(graph: &mut Graph, people: u32) -> f64 {
+    let mut spent = 0;
+    for batch in batches(people) {
+        let people: Vec<Person> = batch.map(Person::new).collect();
+        let start = Instant::now();
+        for shown in [ANONYMOUS, LOGGED_IN] {
+            for person in &people {
+                let event = person.event(shown);
+                let decision = graph.decide(&event, now()).expect("nothing is refused");
+                assert!(decision.teaches, "everything here is new");
+                apply(graph, Change::EventResolved(decision.resolved));
+            }
+        }
+        spent += start.elapsed().as_nanos();
+    }
+    spent as f64 / (2.0 * f64::from(people))
+}
+
+/// Shows known people again, in a scattered order; nanoseconds of an event.
+fn steady(graph: &Graph, people: u32, events: u32) -> f64 {
+    let mut spent = 0;
+    for batch in batches(events) {
+        let scattered = |n: u32| Person::new(n.wrapping_mul(2_654_435_761) % people);
+        let people: Vec<Person> = batch.map(scattered).collect();
+        let events: Vec<Event<'_>> = people.iter().map(|person| person.event(STEADY)).collect();
+        let start = Instant::now();
+        for event in &events {
+            let decision = graph.decide(event, now()).expect("nothing is refused");
+            assert!(!decision.teaches, "everything is known");
+            black_box(&decision);
+        }
+        spent += start.elapsed().as_nanos();
+    }
+    spent as f64 / f64::from(events)
+}
+
+fn batches(total: u32) -> impl Iterator<Item = std::ops::Range<u32>> {
+    (0..total)
+        .step_by(1_000)
+        .map(move |start| start..total.min(start + 1_000))
+}
+
+/// Bytes of this process in memory; 0 where the system does not say.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    kib.unwrap_or(0u64) * 1024
+}

@@ -1,0 +1,181 @@
+//! The class `Engine`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipse_rpc::Dispatch;
+use ipse_store::{LogPosition, Options, Recovery, Store, SyncPolicy};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::errors::{checkpoint_error, close_error, log_failed, open_error};
+use crate::now;
+use crate::wake::{self, WakeReader};
+
+/// Requests longer than this are worked on while other Python threads run. Shorter ones take
+/// less time than giving the interpreter away and getting it back.
+const ATTACHED_REQUEST_BYTES_MAX: usize = 4 * 1024;
+/// The one call that waits for the disk.
+const CHECKPOINT_METHOD: &str = "/ipse.v1.AdminService/Checkpoint";
+
+/// The engine of one data directory.
+#[pyclass(frozen, module = "ipse._native")]
+pub(crate) struct Engine {
+    dispatch: Dispatch,
+    wake: WakeReader,
+}
+
+#[pymethods]
+impl Engine {
+    /// Locks and recovers `data_dir`, or keeps everything in memory if it is None.
+    #[staticmethod]
+    #[pyo3(signature = (
+        data_dir, *, sync = "always", sync_interval_ms = 100, segment_size_bytes = 67_108_864,
+        snapshot_log_bytes = 268_435_456, write_queue_bytes_max = 67_108_864,
+    ))]
+    fn open(
+        py: Python<'_>,
+        data_dir: Option<PathBuf>,
+        sync: &str,
+        sync_interval_ms: u64,
+        segment_size_bytes: u64,
+        snapshot_log_bytes: u64,
+        write_queue_bytes_max: usize,
+    ) -> PyResult<Engine> {
+        let options = Options {
+            sync: sync_policy(sync, sync_interval_ms)?,
+            segment_size_bytes,
+            snapshot_log_bytes,
+            write_queue_bytes_max,
+        };
+        py.detach(|| Engine::recover(data_dir, options))
+    }
+
+    /// One RPC: (position, code, payload).
+    #[pyo3(signature = (method, request, read_deadline_ms = None))]
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        method: &str,
+        request: &[u8],
+        read_deadline_ms: Option<i64>,
+    ) -> (u64, i32, Bound<'py, PyBytes>) {
+        let call = || self.dispatch.call(method, request, read_deadline_ms, now());
+        let is_long = request.len() > ATTACHED_REQUEST_BYTES_MAX || method == CHECKPOINT_METHOD;
+        let reply = if is_long { py.detach(call) } else { call() };
+        let (code, payload) = match reply.result {
+            Ok(payload) => (0, payload),
+            Err(status) => (status.code(), status.encode()),
+        };
+        (reply.position.0, code, PyBytes::new(py, &payload))
+    }
+
+    /// The log position up to which everything is on disk.
+    fn synced(&self) -> u64 {
+        self.dispatch.store().synced().0
+    }
+
+    /// Blocks until `synced() >= position`; False on time-out.
+    #[pyo3(signature = (position, timeout_s = None))]
+    fn wait_synced(&self, py: Python<'_>, position: u64, timeout_s: Option<f64>) -> PyResult<bool> {
+        let timeout = timeout_s.map(timeout).transpose()?;
+        py.detach(|| self.dispatch.store().wait_synced(LogPosition(position), timeout))
+            .map_err(log_failed)
+    }
+
+    /// Becomes readable each time `synced()` has moved or the log failed.
+    fn wake_fd(&self) -> i32 {
+        self.wake.fd()
+    }
+
+    /// Why the engine failed, if it did; the process must then stop.
+    fn failure(&self) -> Option<String> {
+        self.dispatch.failure()
+    }
+
+    /// What opening found.
+    fn recovery<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let recovery = self.dispatch.recovery();
+        let found = PyDict::new(py);
+        found.set_item("seconds", recovery.seconds)?;
+        let snapshot = recovery.snapshot_file_name.as_deref().unwrap_or_default();
+        found.set_item("snapshot_file_name", snapshot)?;
+        found.set_item("snapshot_log_position", recovery.snapshot_log_position)?;
+        found.set_item("replayed_record_count", recovery.replayed_records)?;
+        found.set_item("torn_bytes", recovery.torn_bytes)?;
+        found.set_item("clean_shutdown", recovery.clean_shutdown)?;
+        found.set_item("notes", recovery.notes.join("\n"))?;
+        Ok(found)
+    }
+
+    /// Whether the log has grown by `snapshot_log_bytes` since the newest snapshot.
+    fn checkpoint_due(&self) -> bool {
+        self.dispatch.store().checkpoint_due()
+    }
+
+    /// Writes a snapshot.
+    fn checkpoint<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let made = py.detach(|| self.dispatch.checkpoint()).map_err(checkpoint_error)?;
+        let told = PyDict::new(py);
+        told.set_item("file_name", made.file_name)?;
+        told.set_item("size_bytes", made.size_bytes)?;
+        told.set_item("log_position", made.log_position)?;
+        told.set_item("seconds", made.seconds)?;
+        Ok(told)
+    }
+
+    /// Counters and figures by name.
+    fn metrics(&self, py: Python<'_>) -> BTreeMap<&'static str, u64> {
+        py.detach(|| self.dispatch.figures()).into_iter().collect()
+    }
+
+    /// (id, text) of each bug that was caught since this was last asked.
+    fn take_faults(&self) -> Vec<(String, String)> {
+        let faults = self.dispatch.take_faults().into_iter();
+        faults.map(|fault| (fault.id, fault.text)).collect()
+    }
+
+    /// Syncs, checkpoints if asked, marks the shutdown clean, unlocks.
+    #[pyo3(signature = (*, checkpoint = true))]
+    fn close(&self, py: Python<'_>, checkpoint: bool) -> PyResult<()> {
+        py.detach(|| self.dispatch.close(checkpoint)).map_err(close_error)
+    }
+}
+
+impl Engine {
+    fn recover(data_dir: Option<PathBuf>, options: Options) -> PyResult<Engine> {
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(open_error)?;
+        let hash_seed = u64::from_le_bytes(seed);
+        let (store, recovery) = match data_dir {
+            Some(dir) => Store::open(&dir, options, hash_seed).map_err(open_error)?,
+            None => (Store::in_memory(hash_seed), Recovery::default()),
+        };
+        let (reader, writer) = wake::pair()?;
+        store.on_synced(Box::new(move || writer.wake()));
+        let dispatch = Dispatch::new(store, recovery, now());
+        dispatch
+            .ensure_default_workspace(now())
+            .map_err(|status| open_error(status.message()))?;
+        Ok(Engine { dispatch, wake: reader })
+    }
+}
+
+fn sync_policy(name: &str, interval_ms: u64) -> PyResult<SyncPolicy> {
+    match name {
+        "always" => Ok(SyncPolicy::Always),
+        "off" => Ok(SyncPolicy::Off),
+        "interval" if interval_ms > 0 => Ok(SyncPolicy::Interval { millis: interval_ms }),
+        "interval" => Err(PyValueError::new_err("sync_interval_ms must be at least 1")),
+        _ => Err(PyValueError::new_err(format!(
+            "sync must be \"always\", \"interval\" or \"off\", not {name:?}"
+        ))),
+    }
+}
+
+fn timeout(seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| PyValueError::new_err("timeout_s must be 0 or more, and finite"))
+}

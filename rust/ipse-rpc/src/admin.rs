@@ -1,0 +1,247 @@
+//! The methods of AdminService.
+
+use ipse_core::change::RulesVersion;
+use ipse_core::identifier::is_workspace_name;
+use ipse_core::limits::RULES_BYTES_MAX;
+use ipse_core::rules::{RulesProblem, preset};
+use ipse_core::{Graph, Rules, Timestamp};
+use ipse_store::{CheckpointError, Locked, LogPosition, WorkspaceIndex};
+use prost::Message;
+
+use crate::convert::{Place, invalid_rules, refused, wire_time};
+use crate::dispatch::{
+    Answer, DEFAULT_PRESET, Dispatch, Handled, decode, find_workspace, resting_on,
+};
+use crate::identity::write_queue_full;
+use crate::limits::WORKSPACES_MAX;
+use crate::page_token;
+use crate::profile::page_size;
+use crate::proto::v1;
+use crate::status::{Reason, Status};
+
+const WORKSPACE_PAGES: [&str; 1] = ["workspaces"];
+
+impl Dispatch {
+    pub(crate) fn create_workspace(&self, request: &[u8], now: Timestamp) -> Handled {
+        let request: v1::CreateWorkspaceRequest = decode(request)?;
+        let name = &request.name;
+        if !is_workspace_name(name) {
+            let problem = "a workspace's name is 1 to 64 of a-z 0-9 _ -, a letter first";
+            return Err(Status::invalid_field("name", problem).into());
+        }
+        let rules = rules_or_preset(&request.rules_toml)?;
+        let profile_key = self.random_key()?;
+        let mut locked = self.lock()?;
+        if let Some(existing) = locked.workspace(name) {
+            return Err(resting_on(locked.workspace_position(existing))(workspace_exists(name)));
+        }
+        if locked.workspaces().count() >= WORKSPACES_MAX {
+            return Err(resting_on(locked.position())(too_many_workspaces()));
+        }
+        if locked.queue_is_full() {
+            return Err(write_queue_full().into());
+        }
+        let (workspace, position) = locked.create_workspace(name, profile_key, rules, now);
+        let workspace = Some(describe(locked.graph(workspace)));
+        Ok(answer(position, &v1::CreateWorkspaceResponse { workspace }))
+    }
+
+    pub(crate) fn list_workspaces(&self, request: &[u8], _now: Timestamp) -> Handled {
+        let request: v1::ListWorkspacesRequest = decode(request)?;
+        let size = page_size(request.page_size)?;
+        let after = match request.page_token.as_str() {
+            "" => Vec::new(),
+            token => page_token::decode(&WORKSPACE_PAGES, token)?,
+        };
+        let locked = self.lock()?;
+        let graphs = graphs_by_name(&locked);
+        let mut rest = graphs.into_iter().filter(|graph| graph.name().as_bytes() > &after[..]);
+        let page: Vec<&Graph> = rest.by_ref().take(size).collect();
+        let next_page_token = match (rest.next(), page.last()) {
+            (Some(_), Some(last)) => page_token::encode(&WORKSPACE_PAGES, last.name().as_bytes()),
+            _ => String::new(),
+        };
+        let workspaces = page.into_iter().map(describe).collect();
+        let message = v1::ListWorkspacesResponse { workspaces, next_page_token };
+        Ok(answer(locked.position(), &message))
+    }
+
+    pub(crate) fn get_workspace(&self, request: &[u8], _now: Timestamp) -> Handled {
+        let request: v1::GetWorkspaceRequest = decode(request)?;
+        let locked = self.lock()?;
+        let workspace = find_workspace(&locked, "name", &request.name)?;
+        let message =
+            v1::GetWorkspaceResponse { workspace: Some(describe(locked.graph(workspace))) };
+        Ok(answer(locked.workspace_position(workspace), &message))
+    }
+
+    pub(crate) fn get_rules(&self, request: &[u8], _now: Timestamp) -> Handled {
+        let request: v1::GetRulesRequest = decode(request)?;
+        let locked = self.lock()?;
+        let workspace = find_workspace(&locked, "workspace", &request.workspace)?;
+        let graph = locked.graph(workspace);
+        let message = v1::GetRulesResponse {
+            version: graph.rules_version().0,
+            rules_toml: graph.rules_text().to_owned(),
+        };
+        Ok(answer(locked.workspace_position(workspace), &message))
+    }
+
+    pub(crate) fn set_rules(&self, request: &[u8], now: Timestamp) -> Handled {
+        let request: v1::SetRulesRequest = decode(request)?;
+        let text = checked_rules(&request.rules_toml)?;
+        let expected = Some(request.expected_version).filter(|&version| version != 0);
+        let mut locked = self.lock()?;
+        let workspace = find_workspace(&locked, "workspace", &request.workspace)?;
+        if !request.read_only && locked.queue_is_full() {
+            return Err(write_queue_full().into());
+        }
+        let graph = locked.graph(workspace);
+        let change = graph
+            .decide_rules(text, expected.map(RulesVersion))
+            .map_err(|refusal| refused(refusal, Place::Request))
+            .map_err(resting_on(locked.workspace_position(workspace)))?;
+        let mut version = graph.rules_version().0;
+        if let Some(change) = change {
+            version += 1;
+            if !request.read_only {
+                locked.commit(workspace, now, change);
+            }
+        }
+        let sequence_number = locked.graph(workspace).sequence().0;
+        let message = v1::SetRulesResponse { version, sequence_number };
+        Ok(answer(locked.workspace_position(workspace), &message))
+    }
+
+    pub(crate) fn validate_rules(&self, request: &[u8], _now: Timestamp) -> Handled {
+        let request: v1::ValidateRulesRequest = decode(request)?;
+        check_rules_size(&request.rules_toml)?;
+        let problems = Rules::from_toml(&request.rules_toml).err().unwrap_or_default();
+        let problem = |RulesProblem { line, key, message }| v1::RulesProblem { line, key, message };
+        let problems = problems.into_iter().map(problem).collect();
+        Ok(answer(LogPosition(0), &v1::ValidateRulesResponse { problems }))
+    }
+
+    pub(crate) fn checkpoint_call(&self, request: &[u8], _now: Timestamp) -> Handled {
+        let v1::CheckpointRequest {} = decode(request)?;
+        let made = self.checkpoint().map_err(|error| self.no_checkpoint(&error))?;
+        let message = v1::CheckpointResponse {
+            file_name: made.file_name,
+            size_bytes: made.size_bytes,
+            log_position: made.log_position,
+            seconds: made.seconds,
+        };
+        Ok(answer(LogPosition(made.log_position), &message))
+    }
+
+    pub(crate) fn get_stats(&self, request: &[u8], _now: Timestamp) -> Handled {
+        let v1::GetStatsRequest {} = decode(request)?;
+        let locked = self.lock()?;
+        let workspaces = graphs_by_name(&locked).into_iter().take(WORKSPACES_MAX);
+        let workspaces = workspaces.map(describe).collect();
+        let position = locked.position();
+        // The store's figures have a lock of their own to take.
+        drop(locked);
+        let stats = self.store.stats();
+        let message = v1::GetStatsResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_time: Some(wire_time(self.started_time)),
+            recovery: Some(self.recovery_stats()),
+            log_position: stats.log_position.0,
+            synced_log_position: stats.synced.0,
+            commit_group_count: stats.commit_groups,
+            log_bytes: stats.log_bytes,
+            log_bytes_since_snapshot: stats.log_bytes_since_snapshot,
+            sync: stats.sync.to_owned(),
+            workspaces,
+        };
+        Ok(answer(position, &message))
+    }
+
+    fn recovery_stats(&self) -> v1::RecoveryStats {
+        let recovery = self.recovery();
+        v1::RecoveryStats {
+            seconds: recovery.seconds,
+            snapshot_file_name: recovery.snapshot_file_name.clone().unwrap_or_default(),
+            snapshot_log_position: recovery.snapshot_log_position,
+            replayed_record_count: recovery.replayed_records,
+            torn_bytes: recovery.torn_bytes,
+            clean_shutdown: recovery.clean_shutdown,
+        }
+    }
+
+    /// Paths and words of the operating system are for the log, not for callers.
+    fn no_checkpoint(&self, error: &CheckpointError) -> Status {
+        match error {
+            CheckpointError::InMemory => Status::new(
+                Reason::NotServing,
+                "everything is in memory only: start with a data directory to have snapshots",
+            ),
+            CheckpointError::Closed | CheckpointError::Log(_) => {
+                Status::new(Reason::NotServing, "the server is stopping: no snapshot was written")
+            }
+            CheckpointError::Io(_) | CheckpointError::Unreadable(_) => {
+                self.internal(format!("checkpoint: {error}"))
+            }
+        }
+    }
+}
+
+fn answer(position: LogPosition, message: &impl Message) -> Answer {
+    Answer { position, bytes: message.encode_to_vec() }
+}
+
+fn describe(graph: &Graph) -> v1::Workspace {
+    let counts = graph.counts();
+    v1::Workspace {
+        name: graph.name().to_owned(),
+        created_time: Some(wire_time(graph.created_time())),
+        rules_version: graph.rules_version().0,
+        sequence_number: graph.sequence().0,
+        profile_count: counts.profiles,
+        absorbed_profile_count: counts.absorbed_profiles,
+        identifier_count: counts.identifiers,
+        link_count: counts.links,
+        state_hash: format!("{:032x}", graph.state_hash()),
+    }
+}
+
+fn graphs_by_name<'l>(locked: &'l Locked<'_>) -> Vec<&'l Graph> {
+    let indexes: Vec<WorkspaceIndex> = locked.workspaces().collect();
+    let mut graphs: Vec<&Graph> = indexes.into_iter().map(|index| locked.graph(index)).collect();
+    graphs.sort_by_key(|graph| graph.name());
+    graphs
+}
+
+fn rules_or_preset(text: &str) -> Result<&str, Status> {
+    if text.is_empty() {
+        return Ok(preset(DEFAULT_PRESET).expect("the default preset is built in"));
+    }
+    checked_rules(text)
+}
+
+/// Checks rules before the lock is taken: compiling patterns may take a while.
+fn checked_rules(text: &str) -> Result<&str, Status> {
+    check_rules_size(text)?;
+    match Rules::from_toml(text) {
+        Ok(_) => Ok(text),
+        Err(problems) => Err(invalid_rules(&problems)),
+    }
+}
+
+fn check_rules_size(text: &str) -> Result<(), Status> {
+    if text.len() > RULES_BYTES_MAX {
+        return Err(Status::limit_exceeded("rules_toml", "bytes", RULES_BYTES_MAX, text.len()));
+    }
+    Ok(())
+}
+
+fn workspace_exists(name: &str) -> Status {
+    let problem = format!("there is a workspace {name} already");
+    Status::of_field(Reason::WorkspaceExists, "name", problem).with("workspace", name)
+}
+
+fn too_many_workspaces() -> Status {
+    let problem = format!("this server holds {WORKSPACES_MAX} workspaces, the most it can");
+    Status::new(Reason::CapacityExceeded, problem).with("bound", WORKSPACES_MAX)
+}

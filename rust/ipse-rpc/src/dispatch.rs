@@ -1,0 +1,332 @@
+//! A call: method name and request bytes in, answer bytes out, for every transport alike.
+//!
+//! ```text
+//! serving? -> method? -> deadline? -> size? -> decodes? -> fields? -> workspace? -> queue? -> decided
+//! ```
+//!
+//! Each question has one refusal, asked in this order, so that what a caller is told first
+//! does not depend on the method. Nothing here waits for the disk, except a checkpoint: an
+//! answer carries the log position that must be synced before it may be sent, and the
+//! transport waits. Refusals carry one too where they tell of what was written.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ipse_core::Timestamp;
+use ipse_core::graph::Counts;
+use ipse_core::rules::preset;
+use ipse_store::{
+    Checkpoint, CheckpointError, CloseError, Locked, LogPosition, Recovery, Store, StoreStats,
+    WorkspaceIndex,
+};
+use prost::Message;
+
+use crate::fault::{Fault, Faults, catching};
+use crate::limits::REQUEST_BYTES_MAX;
+use crate::mappings::Mappings;
+use crate::metrics::Metrics;
+use crate::status::{Reason, Status, quoted};
+
+/// The workspace that an empty name means.
+pub const DEFAULT_WORKSPACE: &str = "default";
+/// The preset of a workspace that was given no rules.
+pub const DEFAULT_PRESET: &str = "segment";
+
+/// Answers calls on a store.
+pub struct Dispatch {
+    pub(crate) store: Store,
+    pub(crate) recovery: Recovery,
+    pub(crate) started_time: Timestamp,
+    pub(crate) mappings: Mappings,
+    pub(crate) metrics: Metrics,
+    faults: Faults,
+    closed: AtomicBool,
+    /// A panic came while the graphs were locked: what they hold now is not what is logged.
+    broken: AtomicBool,
+}
+
+/// What a call comes to, and when that may be told.
+#[derive(Debug)]
+pub struct Reply {
+    /// Send the reply once the log is synced through here.
+    pub position: LogPosition,
+    /// The answer's bytes, or why there is none.
+    pub result: Result<Vec<u8>, Status>,
+}
+
+/// An answer and the position it rests on.
+pub(crate) struct Answer {
+    pub(crate) position: LogPosition,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A refusal and the position it rests on: the caller learns of what was written from
+/// refusals too.
+pub(crate) struct Refused {
+    pub(crate) position: LogPosition,
+    pub(crate) status: Status,
+}
+
+/// What the handlers of methods give.
+pub(crate) type Handled = Result<Answer, Refused>;
+
+type Handler = fn(&Dispatch, &[u8], Timestamp) -> Handled;
+
+const METHODS: [(&str, Handler); 12] = [
+    ("/ipse.v1.IdentityService/ResolveEvent", Dispatch::resolve_event),
+    ("/ipse.v1.IdentityService/ResolveEvents", Dispatch::resolve_events),
+    ("/ipse.v1.IdentityService/GetProfile", Dispatch::get_profile),
+    ("/ipse.v1.IdentityService/BatchGetProfiles", Dispatch::batch_get_profiles),
+    ("/ipse.v1.AdminService/CreateWorkspace", Dispatch::create_workspace),
+    ("/ipse.v1.AdminService/ListWorkspaces", Dispatch::list_workspaces),
+    ("/ipse.v1.AdminService/GetWorkspace", Dispatch::get_workspace),
+    ("/ipse.v1.AdminService/GetRules", Dispatch::get_rules),
+    ("/ipse.v1.AdminService/SetRules", Dispatch::set_rules),
+    ("/ipse.v1.AdminService/ValidateRules", Dispatch::validate_rules),
+    ("/ipse.v1.AdminService/Checkpoint", Dispatch::checkpoint_call),
+    ("/ipse.v1.AdminService/GetStats", Dispatch::get_stats),
+];
+
+impl Dispatch {
+    /// Serves a store that was opened. `started_time` is when it was ready.
+    pub fn new(store: Store, recovery: Recovery, started_time: Timestamp) -> Dispatch {
+        Dispatch {
+            store,
+            recovery,
+            started_time,
+            mappings: Mappings::default(),
+            metrics: Metrics::default(),
+            faults: Faults::default(),
+            closed: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+        }
+    }
+
+    /// Creates the workspace `default` with the preset `segment` if there is none.
+    pub fn ensure_default_workspace(&self, now: Timestamp) -> Result<(), Status> {
+        let rules = preset(DEFAULT_PRESET).expect("the default preset is built in");
+        let profile_key = self.random_key()?;
+        let mut locked = self.lock()?;
+        if locked.workspace(DEFAULT_WORKSPACE).is_none() {
+            locked.create_workspace(DEFAULT_WORKSPACE, profile_key, rules, now);
+        }
+        Ok(())
+    }
+
+    /// One call. `deadline_ms` is the time left to the caller's deadline, if it has one.
+    /// `now` is the server's clock. A panic is answered INTERNAL and kept for the log.
+    pub fn call(
+        &self,
+        method: &str,
+        request: &[u8],
+        deadline_ms: Option<i64>,
+        now: Timestamp,
+    ) -> Reply {
+        self.metrics.calls.add(1);
+        // Sound, because nothing is answered any more if the graphs may be half changed.
+        let unwinding = AssertUnwindSafe(|| self.answer(method, request, deadline_ms, now));
+        let handled = catching(unwinding).unwrap_or_else(|panic| {
+            self.check_graphs();
+            Err(self.panicked(method, &panic).into())
+        });
+        match handled {
+            Ok(Answer { position, bytes }) => Reply { position, result: Ok(bytes) },
+            Err(Refused { position, status }) => {
+                self.metrics.calls_refused.add(1);
+                Reply { position, result: Err(status) }
+            }
+        }
+    }
+
+    /// The store, for what is not a call: waiting for syncs, stats.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What opening the store found.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// Writes a snapshot. Blocks.
+    pub fn checkpoint(&self) -> Result<Checkpoint, CheckpointError> {
+        self.store.checkpoint()
+    }
+
+    /// Refuses further calls, then closes the store. Blocks. Idempotent.
+    pub fn close(&self, checkpoint: bool) -> Result<(), CloseError> {
+        // A call that holds the lock now ends before the store does, which takes the lock; one
+        // that comes after finds the flag.
+        self.closed.store(true, Ordering::Release);
+        self.store.close(checkpoint)
+    }
+
+    /// Bugs that calls met since this was last asked, for the log.
+    pub fn take_faults(&self) -> Vec<Fault> {
+        self.faults.take()
+    }
+
+    /// Counters since the start (`_total`) and figures of now, by name.
+    pub fn figures(&self) -> Vec<(&'static str, u64)> {
+        let mut figures = self.metrics.counts();
+        if !self.broken.load(Ordering::Acquire) {
+            figures.extend(self.sizes());
+            figures.extend(log_figures(&self.store.stats()));
+        }
+        figures
+    }
+
+    /// Why nothing is answered any more and the process must stop, if that is so.
+    pub fn failure(&self) -> Option<String> {
+        if self.broken.load(Ordering::Acquire) {
+            return Some("a bug was met while graphs were being changed".to_owned());
+        }
+        self.store.failure().map(|failed| failed.to_string())
+    }
+
+    /// The store's graphs, unless the server has closed.
+    pub(crate) fn lock(&self) -> Result<Locked<'_>, Status> {
+        let locked = self.store.lock();
+        self.check_open()?;
+        Ok(locked)
+    }
+
+    /// INTERNAL, with the words of a panic in the log only.
+    pub(crate) fn panicked(&self, what: &str, panic: &str) -> Status {
+        self.metrics.panics.add(1);
+        self.internal(format!("{what}: {panic}"))
+    }
+
+    /// INTERNAL, with the text in the log only.
+    pub(crate) fn internal(&self, text: String) -> Status {
+        self.faults.internal(text)
+    }
+
+    /// The key of a new workspace's profile ids.
+    pub(crate) fn random_key(&self) -> Result<[u8; 16], Status> {
+        let mut key = [0; 16];
+        getrandom::fill(&mut key)
+            .map_err(|error| self.internal(format!("no randomness for a profile key: {error}")))?;
+        Ok(key)
+    }
+
+    fn answer(
+        &self,
+        method: &str,
+        request: &[u8],
+        deadline_ms: Option<i64>,
+        now: Timestamp,
+    ) -> Handled {
+        self.check_serving()?;
+        let known = METHODS.iter().find(|(name, _)| *name == method);
+        let (_, handler) = known.ok_or_else(|| unknown_method(method))?;
+        if deadline_ms.is_some_and(|left| left <= 0) {
+            return Err(Status::new(
+                Reason::DeadlineExceeded,
+                "the deadline had passed before the call was looked at; nothing was done",
+            )
+            .into());
+        }
+        if request.len() > REQUEST_BYTES_MAX {
+            let found = request.len();
+            return Err(Status::limit_exceeded("request", "bytes", REQUEST_BYTES_MAX, found).into());
+        }
+        handler(self, request, now)
+    }
+
+    /// How much the graphs hold, over all workspaces.
+    fn sizes(&self) -> [(&'static str, u64); 5] {
+        let locked = self.store.lock();
+        let mut sizes = Counts::default();
+        let mut workspaces = 0;
+        for index in locked.workspaces() {
+            let counts = locked.graph(index).counts();
+            workspaces += 1;
+            sizes.profiles += counts.profiles;
+            sizes.absorbed_profiles += counts.absorbed_profiles;
+            sizes.identifiers += counts.identifiers;
+            sizes.links += counts.links;
+        }
+        [
+            ("workspaces", workspaces),
+            ("profiles", sizes.profiles),
+            ("absorbed_profiles", sizes.absorbed_profiles),
+            ("identifiers", sizes.identifiers),
+            ("links", sizes.links),
+        ]
+    }
+
+    fn check_serving(&self) -> Result<(), Status> {
+        self.check_open()?;
+        match self.failure() {
+            None => Ok(()),
+            Some(_) => Err(Status::new(
+                Reason::NotServing,
+                "the server has failed and is stopping: come back when it has recovered",
+            )),
+        }
+    }
+
+    fn check_open(&self) -> Result<(), Status> {
+        if self.closed.load(Ordering::Acquire) {
+            let problem = "the server is closing: use another, or come back";
+            return Err(Status::new(Reason::NotServing, problem));
+        }
+        Ok(())
+    }
+
+    /// After a panic: the store's lock says whether it was held.
+    fn check_graphs(&self) {
+        if catching(AssertUnwindSafe(|| drop(self.store.lock()))).is_err() {
+            self.broken.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl From<Status> for Refused {
+    /// A refusal that tells of nothing that was written.
+    fn from(status: Status) -> Refused {
+        Refused { position: LogPosition(0), status }
+    }
+}
+
+/// Gives a refusal the position it rests on.
+pub(crate) fn resting_on(position: LogPosition) -> impl Fn(Status) -> Refused {
+    move |status| Refused { position, status }
+}
+
+/// Decodes a request.
+pub(crate) fn decode<M: Message + Default>(request: &[u8]) -> Result<M, Status> {
+    M::decode(request).map_err(|error| {
+        let problem = format!("the request's bytes are not a message of this method: {error}");
+        Status::new(Reason::MalformedRequest, problem)
+    })
+}
+
+/// The workspace of a name; empty means `default`. Workspaces are never removed, so that one
+/// is missing tells of nothing that was written.
+pub(crate) fn find_workspace(
+    locked: &Locked<'_>,
+    field: &str,
+    name: &str,
+) -> Result<WorkspaceIndex, Status> {
+    let name = if name.is_empty() { DEFAULT_WORKSPACE } else { name };
+    locked.workspace(name).ok_or_else(|| {
+        let problem = format!("there is no workspace {}: create it first", quoted(name));
+        Status::of_field(Reason::WorkspaceNotFound, field, problem).with("workspace", name)
+    })
+}
+
+fn log_figures(stats: &StoreStats) -> [(&'static str, u64); 5] {
+    [
+        ("log_position", stats.log_position.0),
+        ("synced_log_position", stats.synced.0),
+        ("commit_groups_total", stats.commit_groups),
+        ("log_bytes_total", stats.log_bytes),
+        ("log_bytes_since_snapshot", stats.log_bytes_since_snapshot),
+    ]
+}
+
+fn unknown_method(method: &str) -> Status {
+    Status::new(Reason::MethodNotFound, format!("there is no method {}", quoted(method)))
+}

@@ -1,0 +1,36 @@
+//! Every bound of the wire, in one place; the core has its own in [`ipse_core::limits`].
+//! Passing one is refused by its name.
+
+/// Longest request message, in bytes. A transport's own limit should be larger, so that it is
+/// this refusal, with its reason, that a caller sees.
+pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Size of an answer to BatchGetProfiles, in bytes, at which further profiles are refused.
+pub const BATCH_GET_RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most events of one batch.
+pub const EVENTS_MAX: usize = 1_000;
+/// Most lookups of one batch.
+pub const LOOKUPS_MAX: usize = 1_000;
+/// Longest raw event, in bytes.
+pub const RAW_JSON_BYTES_MAX: usize = 65_536;
+/// How deeply the value of a JSON trait may be nested.
+pub const JSON_DEPTH_MAX: usize = 32;
+/// Most ignored fields that an answer lists.
+pub const IGNORED_FIELDS_MAX: usize = 64;
+/// Items on a page if the caller does not say.
+pub const PAGE_SIZE_DEFAULT: usize = 100;
+/// Most items on a page.
+pub const PAGE_SIZE_MAX: usize = 1_000;
+/// Most absorbed ids that a profile lists.
+pub const ABSORBED_IDS_MAX: usize = 1_000;
+/// Most workspaces of one server.
+pub const WORKSPACES_MAX: usize = 1_000;
+/// Most field violations in one status. Statuses travel in HTTP/2 headers, which peers cut
+/// off at 8 KiB.
+pub const VIOLATIONS_MAX: usize = 10;
+/// Longest text of a status's message or of one violation, in bytes, for the same reason.
+pub const STATUS_TEXT_BYTES_MAX: usize = 200;
+/// Bugs caught and not yet collected by the log; later ones are counted only.
+pub const FAULTS_MAX: usize = 64;
+/// What a caller is told to wait when the write queue is full, in milliseconds: some commit
+/// groups on a slow disk.
+pub const WRITE_QUEUE_RETRY_DELAY_MS: u32 = 100;

@@ -1,0 +1,277 @@
+//! The on-disk format: file names, magics, versions and the byte layout of everything.
+//!
+//! This file is the drawing; it reads and writes nothing. All integers of the framing are
+//! little-endian. CRC-32 is zlib's (`zlib.crc32`). Payloads are msgpack as the stock
+//! packages read it. No field is optional; every byte not named here is zero.
+//!
+//! # Data directory
+//!
+//! ```text
+//! LOCK                              locked (flock) while a process has the directory open;
+//!                                   text: the process id
+//! MANIFEST                          one line of text, see below
+//! segment-000000000001.wal          log segments, numbered from 1 without gaps
+//! segment-000000000002.wal
+//! snapshot-00000000000000004711.snap    snapshots, named by the log position they hold
+//! segment-000000000002-00000000000000008192.torn    broken tail set aside by recovery:
+//!                                   segment and byte offset it was cut from
+//! snapshot-….snap.broken            a snapshot that could not be read, set aside
+//! *.tmp                             unfinished; deleted at the next start
+//! ```
+//!
+//! `MANIFEST`, replaced by rename each time a segment begins:
+//! `ipse-log 1 id=0123456789abcdef newest_segment=2 crc32=89abcdef` and a line feed; the
+//! CRC-32 is of the text before ` crc32=`. The newest segment may be a later one (a crash
+//! came between), never an earlier one: then a segment is missing.
+//!
+//! # Log
+//!
+//! The log is the concatenation of the records of all segments. A record's **log position**
+//! counts from 1 over all workspaces; its **sequence number** from 1 in its workspace.
+//!
+//! ```text
+//! segment   = header (64 bytes), frames, zeros to the size it was created with
+//!
+//! header    0   8  magic "ipse-wal"
+//!           8   4  format version: 1
+//!          12   4  CRC of the last frame before this segment; 0 in segment 1
+//!          16   8  segment number
+//!          24   8  log position of the first record that goes here
+//!          32   8  salt: random, of this segment, never 0
+//!          40   8  size of the file in bytes when it was created
+//!          48   8  log id: random, the same in all files of a log, never 0
+//!          56   4  zero
+//!          60   4  CRC-32 of bytes 0 to 60
+//!
+//! frame     0   4  CRC-32 of bytes 4 to the frame's end, padding included
+//!           4   4  length of the payload in bytes, padding not included
+//!           8   8  salt of the segment
+//!          16   4  CRC of the frame before; for the first of a segment, that of its header
+//!          20   4  number of records
+//!          24   8  log position of the first record (of the next one, if there is none)
+//!          32   8  synced through: the log position that was synced when this was written
+//!          40   1  kind: 1 group, 2 clean shutdown (no records, no payload)
+//!          41   7  zero
+//!          48   …  payload: records, one after the other
+//!           …   …  zeros to a multiple of 8 bytes
+//! ```
+//!
+//! A frame is one commit group: all of it or nothing. Frames begin at multiples of 8. The
+//! log ends where only zeros follow. Anything else that is not the next frame is damage:
+//! at log position P (that of the next record), it is **corruption** if P is at or below
+//! the highest position known to have been synced (`synced through` of any valid frame
+//! here or later, the first position of a later segment less one, the position of a
+//! snapshot), and a **torn tail** if P is above it. The salt keeps bytes of a record from
+//! passing for a frame when the reader looks for later ones.
+//!
+//! A segment is begun only when all before it is synced, and is named only when its header
+//! and zeros are.
+//!
+//! # Records
+//!
+//! Each is a msgpack array of fixed length: `[workspace, sequence, log_time_ms, tag, …]`.
+//! Workspaces are numbered from 0 in order of creation; times are milliseconds since 1970.
+//!
+//! ```text
+//! tag 1 workspace_created   name str, profile_key bin(16), rules str
+//! tag 2 rules_set           version uint, rules str
+//! tag 3 event_resolved      event_id str, digest bin(16)|nil, kind str, source str,
+//!                           timestamp_ms int, rules_version uint, named_profile uint|nil,
+//!                           key_namespace str, target, [identifier, …], [trait, …]
+//!
+//! digest      128 bits, big-endian; nil for 0
+//! target      [0] unresolved | [1, profile] created | [2, profile] found
+//!             | [3, survivor, [absorbed, …]] merged
+//! identifier  [namespace str, value str, raw str|nil, verdict]
+//! verdict     0 attached | 1 already attached | [2, rule, limit, collided] dropped
+//!             | [3, rule, limit, collided] refused
+//! rule        1 unknown_namespace, 2 invalid_value, 3 blocked_value, 4 value_limit,
+//!             5 value_time_limit, 6 merge_limit, 7 identifier_limit
+//! limit       nil | [namespace str|nil, value uint]
+//! collided    profile uint | nil
+//! trait       [name str, value]
+//! value       str text | int | float64 | bool | [str] JSON text | nil removed
+//! ```
+//!
+//! # Snapshots
+//!
+//! ```text
+//! snapshot  = header (64 bytes), sections, footer (64 bytes)
+//!
+//! header    0   8  magic "ipsesnap"
+//!           8   4  format version: 1
+//!          12   4  number of workspaces
+//!          16   8  log position: records 1 to this one are in it
+//!          24   8  salt: random, of this file, never 0
+//!          32   8  log id
+//!          40  20  zero
+//!          60   4  CRC-32 of bytes 0 to 60
+//!
+//! section   0   4  CRC-32 of bytes 4 to the section's end, padding included
+//!           4   4  length of the payload in bytes, padding not included
+//!           8   8  salt of the file
+//!          16   8  section number, from 0
+//!          24   4  number of parts
+//!          28   4  zero
+//!          32   …  payload: parts, one after the other
+//!           …   …  zeros to a multiple of 8 bytes
+//!
+//! footer    0   8  magic "ipse-end"
+//!           8   8  log position
+//!          16   8  number of sections
+//!          24   8  number of parts
+//!          32   8  offset of this footer in the file
+//!          40   4  number of workspaces
+//!          44   4  CRC-32 of all bytes before the footer
+//!          48  12  zero
+//!          60   4  CRC-32 of bytes 0 to 60 of the footer
+//! ```
+//!
+//! A part is a msgpack array `[workspace, tag, column, …]`; a column is an array, all
+//! columns of a part are equally long. Workspaces come in order of their numbers, and
+//! the parts of each in order of their tags.
+//!
+//! ```text
+//! tag 1 workspace       not columns but single values: name str, profile_key bin(16),
+//!                       created_time_ms, sequence, log_time_ms, rules_version, rules str,
+//!                       [namespace str, …], state_hash bin(16)
+//! tag 2 profiles        parent, merged_sequence, bearer, created_sequence, created_time_ms
+//! tag 3 identifiers     namespace (index), value str, profile, attached_sequence,
+//!                       attached_time_ms
+//! tag 4 links           stronger, weaker (identifier indexes from 0), sequence
+//! tag 5 traits          profile, name str, value, time_ms, sequence
+//! tag 6 remembered_events   event_id str, digest bin(16)|nil, sequence, log_time_ms,
+//!                       rules_version, known bool, target, [verdict, …]
+//! tag 7 remembered_refusals     hash uint
+//! ```
+
+/// Version of the log format that this code writes and reads.
+pub const LOG_VERSION: u32 = 1;
+/// Version of the snapshot format that this code writes and reads.
+pub const SNAPSHOT_VERSION: u32 = 1;
+
+/// First bytes of a segment.
+pub const SEGMENT_MAGIC: [u8; 8] = *b"ipse-wal";
+/// First bytes of a snapshot.
+pub const SNAPSHOT_MAGIC: [u8; 8] = *b"ipsesnap";
+/// First bytes of a snapshot's footer.
+pub const FOOTER_MAGIC: [u8; 8] = *b"ipse-end";
+
+/// Length of the header of a segment or a snapshot, and of a snapshot's footer.
+pub const HEADER_BYTES: usize = 64;
+/// Length of a frame's header.
+pub const FRAME_HEADER_BYTES: usize = 48;
+/// Length of a section's header.
+pub const SECTION_HEADER_BYTES: usize = 32;
+/// Frames and sections begin at multiples of this.
+pub const ALIGNMENT: usize = 8;
+
+/// Kind of a frame that holds a commit group.
+pub const KIND_GROUP: u8 = 1;
+/// Kind of a frame that says that the process before ended cleanly.
+pub const KIND_CLEAN_SHUTDOWN: u8 = 2;
+
+/// A group's payload is closed once it is this long; one record more may pass it.
+pub const GROUP_BYTES_TARGET: usize = 16 << 20;
+/// A section's payload is closed once it is this long; one part more may pass it.
+pub const SECTION_BYTES_TARGET: usize = 4 << 20;
+
+/// The file that is locked.
+pub const LOCK_NAME: &str = "LOCK";
+/// The file that names the newest segment.
+pub const MANIFEST_NAME: &str = "MANIFEST";
+/// Where a new manifest is written before it replaces the old one.
+pub const MANIFEST_TEMPORARY_NAME: &str = "MANIFEST.tmp";
+/// Where the next segment is prepared.
+pub const SPARE_NAME: &str = "next-segment.wal.tmp";
+/// Where a snapshot is written before it is named.
+pub const SNAPSHOT_TEMPORARY_NAME: &str = "next-snapshot.snap.tmp";
+
+/// Tags of records.
+pub mod record_tag {
+    /// [`ipse_core::Change::WorkspaceCreated`].
+    pub const WORKSPACE_CREATED: u64 = 1;
+    /// [`ipse_core::Change::RulesSet`].
+    pub const RULES_SET: u64 = 2;
+    /// [`ipse_core::Change::EventResolved`].
+    pub const EVENT_RESOLVED: u64 = 3;
+}
+
+/// Tags of snapshot parts.
+pub mod part_tag {
+    /// [`ipse_core::snapshot::WorkspacePart`].
+    pub const WORKSPACE: u64 = 1;
+    /// [`ipse_core::snapshot::ProfilesPart`].
+    pub const PROFILES: u64 = 2;
+    /// [`ipse_core::snapshot::IdentifiersPart`].
+    pub const IDENTIFIERS: u64 = 3;
+    /// [`ipse_core::snapshot::LinksPart`].
+    pub const LINKS: u64 = 4;
+    /// [`ipse_core::snapshot::TraitsPart`].
+    pub const TRAITS: u64 = 5;
+    /// [`ipse_core::snapshot::RememberedEventsPart`].
+    pub const REMEMBERED_EVENTS: u64 = 6;
+    /// [`ipse_core::snapshot::RememberedRefusalsPart`].
+    pub const REMEMBERED_REFUSALS: u64 = 7;
+}
+
+/// Name of a segment's file.
+pub fn segment_name(number: u64) -> String {
+    format!("segment-{number:012}.wal")
+}
+
+/// The number in a segment's file name.
+pub fn segment_number(name: &str) -> Option<u64> {
+    let number = digits(name.strip_prefix("segment-")?.strip_suffix(".wal")?)?;
+    (segment_name(number) == name).then_some(number)
+}
+
+/// Name of a snapshot's file.
+pub fn snapshot_name(log_position: u64) -> String {
+    format!("snapshot-{log_position:020}.snap")
+}
+
+/// The log position in a snapshot's file name.
+pub fn snapshot_position(name: &str) -> Option<u64> {
+    let position = digits(name.strip_prefix("snapshot-")?.strip_suffix(".snap")?)?;
+    (snapshot_name(position) == name).then_some(position)
+}
+
+/// Name of the file that keeps a torn tail.
+pub fn torn_name(segment: u64, offset: u64) -> String {
+    format!("segment-{segment:012}-{offset:020}.torn")
+}
+
+/// The next multiple of [`ALIGNMENT`].
+pub fn aligned(length: usize) -> usize {
+    length.next_multiple_of(ALIGNMENT)
+}
+
+fn digits(text: &str) -> Option<u64> {
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back_and_nothing_else_is() {
+        assert_eq!(segment_name(7), "segment-000000000007.wal");
+        assert_eq!(segment_number("segment-000000000007.wal"), Some(7));
+        assert_eq!(snapshot_position(&snapshot_name(u64::MAX)), Some(u64::MAX));
+        for name in [
+            "segment-7.wal",
+            "segment-+00000000007.wal",
+            "segment-000000000007.wal.tmp",
+            "segment-.wal",
+            "LOCK",
+            "",
+        ] {
+            assert_eq!(segment_number(name), None, "{name}");
+        }
+        assert_eq!(snapshot_position("snapshot-1.snap"), None);
+    }
+}

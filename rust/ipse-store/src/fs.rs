@@ -1,0 +1,148 @@
+//! The few file operations that the store uses, as a trait: the real disk here, and in
+//! [`crate::simulated`] one that fails, tears and forgets on demand.
+//!
+//! Must not know what is in the files. Every operation is one that can fail, and each
+//! counts as one for a test that fails the nth.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// A file system.
+pub trait Disk: Send + Sync + 'static {
+    /// Makes the directory and its parents, and makes a new one last.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Names of the files in a directory, in no order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+    /// Opens a file that exists, for reading and writing.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Makes an empty file, in place of one that exists.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Gives a file another name, in place of one that has it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Deletes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names in a directory last.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Locks a file for as long as the result lives, and writes `text` in it. `Err` inside
+    /// holds the text of whoever has it locked.
+    fn lock(&self, path: &Path, text: &str) -> io::Result<Result<Box<dyn Send + Sync>, String>>;
+    /// A random number that is not 0.
+    fn random(&self) -> io::Result<u64>;
+}
+
+/// An open file.
+pub trait DiskFile: Send {
+    /// Length in bytes.
+    fn len(&self) -> io::Result<u64>;
+    /// Fills `bytes` from `offset`; an error if the file ends before.
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
+    /// Writes all of `bytes` at `offset`.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Makes contents and length last.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// The operating system's.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        if dir.is_dir() {
+            return Ok(());
+        }
+        let parent = match dir.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        self.create_dir(parent)?;
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        self.sync_dir(parent)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let names = fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.file_name()));
+        let names: io::Result<Vec<_>> = names.collect();
+        // A name that is not text is none of ours.
+        Ok(names?
+            .into_iter()
+            .filter_map(|name| name.into_string().ok())
+            .collect())
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(
+            fs::OpenOptions::new().read(true).write(true).open(path)?,
+        ))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true);
+        Ok(Box::new(options.open(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::File::open(dir)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path, text: &str) -> io::Result<Result<Box<dyn Send + Sync>, String>> {
+        let mut options = fs::OpenOptions::new();
+        let file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        match file.try_lock() {
+            Ok(()) => {
+                file.set_len(0)?;
+                file.write_all_at(text.as_bytes(), 0)?;
+                Ok(Ok(Box::new(file)))
+            }
+            Err(fs::TryLockError::WouldBlock) => Ok(Err(fs::read_to_string(path)?)),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn random(&self) -> io::Result<u64> {
+        loop {
+            match getrandom::u64().map_err(io::Error::from)? {
+                0 => continue,
+                number => return Ok(number),
+            }
+        }
+    }
+}
+
+impl DiskFile for fs::File {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.read_exact_at(bytes, offset)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // The length is part of what fdatasync must make last when it changed.
+        self.sync_data()
+    }
+}

@@ -1,0 +1,386 @@
+//! Snapshot files: all workspaces at one log position.
+//!
+//! A snapshot has its name only when it is on disk and has been read back. Neither writing
+//! nor reading holds more than a section in memory beside the graphs.
+
+use std::path::Path;
+
+use ipse_core::snapshot::{Frozen, Part};
+
+use crate::codec::{decode_part, encode_part};
+use crate::error::{CheckpointError, IoFailed, OpenError};
+use crate::format::{
+    FOOTER_MAGIC, HEADER_BYTES, SECTION_BYTES_TARGET, SECTION_HEADER_BYTES, SNAPSHOT_MAGIC,
+    SNAPSHOT_TEMPORARY_NAME, SNAPSHOT_VERSION, aligned, snapshot_name,
+};
+use crate::frame::{u32_at, u64_at};
+use crate::fs::{Disk, DiskFile};
+use crate::segment::{check_header, seal};
+use crate::state::{State, StateLoader};
+
+/// What a snapshot's header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SnapshotHeader {
+    pub(crate) workspaces: u32,
+    pub(crate) position: u64,
+    salt: u64,
+    pub(crate) log_id: u64,
+}
+
+/// What a snapshot's footer says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Footer {
+    position: u64,
+    sections: u64,
+    parts: u64,
+    offset: u64,
+    workspaces: u32,
+    crc: u32,
+}
+
+/// Writes the graphs as the snapshot of `position` and returns its size in bytes.
+pub(crate) fn write(
+    disk: &dyn Disk,
+    dir: &Path,
+    position: u64,
+    log_id: u64,
+    graphs: Vec<Frozen>,
+) -> Result<u64, CheckpointError> {
+    let temporary = dir.join(SNAPSHOT_TEMPORARY_NAME);
+    let mut writer = SnapshotWriter::create(disk, &temporary, position, log_id, graphs.len())?;
+    for (workspace, graph) in (0..).zip(graphs) {
+        for part in graph.into_parts() {
+            writer.add(workspace, &part)?;
+        }
+    }
+    let size = writer.finish()?;
+    read(disk, &temporary, |_, _| Ok(())).map_err(CheckpointError::Unreadable)?;
+    let path = dir.join(snapshot_name(position));
+    disk.rename(&temporary, &path)
+        .map_err(IoFailed::new("rename", &temporary))?;
+    disk.sync_dir(dir).map_err(IoFailed::new("sync", dir))?;
+    Ok(size)
+}
+
+/// Loads the state that a snapshot holds, and the id of the log that it belongs to.
+pub(crate) fn load(
+    disk: &dyn Disk,
+    path: &Path,
+    hash_seed: u64,
+) -> Result<(State, u64), OpenError> {
+    let mut loader = None;
+    let header = read(disk, path, |header, part| {
+        let loader = loader.get_or_insert_with(|| StateLoader::new(hash_seed, header.position));
+        part.map_or(Ok(()), |(workspace, part)| loader.add(workspace, part))
+    })?;
+    let loader = loader.unwrap_or_else(|| StateLoader::new(hash_seed, header.position));
+    let state = loader
+        .finish()
+        .map_err(|problem| OpenError::corrupt(path, 0, problem))?;
+    if state.indexes().count() != usize::try_from(header.workspaces).unwrap_or(usize::MAX) {
+        return Err(OpenError::corrupt(path, 0, "workspaces are missing"));
+    }
+    Ok((state, header.log_id))
+}
+
+impl SnapshotHeader {
+    fn to_bytes(self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(&SNAPSHOT_MAGIC);
+        bytes[8..12].copy_from_slice(&SNAPSHOT_VERSION.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.workspaces.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.position.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.salt.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.log_id.to_le_bytes());
+        seal(&mut bytes);
+        bytes
+    }
+
+    fn parse(bytes: &[u8; HEADER_BYTES], path: &Path) -> Result<SnapshotHeader, OpenError> {
+        check_header(bytes, &SNAPSHOT_MAGIC, SNAPSHOT_VERSION, path)?;
+        Ok(SnapshotHeader {
+            workspaces: u32_at(bytes, 12),
+            position: u64_at(bytes, 16),
+            salt: u64_at(bytes, 24),
+            log_id: u64_at(bytes, 32),
+        })
+    }
+}
+
+impl Footer {
+    fn to_bytes(self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(&FOOTER_MAGIC);
+        bytes[8..16].copy_from_slice(&self.position.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.sections.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.parts.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[40..44].copy_from_slice(&self.workspaces.to_le_bytes());
+        bytes[44..48].copy_from_slice(&self.crc.to_le_bytes());
+        seal(&mut bytes);
+        bytes
+    }
+}
+
+struct SnapshotWriter<'a> {
+    path: &'a Path,
+    file: Box<dyn DiskFile>,
+    salt: u64,
+    whole: crc32fast::Hasher,
+    footer: Footer,
+    section: Vec<u8>,
+    section_parts: u32,
+}
+
+impl<'a> SnapshotWriter<'a> {
+    fn create(
+        disk: &dyn Disk,
+        path: &'a Path,
+        position: u64,
+        log_id: u64,
+        workspaces: usize,
+    ) -> Result<SnapshotWriter<'a>, IoFailed> {
+        let workspaces = u32::try_from(workspaces).expect("workspaces have 32-bit numbers");
+        let salt = disk
+            .random()
+            .map_err(IoFailed::new("get a random number for", path))?;
+        let mut writer = SnapshotWriter {
+            path,
+            file: disk.create(path).map_err(IoFailed::new("create", path))?,
+            salt,
+            whole: crc32fast::Hasher::new(),
+            footer: Footer {
+                position,
+                workspaces,
+                ..Footer::default()
+            },
+            section: Vec::new(),
+            section_parts: 0,
+        };
+        let header = SnapshotHeader {
+            workspaces,
+            position,
+            salt,
+            log_id,
+        };
+        writer.write(&header.to_bytes())?;
+        writer.begin_section();
+        Ok(writer)
+    }
+
+    fn add(&mut self, workspace: u32, part: &Part) -> Result<(), IoFailed> {
+        encode_part(&mut self.section, workspace, part);
+        self.section_parts += 1;
+        if self.section.len() >= SECTION_BYTES_TARGET {
+            self.end_section()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn finish(mut self) -> Result<u64, IoFailed> {
+        if self.section_parts > 0 {
+            self.end_section()?;
+        }
+        self.footer.crc = self.whole.clone().finalize();
+        let footer = self.footer.to_bytes();
+        self.write(&footer)?;
+        self.sync()?;
+        Ok(self.footer.offset)
+    }
+
+    fn begin_section(&mut self) {
+        self.section.clear();
+        self.section.resize(SECTION_HEADER_BYTES, 0);
+        self.section_parts = 0;
+    }
+
+    /// Synced one by one, so that the last sync has little to do and delays no commit.
+    fn end_section(&mut self) -> Result<(), IoFailed> {
+        let mut section = std::mem::take(&mut self.section);
+        let length = u32::try_from(section.len() - SECTION_HEADER_BYTES)
+            .expect("a section is closed long before 4 GiB");
+        section.resize(aligned(section.len()), 0);
+        section[4..8].copy_from_slice(&length.to_le_bytes());
+        section[8..16].copy_from_slice(&self.salt.to_le_bytes());
+        section[16..24].copy_from_slice(&self.footer.sections.to_le_bytes());
+        section[24..28].copy_from_slice(&self.section_parts.to_le_bytes());
+        let crc = crc32fast::hash(&section[4..]);
+        section[..4].copy_from_slice(&crc.to_le_bytes());
+        self.write(&section)?;
+        self.sync()?;
+        self.footer.sections += 1;
+        self.footer.parts += u64::from(self.section_parts);
+        self.section = section;
+        self.begin_section();
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), IoFailed> {
+        let written = self.file.write_at(self.footer.offset, bytes);
+        written.map_err(IoFailed::new("write", self.path))?;
+        self.whole.update(bytes);
+        self.footer.offset += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), IoFailed> {
+        self.file.sync().map_err(IoFailed::new("sync", self.path))
+    }
+}
+
+/// Called with each part and its workspace, and once with `None` before the first.
+type OnPart<'f> = &'f mut dyn FnMut(&SnapshotHeader, Option<(u32, Part)>) -> Result<(), String>;
+
+/// Reads a whole snapshot in one pass and checks all that can be checked without graphs.
+fn read(
+    disk: &dyn Disk,
+    path: &Path,
+    mut on_part: impl FnMut(&SnapshotHeader, Option<(u32, Part)>) -> Result<(), String>,
+) -> Result<SnapshotHeader, OpenError> {
+    let mut reader = SnapshotReader::open(disk, path)?;
+    let header = reader.header()?;
+    on_part(&header, None).map_err(|problem| OpenError::corrupt(path, 0, problem))?;
+    while reader.footer.offset < reader.footer_offset {
+        reader.section(&header, &mut on_part)?;
+    }
+    reader.check_footer(&header)?;
+    Ok(header)
+}
+
+struct SnapshotReader<'a> {
+    path: &'a Path,
+    file: Box<dyn DiskFile>,
+    footer_offset: u64,
+    whole: crc32fast::Hasher,
+    /// What was found so far: what the footer must say.
+    footer: Footer,
+    section: Vec<u8>,
+}
+
+impl<'a> SnapshotReader<'a> {
+    fn open(disk: &dyn Disk, path: &'a Path) -> Result<SnapshotReader<'a>, OpenError> {
+        let file = disk.open(path).map_err(IoFailed::new("open", path))?;
+        let length = file.len().map_err(IoFailed::new("read", path))?;
+        let footer_offset = length
+            .checked_sub(HEADER_BYTES as u64)
+            .filter(|offset| *offset >= HEADER_BYTES as u64)
+            .ok_or_else(|| OpenError::corrupt(path, length, "the file is cut short"))?;
+        let whole = crc32fast::Hasher::new();
+        let footer = Footer::default();
+        Ok(SnapshotReader {
+            path,
+            file,
+            footer_offset,
+            whole,
+            footer,
+            section: Vec::new(),
+        })
+    }
+
+    fn header(&mut self) -> Result<SnapshotHeader, OpenError> {
+        let mut bytes = [0; HEADER_BYTES];
+        self.read(&mut bytes)?;
+        let header = SnapshotHeader::parse(&bytes, self.path)?;
+        self.footer.position = header.position;
+        self.footer.workspaces = header.workspaces;
+        Ok(header)
+    }
+
+    fn section(&mut self, header: &SnapshotHeader, on_part: OnPart<'_>) -> Result<(), OpenError> {
+        let start = self.footer.offset;
+        let mut head = [0; SECTION_HEADER_BYTES];
+        self.read(&mut head)?;
+        let left = self.footer_offset.saturating_sub(self.footer.offset);
+        let length = u32_at(&head, 4);
+        if u64::from(length).next_multiple_of(8) > left {
+            return Err(self.corrupt(start, "a section's length is impossible"));
+        }
+        let length = usize::try_from(length).expect("addresses have 32 bits");
+        let mut section = std::mem::take(&mut self.section);
+        section.resize(aligned(length), 0);
+        self.read(&mut section)?;
+        self.check_section(start, header, &head, &section)?;
+        self.parts(
+            start,
+            header,
+            u32_at(&head, 24),
+            &section[..length],
+            on_part,
+        )?;
+        self.section = section;
+        Ok(())
+    }
+
+    fn check_section(
+        &mut self,
+        start: u64,
+        header: &SnapshotHeader,
+        head: &[u8; SECTION_HEADER_BYTES],
+        section: &[u8],
+    ) -> Result<(), OpenError> {
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&head[4..]);
+        crc.update(section);
+        if crc.finalize() != u32_at(head, 0) || u64_at(head, 8) != header.salt {
+            return Err(self.corrupt(start, "a section's checksum does not match"));
+        }
+        if u64_at(head, 16) != self.footer.sections {
+            return Err(self.corrupt(start, "a section is out of order"));
+        }
+        self.footer.sections += 1;
+        Ok(())
+    }
+
+    fn parts(
+        &mut self,
+        start: u64,
+        header: &SnapshotHeader,
+        count: u32,
+        payload: &[u8],
+        on_part: OnPart<'_>,
+    ) -> Result<(), OpenError> {
+        let mut offset = 0;
+        for _ in 0..count {
+            let place = |offset: usize| start + (SECTION_HEADER_BYTES + offset) as u64;
+            let (workspace, part, size) = decode_part(&payload[offset..])
+                .map_err(|error| self.corrupt(place(offset + error.offset), error.problem))?;
+            on_part(header, Some((workspace, part)))
+                .map_err(|problem| self.corrupt(place(offset), problem))?;
+            offset += size;
+        }
+        if offset != payload.len() {
+            return Err(self.corrupt(start, "a section holds more than its parts"));
+        }
+        self.footer.parts += u64::from(count);
+        Ok(())
+    }
+
+    /// The footer must be, byte for byte, the one that follows from what was read.
+    fn check_footer(mut self, header: &SnapshotHeader) -> Result<(), OpenError> {
+        let mut expected = self.footer;
+        expected.workspaces = header.workspaces;
+        expected.crc = self.whole.clone().finalize();
+        let mut bytes = [0; HEADER_BYTES];
+        self.read(&mut bytes)?;
+        if bytes == expected.to_bytes() {
+            return Ok(());
+        }
+        Err(self.corrupt(
+            self.footer_offset,
+            "the footer does not match what is before it",
+        ))
+    }
+
+    fn read(&mut self, bytes: &mut [u8]) -> Result<(), OpenError> {
+        let read = self.file.read_at(self.footer.offset, bytes);
+        read.map_err(IoFailed::new("read", self.path))?;
+        self.whole.update(bytes);
+        self.footer.offset += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn corrupt(&self, offset: u64, problem: impl Into<String>) -> OpenError {
+        OpenError::corrupt(self.path, offset, problem)
+    }
+}

@@ -1,0 +1,488 @@
+//! What callers use: graphs behind a lock, a log behind a thread, snapshots on request.
+//!
+//! Invariant: no file operation happens while the graphs are locked: committing encodes into
+//! memory, and the writer thread takes it from there.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ipse_core::{Change, Graph, Record, Timestamp};
+
+use crate::error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError};
+use crate::format::{LOCK_NAME, segment_name, snapshot_name, snapshot_position};
+use crate::fs::{Disk, RealDisk};
+use crate::options::Options;
+use crate::recovery::{Recovery, recover};
+use crate::snapshot;
+use crate::state::{LogPosition, State, WorkspaceIndex};
+use crate::writer::{self, End, Inner, Shared};
+
+/// Identity graphs that last.
+///
+/// Dropping a store without [`Store::close`] is like a crash: what was not synced may be
+/// lost, and the next start recovers.
+pub struct Store {
+    shared: Arc<Shared>,
+    options: Options,
+    /// `None`: in memory only.
+    files: Option<Files>,
+}
+
+/// Exclusive access to the graphs. What is committed goes to the log once this is dropped.
+pub struct Locked<'a> {
+    // Dropped first, so that the writer finds the lock free when it is woken.
+    inner: MutexGuard<'a, Inner>,
+    wake: WakeOnDrop<'a>,
+    store: &'a Store,
+}
+
+/// What a checkpoint wrote.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// The snapshot's file.
+    pub file_name: String,
+    /// Its size.
+    pub size_bytes: u64,
+    /// Log position that it holds.
+    pub log_position: u64,
+    /// How long it took; 0 if nothing had changed since the newest snapshot.
+    pub seconds: f64,
+}
+
+/// Figures of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Newest record.
+    pub log_position: LogPosition,
+    /// Newest record that answers may rest on.
+    pub synced: LogPosition,
+    /// Groups written since opening.
+    pub commit_groups: u64,
+    /// Bytes of log written since opening.
+    pub log_bytes: u64,
+    /// Bytes of log that the next start would replay.
+    pub log_bytes_since_snapshot: u64,
+    /// `always`, `interval`, `off` or `memory`.
+    pub sync: &'static str,
+}
+
+struct Files {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    log_id: u64,
+    /// Held while a checkpoint is made or the store is closed.
+    upkeep: Mutex<Upkeep>,
+    snapshots: Mutex<Snapshots>,
+}
+
+struct Upkeep {
+    writer: Option<JoinHandle<()>>,
+    lock: Option<Box<dyn Send + Sync>>,
+}
+
+/// The snapshots that can be relied on, and the log since the newest.
+#[derive(Clone, Debug)]
+struct Snapshots {
+    newest: Option<Checkpoint>,
+    /// Log position of the one before.
+    older: Option<u64>,
+    /// Bytes that recovery replayed after the newest.
+    replayed_bytes: u64,
+    /// Bytes written since opening that the newest covers.
+    covered_bytes: u64,
+}
+
+impl Store {
+    /// Opens a data directory, made if need be, and recovers what is in it. `hash_seed`
+    /// hardens the indexes against chosen keys and shows nowhere.
+    pub fn open(
+        dir: &Path,
+        options: Options,
+        hash_seed: u64,
+    ) -> Result<(Store, Recovery), OpenError> {
+        Store::open_on(Arc::new(RealDisk), dir, options, hash_seed)
+    }
+
+    /// [`Store::open`] on another disk than the operating system's.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: Options,
+        hash_seed: u64,
+    ) -> Result<(Store, Recovery), OpenError> {
+        disk.create_dir(dir).map_err(IoFailed::new("create", dir))?;
+        let lock = lock(disk.as_ref(), dir)?;
+        let recovered = recover(&disk, dir, &options, hash_seed)?;
+        let shared = Arc::new(Shared::new(recovered.state));
+        *locked(&shared.progress.segments) = recovered.segments;
+        let snapshots = Snapshots {
+            newest: recovered
+                .snapshot
+                .map(|position| loaded(disk.as_ref(), dir, position))
+                .transpose()?,
+            older: None,
+            replayed_bytes: recovered.bytes_since_snapshot,
+            covered_bytes: 0,
+        };
+        let writer = writer::start(shared.clone(), recovered.log, options.sync)
+            .map_err(IoFailed::new("start the log's thread for", dir))?;
+        let upkeep = Upkeep {
+            writer: Some(writer),
+            lock: Some(lock),
+        };
+        let files = Files {
+            disk,
+            dir: dir.to_owned(),
+            log_id: recovered.log_id,
+            upkeep: Mutex::new(upkeep),
+            snapshots: Mutex::new(snapshots),
+        };
+        Ok((
+            Store {
+                shared,
+                options,
+                files: Some(files),
+            },
+            recovered.recovery,
+        ))
+    }
+
+    /// A store without files: every position counts as synced at once.
+    pub fn in_memory(hash_seed: u64) -> Store {
+        let shared = Arc::new(Shared::new(State::new(hash_seed)));
+        Store {
+            shared,
+            options: Options::default(),
+            files: None,
+        }
+    }
+
+    /// Exclusive access to the graphs. Not to be held while anything is waited for.
+    pub fn lock(&self) -> Locked<'_> {
+        Locked {
+            inner: self.shared.lock(),
+            wake: WakeOnDrop {
+                shared: &self.shared,
+                committed: false,
+            },
+            store: self,
+        }
+    }
+
+    /// The position up to which answers may be sent.
+    pub fn synced(&self) -> LogPosition {
+        LogPosition(self.shared.progress.published())
+    }
+
+    /// Waits until answers that rest on `position` may be sent; `false` if `timeout` comes
+    /// first.
+    pub fn wait_synced(
+        &self,
+        position: LogPosition,
+        timeout: Option<Duration>,
+    ) -> Result<bool, LogFailed> {
+        self.shared.progress.wait_published(position.0, timeout)
+    }
+
+    /// Has `wake` called each time [`Store::synced`] has moved, and when the log fails or is
+    /// closed. It is called on the writer's thread, which waits for it: it must be quick.
+    pub fn on_synced(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        self.shared.progress.add_waker(wake);
+    }
+
+    /// Why nothing will be written any more, if that is so.
+    pub fn failure(&self) -> Option<LogFailed> {
+        self.shared.progress.failure()
+    }
+
+    /// Writes a snapshot of the newest state and deletes the files that it makes needless:
+    /// two snapshots and the log since the older one stay. Blocks; commits go on meanwhile.
+    pub fn checkpoint(&self) -> Result<Checkpoint, CheckpointError> {
+        let files = self.files.as_ref().ok_or(CheckpointError::InMemory)?;
+        let upkeep = locked(&files.upkeep);
+        if upkeep.writer.is_none() {
+            return Err(CheckpointError::Closed);
+        }
+        self.checkpoint_files(files)
+    }
+
+    /// Whether the log has grown enough since the newest snapshot for another.
+    pub fn checkpoint_due(&self) -> bool {
+        self.files.is_some() && self.bytes_since_snapshot() >= self.options.snapshot_log_bytes
+    }
+
+    /// Figures of now.
+    pub fn stats(&self) -> StoreStats {
+        let log_position = self.shared.lock().state.position();
+        StoreStats {
+            log_position,
+            synced: self.synced(),
+            commit_groups: self.shared.progress.groups.load(Ordering::Relaxed),
+            log_bytes: self.shared.progress.bytes.load(Ordering::Relaxed),
+            log_bytes_since_snapshot: self.bytes_since_snapshot(),
+            sync: if self.files.is_some() {
+                self.options.sync.name()
+            } else {
+                "memory"
+            },
+        }
+    }
+
+    /// Ends the store: a snapshot if asked for, everything synced, the log marked as ended
+    /// cleanly, the directory unlocked. What is committed later is not written. Again is
+    /// harmless.
+    pub fn close(&self, checkpoint: bool) -> Result<(), CloseError> {
+        let Some(files) = &self.files else {
+            self.shared.end(End::Clean);
+            return Ok(());
+        };
+        let mut upkeep = locked(&files.upkeep);
+        if upkeep.writer.is_none() {
+            return Ok(());
+        }
+        let snapshot = if checkpoint {
+            self.checkpoint_files(files).map(|_| ())
+        } else {
+            Ok(())
+        };
+        self.stop(&mut upkeep, End::Clean);
+        match self.failure() {
+            Some(failed) => Err(failed.into()),
+            None => Ok(snapshot?),
+        }
+    }
+
+    fn stop(&self, upkeep: &mut Upkeep, end: End) {
+        self.shared.end(end);
+        if let Some(writer) = upkeep.writer.take() {
+            // The thread catches its own panics and says so in `failure`.
+            let _ = writer.join();
+        }
+        self.shared.progress.close();
+        upkeep.lock = None;
+    }
+
+    fn checkpoint_files(&self, files: &Files) -> Result<Checkpoint, CheckpointError> {
+        let started = Instant::now();
+        let (position, covered_bytes, graphs) = {
+            let inner = self.shared.lock();
+            let position = inner.state.position().0;
+            let newest = locked(&files.snapshots).newest.clone();
+            if let Some(newest) = newest.filter(|newest| newest.log_position == position) {
+                return Ok(newest);
+            }
+            (
+                position,
+                self.shared.progress.bytes.load(Ordering::Relaxed),
+                inner.state.freeze(),
+            )
+        };
+        // A snapshot must not be ahead of the log: its position is proof of what was synced.
+        self.shared.sync_through(position)?;
+        let size_bytes = snapshot::write(
+            files.disk.as_ref(),
+            &files.dir,
+            position,
+            files.log_id,
+            graphs,
+        )?;
+        let checkpoint = Checkpoint {
+            file_name: snapshot_name(position),
+            size_bytes,
+            log_position: position,
+            seconds: started.elapsed().as_secs_f64(),
+        };
+        let keep_from = locked(&files.snapshots).advance(checkpoint.clone(), covered_bytes);
+        self.remove_needless(files, position, keep_from)?;
+        Ok(checkpoint)
+    }
+
+    /// Deletes snapshots other than the two that are kept, and segments before the older.
+    fn remove_needless(
+        &self,
+        files: &Files,
+        newest: u64,
+        older: Option<u64>,
+    ) -> Result<(), CheckpointError> {
+        let Some(older) = older else { return Ok(()) };
+        let names = files
+            .disk
+            .list(&files.dir)
+            .map_err(IoFailed::new("list", &files.dir))?;
+        let mut needless: Vec<String> = names
+            .into_iter()
+            .filter(|name| snapshot_position(name).is_some_and(|at| at != newest && at != older))
+            .collect();
+        let segments = locked(&self.shared.progress.segments).clone();
+        // Oldest first: whatever comes between, the rest has no gap.
+        let ended = segments
+            .windows(2)
+            .take_while(|pair| pair[1].1 <= older + 1);
+        needless.extend(ended.map(|pair| segment_name(pair[0].0)));
+        for name in &needless {
+            let path = files.dir.join(name);
+            files
+                .disk
+                .remove(&path)
+                .map_err(IoFailed::new("remove", &path))?;
+            // One by one: a crash may undo any of several, and leave a gap in the log.
+            files
+                .disk
+                .sync_dir(&files.dir)
+                .map_err(IoFailed::new("sync", &files.dir))?;
+            locked(&self.shared.progress.segments)
+                .retain(|(number, _)| segment_name(*number) != *name);
+        }
+        Ok(())
+    }
+
+    fn bytes_since_snapshot(&self) -> u64 {
+        let Some(files) = &self.files else { return 0 };
+        let written = self.shared.progress.bytes.load(Ordering::Relaxed);
+        let snapshots = locked(&files.snapshots);
+        snapshots.replayed_bytes + written.saturating_sub(snapshots.covered_bytes)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some(files) = &self.files {
+            self.stop(&mut locked(&files.upkeep), End::Abandon);
+        }
+    }
+}
+
+impl Locked<'_> {
+    /// The workspace of that name.
+    pub fn workspace(&self, name: &str) -> Option<WorkspaceIndex> {
+        self.inner.state.workspace(name)
+    }
+
+    /// All workspaces, in order of creation.
+    pub fn workspaces(&self) -> impl Iterator<Item = WorkspaceIndex> + use<> {
+        self.inner.state.indexes()
+    }
+
+    /// A workspace's graph.
+    pub fn graph(&self, workspace: WorkspaceIndex) -> &Graph {
+        self.inner.state.graph(workspace)
+    }
+
+    /// The newest record of all workspaces.
+    pub fn position(&self) -> LogPosition {
+        self.inner.state.position()
+    }
+
+    /// The position that must be synced before an answer that rests on this workspace's
+    /// newest state may be sent.
+    pub fn workspace_position(&self, workspace: WorkspaceIndex) -> LogPosition {
+        self.inner.state.workspace_position(workspace)
+    }
+
+    /// Whether as much waits for the disk as is allowed, or the store is closed. To be asked
+    /// before deciding: what was decided is always taken.
+    pub fn queue_is_full(&self) -> bool {
+        let queue = &self.inner.queue;
+        queue.has_ended() || queue.bytes() >= self.store.options.write_queue_bytes_max
+    }
+
+    /// Applies a change that was decided on the workspace's graph as it is now, and queues
+    /// its record. Gives the record back, so that the answer is made from it. `log_time` is
+    /// raised to that of the newest record if it is behind.
+    pub fn commit<'c>(
+        &mut self,
+        workspace: WorkspaceIndex,
+        log_time: Timestamp,
+        change: Change<'c>,
+    ) -> (Record<'c>, LogPosition) {
+        let record = self.inner.state.commit(workspace, log_time, change);
+        let position = self.inner.state.position();
+        match self.store.files {
+            Some(_) => self.inner.queue.push(workspace, &record, position.0),
+            None => self.store.shared.progress.publish_at_once(position.0),
+        }
+        self.wake.committed = true;
+        (record, position)
+    }
+
+    /// Begins a workspace whose name is free and whose rules are valid.
+    pub fn create_workspace(
+        &mut self,
+        name: &str,
+        profile_key: [u8; 16],
+        rules: &str,
+        log_time: Timestamp,
+    ) -> (WorkspaceIndex, LogPosition) {
+        assert!(
+            self.workspace(name).is_none(),
+            "the caller has checked that the name is free"
+        );
+        let workspace = self.inner.state.add_workspace(name);
+        let change = Change::WorkspaceCreated {
+            name: name.into(),
+            profile_key,
+            rules: rules.into(),
+        };
+        let (_, position) = self.commit(workspace, log_time, change);
+        (workspace, position)
+    }
+}
+
+struct WakeOnDrop<'a> {
+    shared: &'a Shared,
+    committed: bool,
+}
+
+impl Drop for WakeOnDrop<'_> {
+    fn drop(&mut self) {
+        if self.committed {
+            self.shared.wake_writer();
+        }
+    }
+}
+
+impl Snapshots {
+    /// Makes `checkpoint` the newest and returns the position of the one before, if two can
+    /// be relied on.
+    fn advance(&mut self, checkpoint: Checkpoint, covered_bytes: u64) -> Option<u64> {
+        self.older = self
+            .newest
+            .replace(checkpoint)
+            .map(|older| older.log_position);
+        self.replayed_bytes = 0;
+        self.covered_bytes = covered_bytes;
+        self.older
+    }
+}
+
+fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Send + Sync>, OpenError> {
+    let path = dir.join(LOCK_NAME);
+    let process = std::process::id().to_string();
+    disk.lock(&path, &process)
+        .map_err(IoFailed::new("lock", &path))?
+        .map_err(|holder| OpenError::Locked {
+            dir: dir.to_owned(),
+            holder,
+        })
+}
+
+fn loaded(disk: &dyn Disk, dir: &Path, position: u64) -> Result<Checkpoint, OpenError> {
+    let file_name = snapshot_name(position);
+    let path = dir.join(&file_name);
+    let file = disk.open(&path).map_err(IoFailed::new("open", &path))?;
+    let size_bytes = file.len().map_err(IoFailed::new("read", &path))?;
+    Ok(Checkpoint {
+        file_name,
+        size_bytes,
+        log_position: position,
+        seconds: 0.0,
+    })
+}
+
+/// What these locks guard is whole between any two statements.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,184 @@
+//! A disk that fails and a machine that crashes: what was acknowledged is there afterwards,
+//! as an exact prefix of what was done.
+
+mod story;
+
+use ipse_store::simulated::{Fault, FaultKind, SimulatedDisk};
+use ipse_store::{Options, Store, SyncPolicy};
+use story::{Fingerprint, always, check, expected, open, options, step};
+
+const STEPS: u64 = 14;
+
+/// Seeds of the crash campaign; `IPSE_CRASH_SEEDS` asks for more.
+const CRASH_SEEDS: u64 = 400;
+
+/// Runs the story until it ends or something fails, and says how far it was acknowledged.
+fn live(disk: &SimulatedDisk, options: Options, end: u64) -> u64 {
+    let Ok((store, _)) = open(disk, options) else {
+        return 0;
+    };
+    let mut acknowledged = store.lock().position().0;
+    for number in acknowledged..end {
+        let position = step(&store, number);
+        if store.wait_synced(position, None) != Ok(true) {
+            check_poisoned(&store, number);
+            return acknowledged;
+        }
+        acknowledged = position.0;
+        if number % 5 == 4 {
+            // Whether it works is not the question here.
+            let _ = store.checkpoint();
+        }
+    }
+    let _ = store.close(acknowledged.is_multiple_of(2));
+    acknowledged
+}
+
+/// There is no way back from a log that failed.
+fn check_poisoned(store: &Store, number: u64) {
+    let failure = store.failure().expect("the wait failed");
+    let position = step(store, number + 1);
+    assert_eq!(store.wait_synced(position, None), Err(failure.clone()));
+    assert!(store.checkpoint().is_err());
+    assert!(store.close(true).is_err());
+    assert_eq!(store.failure(), Some(failure));
+}
+
+fn recovered(disk: &SimulatedDisk, states: &[Fingerprint], acknowledged: u64, what: &str) -> u64 {
+    let (store, _) = match open(disk, always()) {
+        Ok(opened) => opened,
+        Err(error) => panic!("{what}: {error}"),
+    };
+    let position = check(&store, states, what);
+    assert!(
+        position >= acknowledged,
+        "{what}: {acknowledged} acknowledged, {position} there"
+    );
+    position
+}
+
+#[test]
+fn every_operation_fails_once_and_for_ever() {
+    let states = expected(STEPS + 2);
+    for kind in [
+        FaultKind::InputOutput,
+        FaultKind::NoSpace,
+        FaultKind::ShortWrite,
+    ] {
+        for lasting in [false, true] {
+            for operation in 1.. {
+                let disk = SimulatedDisk::new(1);
+                disk.fail(Some(Fault {
+                    operation,
+                    kind,
+                    lasting,
+                }));
+                let acknowledged = live(&disk, always(), STEPS);
+                let done = disk.operations() < operation;
+                disk.fail(None);
+                let what = format!("operation {operation}, {kind:?}, lasting {lasting}");
+                let reread = disk.copy();
+                recovered(&reread, &states, acknowledged, &what);
+                disk.crash(operation);
+                recovered(
+                    &disk,
+                    &states,
+                    acknowledged,
+                    &format!("{what}, then a crash"),
+                );
+                if done {
+                    assert_eq!(acknowledged, STEPS, "{what}");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_operation_of_a_recovery_fails() {
+    let states = expected(STEPS + 2);
+    let torn = SimulatedDisk::new(1);
+    torn.fail(Some(Fault {
+        operation: 90,
+        kind: FaultKind::ShortWrite,
+        lasting: true,
+    }));
+    let acknowledged = live(&torn, always(), STEPS);
+    torn.fail(None);
+    assert!(
+        acknowledged > 5,
+        "the story has come somewhere: {acknowledged}"
+    );
+    for kind in [FaultKind::InputOutput, FaultKind::ShortWrite] {
+        for operation in 1.. {
+            let disk = torn.copy();
+            disk.fail(Some(Fault {
+                operation,
+                kind,
+                lasting: true,
+            }));
+            let opened = open(&disk, always()).is_ok();
+            let done = disk.operations() < operation;
+            disk.crash(operation);
+            let what = format!("operation {operation} of the recovery, {kind:?}");
+            recovered(&disk, &states, acknowledged, &what);
+            if done {
+                assert!(opened, "{what}");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn crashes_lose_nothing_that_was_acknowledged() {
+    let seeds = std::env::var("IPSE_CRASH_SEEDS").map_or(CRASH_SEEDS, |seeds| {
+        seeds.parse().expect("IPSE_CRASH_SEEDS is a number")
+    });
+    let states = expected(200);
+    for seed in 0..seeds {
+        let disk = SimulatedDisk::new(seed);
+        let mut acknowledged = 0;
+        for round in 0..4 {
+            let operation = 1 + (seed * 7_919 + round * 104_729) % 70;
+            let kind = FaultKind::ShortWrite;
+            disk.fail(Some(Fault {
+                operation,
+                kind,
+                lasting: true,
+            }));
+            let what = format!("seed {seed}, round {round}, operation {operation}");
+            acknowledged = acknowledged.max(live(&disk, always(), 40));
+            disk.crash(seed * 31 + round);
+            recovered(&disk, &states, acknowledged, &what);
+        }
+    }
+}
+
+#[test]
+fn crashes_under_relaxed_policies_leave_a_prefix() {
+    let states = expected(200);
+    for sync in [SyncPolicy::Off, SyncPolicy::Interval { millis: 0 }] {
+        for seed in 0..CRASH_SEEDS / 2 {
+            let disk = SimulatedDisk::new(seed);
+            for round in 0..3 {
+                let operation = 1 + (seed * 7_919 + round * 104_729) % 60;
+                let kind = FaultKind::ShortWrite;
+                disk.fail(Some(Fault {
+                    operation,
+                    kind,
+                    lasting: true,
+                }));
+                live(&disk, options(sync), 40);
+                disk.crash(seed * 31 + round);
+                recovered(
+                    &disk,
+                    &states,
+                    0,
+                    &format!("{sync:?}, seed {seed}, round {round}"),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+"""Tests of the whole: see README.md for what each directory covers."""

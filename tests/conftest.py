@@ -1,0 +1,40 @@
+"""What tests share: a data directory, a server of its own process, a client, a fresh workspace."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import ipse
+import pytest
+
+from tests.server_process import ServerProcess
+
+_workspace_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def engine_dir(tmp_path: Path) -> Path:
+    """A data directory that does not exist yet."""
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """`ipse serve` with its defaults, shared by the tests of a module."""
+    with ServerProcess(tmp_path_factory.mktemp("server") / "data") as process:
+        yield process
+
+
+@pytest.fixture
+def client(server: ServerProcess) -> Iterator[ipse.Client]:
+    """A client of `server`."""
+    with ipse.Client(server.address) as connected:
+        yield connected
+
+
+@pytest.fixture
+def workspace(client: ipse.Client) -> str:
+    """A new workspace on `server`: tests that share the server share nothing else."""
+    return client.create_workspace(f"test-{next(_workspace_numbers)}").name

@@ -1,0 +1,1 @@
+"""Laws: what holds for every sequence of events, tried on many."""

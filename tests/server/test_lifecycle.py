@@ -1,0 +1,329 @@
+"""A server's life: recovering, serving, draining, and the ways it can end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import ipse
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from ipse import Event, ServerSettings, server, service
+from ipse.errors import Code
+
+from tests.server_process import ServerProcess
+
+NAMES = ("", *server.HEALTH_NAMES)
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+EXIT_SECONDS_MAX = 30.0
+
+
+@pytest.fixture
+def process(engine_dir: Path) -> Iterator[ServerProcess]:
+    with ServerProcess(engine_dir) as running:
+        yield running
+
+
+def in_process(
+    scene: Callable[[server.Server, ipse.aio.Client], Coroutine[None, None, None]],
+    data_dir: Path,
+    **settings: Any,
+) -> None:
+    """Play a scene on a server that listens inside this process; the scene lets it recover."""
+
+    async def play() -> None:
+        wanted = ServerSettings(port=0, data_dir=str(data_dir), **settings)
+        running = server.Server(wanted)
+        try:
+            await running.listen()
+            async with ipse.aio.Client(running.address, timeout_s=5) as client:
+                await scene(running, client)
+        finally:
+            await running.drain()
+
+    asyncio.run(play())
+
+
+async def health_of(address: str) -> dict[str, int]:
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        return {
+            name: (await stub.Check(health_pb2.HealthCheckRequest(service=name))).status
+            for name in NAMES
+        }
+
+
+def test_health_says_when_the_server_is_ready(engine_dir: Path) -> None:
+    async def scene(running: server.Server, client: ipse.aio.Client) -> None:
+        assert await health_of(running.address) == {
+            name: SERVING if name == "" else NOT_SERVING for name in NAMES
+        }
+        with pytest.raises(ipse.Unavailable, match="recovering") as caught:
+            await client.stats()
+        assert caught.value.reason == "NOT_SERVING"
+        await running.recover()
+        assert await health_of(running.address) == dict.fromkeys(NAMES, SERVING)
+        await client.stats()
+
+    in_process(scene, engine_dir)
+
+
+def test_a_client_waits_until_recovery_is_done(engine_dir: Path) -> None:
+    async def scene(running: server.Server, client: ipse.aio.Client) -> None:
+        waiting = asyncio.create_task(client.wait_until_ready(30))
+        with pytest.raises(ipse.Unavailable):
+            await client.stats()
+        assert not waiting.done()
+        await running.recover()
+        await waiting
+
+    in_process(scene, engine_dir)
+
+
+def test_health_of_a_name_that_nobody_has_is_not_found(server: ServerProcess) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        server.health.Check(health_pb2.HealthCheckRequest(service="ipse.nothing"))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_full_queue_refuses_writes_with_a_delay_and_lets_reads_pass(engine_dir: Path) -> None:
+    async def scene(running: server.Server, client: ipse.aio.Client) -> None:
+        await running.recover()
+        await client.resolve(Event(identifiers={"user_id": "u"}))
+        # With no place left every write is refused, whatever the disk's speed.
+        running._service._waiters._waiting_max = 0
+        event = Event(identifiers={"user_id": "v"})
+        with pytest.raises(ipse.ResourceExhausted) as caught:
+            await client.resolve(event)
+        assert caught.value.reason == "WRITE_QUEUE_FULL"
+        assert caught.value.retry_delay_s is not None
+        assert (await client.get_profile(identifier=("user_id", "u"))).known
+        running._service._waiters._waiting_max = 1
+        await client.resolve(event)
+
+    in_process(scene, engine_dir)
+
+
+def test_a_request_that_is_too_large_is_refused_by_name(engine_dir: Path) -> None:
+    async def scene(running: server.Server, client: ipse.aio.Client) -> None:
+        await running.recover()
+        with pytest.raises(ipse.InvalidArgument) as caught:
+            await client.set_rules("#" * 70_000)
+        assert caught.value.reason == "LIMIT_EXCEEDED"
+        assert caught.value.metadata["limit"] == "message_bytes_max"
+
+    in_process(scene, engine_dir, message_bytes_max=65_536)
+
+
+def test_a_read_whose_answer_is_too_large_is_refused_by_name(engine_dir: Path) -> None:
+    async def scene(running: server.Server, client: ipse.aio.Client) -> None:
+        await running.recover()
+        answer = await client.resolve(
+            Event(identifiers={"user_id": "u"}, traits={"t": "x" * 8_000})
+        )
+        with pytest.raises(ipse.InvalidArgument) as caught:
+            await client.get_profiles([answer.profile_id] * 10)
+        assert caught.value.reason == "LIMIT_EXCEEDED"
+        assert caught.value.metadata["limit"] == "response_bytes_max"
+
+    in_process(scene, engine_dir, response_bytes_max=65_536)
+
+
+def test_an_exception_is_told_by_an_id_and_not_by_its_text(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fail(_method: str, _request: bytes, _time_left_s: float | None) -> tuple[int, bytes]:
+        raise RuntimeError("a secret")
+
+    class Shield(grpc.GenericRpcHandler):
+        def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:  # noqa: ARG002
+            async def behave(request: bytes, context: Any) -> bytes:
+                return await service._carry("/ipse.v1.X/Y", fail, request, context)
+
+            return grpc.unary_unary_rpc_method_handler(behave)
+
+    async def call() -> ipse.IpseError:
+        running = grpc.aio.server()
+        running.add_generic_rpc_handlers([Shield()])
+        port = running.add_insecure_port("127.0.0.1:0")
+        await running.start()
+        async with ipse.aio.Client(f"127.0.0.1:{port}") as client:
+            with pytest.raises(ipse.InternalError) as caught:
+                await client.stats()
+        await running.stop(None)
+        return caught.value
+
+    error = asyncio.run(call())
+    assert error.code is Code.INTERNAL
+    assert error.reason == "INTERNAL"
+    assert "secret" not in error.message
+    (record,) = [one for one in caplog.records if one.name == "ipse.service"]
+    assert error.metadata["id"] == record.__dict__["incident"]
+    assert record.exc_info
+
+
+def test_a_caller_that_gives_up_loses_only_the_answer(engine_dir: Path) -> None:
+    async def scene(running: server.Server, client: ipse.aio.Client) -> None:
+        await running.recover()
+        calls = [
+            asyncio.create_task(client.resolve(Event(identifiers={"user_id": f"u-{number}"})))
+            for number in range(50)
+        ]
+        await asyncio.sleep(0)
+        for call in calls[::2]:
+            call.cancel()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        answered = [one for one in answers if isinstance(one, ipse.Resolution)]
+        assert len(answered) >= 25
+        for one in answered:
+            assert (await client.get_profile(profile_id=one.profile_id)).known
+
+    in_process(scene, engine_dir)
+
+
+def test_sigterm_drains_and_exits_with_0_and_a_snapshot(process: ServerProcess) -> None:
+    answered: list[str] = []
+    with ipse.Client(process.address) as client:
+
+        def resolve_until_away() -> None:
+            with contextlib.suppress(ipse.Unavailable):
+                for number in range(100_000):
+                    user = f"u-{number}"
+                    client.resolve(Event(identifiers={"user_id": user}))
+                    answered.append(user)
+                    if number == 50:
+                        warm.set()
+
+        warm = threading.Event()
+        writer = threading.Thread(target=resolve_until_away)
+        writer.start()
+        assert warm.wait(EXIT_SECONDS_MAX)
+        process.stop()
+        writer.join()
+    process.start()
+    with ipse.Client(process.address) as client:
+        recovery = client.stats().recovery
+        assert recovery.clean_shutdown
+        assert recovery.replayed_record_count == 0
+        for user in answered:
+            assert client.get_profile(identifier=("user_id", user)).known
+
+
+def test_a_kill_loses_nothing_that_was_answered(process: ServerProcess) -> None:
+    events = [Event(identifiers={"user_id": f"u-{number}"}) for number in range(100)]
+    with ipse.Client(process.address) as client:
+        before = [client.resolve(event).profile_id for event in events]
+    process.kill()
+    process.start()
+    with ipse.Client(process.address) as client:
+        assert not client.stats().recovery.clean_shutdown
+        assert [client.resolve(event).profile_id for event in events] == before
+
+
+def test_who_watches_health_does_not_hold_up_the_end(engine_dir: Path) -> None:
+    with ServerProcess(engine_dir, ["--drain-grace-s", "600"]) as running:
+        watch = running.health.Watch(health_pb2.HealthCheckRequest(service="ipse.reads"))
+        assert next(watch).status == SERVING
+        child = running.process
+        assert child is not None
+        child.send_signal(signal.SIGTERM)
+        assert next(watch).status == NOT_SERVING
+        assert child.wait(EXIT_SECONDS_MAX) == 0
+
+
+def test_the_second_signal_ends_it_at_once(engine_dir: Path) -> None:
+    with ServerProcess(engine_dir, ["--drain-delay-s", "600"]) as running:
+        child = running.process
+        assert child is not None
+        watch = running.health.Watch(health_pb2.HealthCheckRequest(service="ipse.reads"))
+        assert next(watch).status == SERVING
+        child.send_signal(signal.SIGTERM)
+        # Draining: health says so, and calls are still served.
+        assert next(watch).status == NOT_SERVING
+        with ipse.Client(running.address) as client:
+            client.stats()
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(EXIT_SECONDS_MAX) == 128 + signal.SIGTERM
+
+
+def test_a_log_that_fails_ends_the_process_and_the_next_start_recovers(
+    process: ServerProcess,
+) -> None:
+    child = process.process
+    assert child is not None
+    # From here on no file takes a byte beyond this: a group's write fails.
+    resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (_FILE_BYTES_MAX, _FILE_BYTES_MAX))
+    answered: list[str] = []
+
+    def resolve_until_refused(client: ipse.Client) -> None:
+        for number in range(2 * _FILE_BYTES_MAX // _NOTE_BYTES):
+            user, traits = f"u-{number}", {"note": "x" * _NOTE_BYTES}
+            client.resolve(Event(identifiers={"user_id": user}, traits=traits))
+            answered.append(user)
+
+    with ipse.Client(process.address) as client, pytest.raises(ipse.Unavailable):
+        resolve_until_refused(client)
+    assert child.wait(EXIT_SECONDS_MAX) == server.EXIT_LOG_FAILED
+    process.close()
+    process.start()
+    with ipse.Client(process.address) as client:
+        assert not client.stats().recovery.clean_shutdown
+        assert answered
+        for user in answered:
+            assert client.get_profile(identifier=("user_id", user)).known
+
+
+_FILE_BYTES_MAX = 262_144
+_NOTE_BYTES = 4_000
+
+
+def test_a_directory_in_use_is_refused(process: ServerProcess) -> None:
+    second = ServerProcess(process.data_dir)
+    second._log_file = process.data_dir.with_name("second.log")
+    child = second.spawn()
+    assert child.wait(EXIT_SECONDS_MAX) == server.EXIT_OPEN_FAILED
+    assert str(process.data_dir) in second.log()
+
+
+def test_a_port_in_use_is_refused(engine_dir: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        second = ServerProcess(engine_dir)
+        second.port = taken.getsockname()[1]
+        child = second.spawn()
+        assert child.wait(EXIT_SECONDS_MAX) == server.EXIT_OPEN_FAILED
+        assert str(second.port) in second.log()
+
+
+def test_an_address_that_others_can_reach_is_refused(engine_dir: Path) -> None:
+    second = ServerProcess(engine_dir, ["--host", "0.0.0.0"])  # noqa: S104
+    assert second.spawn().wait(EXIT_SECONDS_MAX) != 0
+    assert "no encryption" in second.log()
+
+
+def test_a_log_that_grows_is_snapshotted_without_being_asked(engine_dir: Path) -> None:
+    events = [
+        Event(identifiers={"user_id": f"u-{number}"}, traits={"note": "x" * 200})
+        for number in range(1_000)
+    ]
+    with (
+        ServerProcess(engine_dir, ["--snapshot-log-bytes", "65536"]) as running,
+        ipse.Client(running.address) as client,
+    ):
+        client.resolve_many(events)
+        deadline = time.monotonic() + EXIT_SECONDS_MAX
+        while client.stats().log_bytes_since_snapshot > 65_536:
+            assert time.monotonic() < deadline, running.log()
+    assert "snapshot written" in running.log()

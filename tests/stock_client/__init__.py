@@ -1,0 +1,1 @@
+"""A gRPC client that is not ours: `buf curl`, which learns the services by reflection."""
