@@ -1,8 +1,7 @@
-"""What tests share: a data directory, a server of its own process, a client, a fresh workspace."""
+"""What tests share: a data directory, a server in its own process, a client."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +9,6 @@ import ipse
 import pytest
 
 from tests.server_process import ServerProcess
-
-_workspace_numbers = itertools.count(1)
 
 
 @pytest.fixture
@@ -32,9 +29,3 @@ def client(server: ServerProcess) -> Iterator[ipse.Client]:
     """A client of `server`."""
     with ipse.Client(server.address) as connected:
         yield connected
-
-
-@pytest.fixture
-def workspace(client: ipse.Client) -> str:
-    """A new workspace on `server`: tests that share the server share nothing else."""
-    return client.create_workspace(f"test-{next(_workspace_numbers)}").name

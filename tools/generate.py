@@ -26,7 +26,7 @@ PACKAGE_DIR = Path("ipse") / "v1"
 
 PINNED = {"grpcio-tools": "1.85.1", "mypy-protobuf": "5.1.0"}
 
-PACKAGE_INIT = '''"""Generated message and stub code of `protos/ipse/v1`; `python tools/generate.py` writes it."""
+PACKAGE_INIT = '''"""Message and stub code of `protos/ipse/v1`, written by `python tools/generate.py`."""
 '''
 
 

@@ -12,7 +12,6 @@ import pytest
 from tests.cli.command import ipse, one_line
 from tests.server_process import ServerProcess
 
-
 ANN = (
     b'{"type": "identify", "timestamp": "2026-01-02T03:04:05.678Z", "userId": "u1", '
     b'"anonymousId": "a1", "traits": {"email": "ann@example.com", "age": 41}}'
@@ -97,8 +96,8 @@ def test_wrong_rules_are_named_by_file_line_and_key(address: str, tmp_path: Path
     assert (refused.returncode, refused.stderr) == (1, checked.stderr)
 
 
-def test_the_files_of_a_server_are_verified_and_dumped(address: str, server: ServerProcess) -> None:
-    assert address == server.address
+def test_the_files_of_a_server_are_verified_and_dumped(server: ServerProcess) -> None:
+    assert ipse("load", "-", "--address", server.address, stdin=ANN).returncode == 0
     running = json.loads(ipse("wal", "verify", server.data_dir, "--json").stdout)
     assert running["locked"] is True
     server.stop()
@@ -176,4 +175,4 @@ def stop(line: str, running: subprocess.Popen[str]) -> bool:
 def test_a_second_server_on_the_same_directory_is_refused(server: ServerProcess) -> None:
     done = ipse("serve", "--port", "0", "--data-dir", server.data_dir)
     assert done.returncode == 74
-    assert "cannot open the data directory" in done.stderr
+    assert "is in use by process" in json.loads(done.stderr.splitlines()[-1])["reason"]

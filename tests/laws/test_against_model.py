@@ -148,8 +148,8 @@ class EngineAgainstModel(RuleBasedStateMachine):
         shutil.rmtree(self.data_dir)
 
     def _opened(self) -> Resolver:
-        # The policy changes when answers come, not what they say; a search has no time to sync.
-        return Resolver(self.data_dir, sync="off")
+        # Neither changes what answers say; a search has no time for syncs and large files.
+        return Resolver(self.data_dir, sync="off", segment_size_bytes=65_536)
 
     def _state(self) -> tuple[int, str]:
         described = self.resolver.get_workspace(_WORKSPACE)

@@ -59,12 +59,12 @@ def test_the_order_of_identifiers_on_an_event_does_not_matter(observed: Observat
 def test_replaying_the_log_gives_the_same_state(tmp_path: Path, seed: int) -> None:
     """The directory as a crash would leave it, without a snapshot: the log alone is replayed."""
     live = tmp_path / "live"
-    with Resolver(live) as resolver:
+    with _on_disk(live) as resolver:
         _play(resolver, random.Random(seed), 300)
         expected = resolver.get_workspace(_WORKSPACE)
         crashed = Path(shutil.copytree(live, tmp_path / "crashed"))
     assert not list(crashed.glob("snapshot-*"))
-    with Resolver(crashed) as resolver:
+    with _on_disk(crashed) as resolver:
         assert resolver.get_workspace(_WORKSPACE) == expected
         assert resolver.stats().recovery.replayed_record_count >= expected.sequence_number
 
@@ -73,14 +73,14 @@ def test_replaying_the_log_gives_the_same_state(tmp_path: Path, seed: int) -> No
 def test_a_snapshot_and_the_log_behind_it_give_the_same_state(tmp_path: Path, seed: int) -> None:
     live = tmp_path / "live"
     chance = random.Random(seed)
-    with Resolver(live) as resolver:
+    with _on_disk(live) as resolver:
         _play(resolver, chance, 200)
         resolver.checkpoint()
         for number in range(200, 300):
             resolver.resolve(_random_event(chance, number), workspace=_WORKSPACE)
         expected = resolver.get_workspace(_WORKSPACE)
         crashed = Path(shutil.copytree(live, tmp_path / "crashed"))
-    with Resolver(crashed) as resolver:
+    with _on_disk(crashed) as resolver:
         assert resolver.get_workspace(_WORKSPACE) == expected
         assert resolver.stats().recovery.snapshot_file_name
 
@@ -104,6 +104,10 @@ def _workspace(rules: Rules) -> Resolver:
     resolver = Resolver()
     resolver.create_workspace(_WORKSPACE, rules_toml=events.rules_toml(rules))
     return resolver
+
+
+def _on_disk(data_dir: Path) -> Resolver:
+    return Resolver(data_dir, segment_size_bytes=65_536)
 
 
 def _play(resolver: Resolver, chance: random.Random, count: int) -> None:

@@ -79,11 +79,13 @@ class Player:
                 self.server.start()
 
     def _start_workspace(self, rules: str) -> list[str]:
-        self.workspace = f"story_{next(_NUMBERS)}"
+        """A new workspace; one that is refused leaves the story in the one before."""
+        name = f"story_{next(_NUMBERS)}"
+        request = admin_pb2.CreateWorkspaceRequest(name=name, rules_toml=rules)
+        created = self.server.admin.CreateWorkspace(request)
+        self.workspace = name
         self.profiles = []
         self.clock = Clock()
-        request = admin_pb2.CreateWorkspaceRequest(name=self.workspace, rules_toml=rules)
-        created = self.server.admin.CreateWorkspace(request)
         return [f"rules version {created.workspace.rules_version}"]
 
     def _set_rules(self, rules: str, arguments: list[str]) -> list[str]:

@@ -169,8 +169,7 @@ class Load:
             return
         errors = self.progress.error_list[:_ERRORS_PRINTED_MAX]
         for error in errors:
-            place = f" ({error.field})" if error.field else ""
-            print(f"line {error.line}: {error.reason}: {error.message}{place}", file=sys.stderr)
+            print(f"line {error.line}: {error.reason}: {error.message}", file=sys.stderr)
         if self.progress.errors > len(errors):
             print(f"... and {self.progress.errors - len(errors)} more lines", file=sys.stderr)
         counts = ", ".join(f"{getattr(self.progress, name)} {name}" for name in _DECISIONS[1:])

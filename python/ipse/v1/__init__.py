@@ -1,1 +1,1 @@
-"""Generated message and stub code of `protos/ipse/v1`; `python tools/generate.py` writes it."""
+"""Message and stub code of `protos/ipse/v1`, written by `python tools/generate.py`."""

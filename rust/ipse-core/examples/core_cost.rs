@@ -49,19 +49,13 @@ impl Person {
 }
 
 const ANONYMOUS: &[(&str, usize)] = &[("anonymous_id", 2), ("ios.id", 3)];
-const LOGGED_IN: &[(&str, usize)] = &[
-    ("user_id", 0),
-    ("email", 1),
-    ("anonymous_id", 2),
-    ("ios.id", 3),
-];
+const LOGGED_IN: &[(&str, usize)] =
+    &[("user_id", 0), ("email", 1), ("anonymous_id", 2), ("ios.id", 3)];
 const STEADY: &[(&str, usize)] = &[("user_id", 0), ("anonymous_id", 2), ("ios.id", 3)];
 
 fn main() {
     let argument = |at, default: u32| {
-        std::env::args()
-            .nth(at)
-            .map_or(default, |text| text.parse().expect("a number"))
+        std::env::args().nth(at).map_or(default, |text| text.parse().expect("a number"))
     };
     let people = argument(1, 1_000_000) / PER_PERSON;
     let steady_events = argument(2, 3_000_000);
@@ -98,11 +92,7 @@ fn new_graph() -> Graph {
 
 fn apply(graph: &mut Graph, change: Change<'_>) {
     let sequence = SequenceNumber(graph.sequence().0 + 1);
-    graph.apply(&Record {
-        sequence,
-        log_time: now(),
-        change,
-    });
+    graph.apply(&Record { sequence, log_time: now(), change });
 }
 
 fn now() -> Timestamp {
@@ -147,9 +137,7 @@ fn steady(graph: &Graph, people: u32, events: u32) -> f64 {
 }
 
 fn batches(total: u32) -> impl Iterator<Item = std::ops::Range<u32>> {
-    (0..total)
-        .step_by(1_000)
-        .map(move |start| start..total.min(start + 1_000))
+    (0..total).step_by(1_000).map(move |start| start..total.min(start + 1_000))
 }
 
 /// Bytes of this process in memory; 0 where the system does not say.

@@ -14,8 +14,7 @@ impl Graph {
     /// The whole graph as text, a line for each record of state.
     pub fn dump(&self) -> String {
         let mut text = String::new();
-        self.write_dump(&mut text)
-            .expect("writing to a string cannot fail");
+        self.write_dump(&mut text).expect("writing to a string cannot fail");
         text
     }
 
@@ -24,11 +23,7 @@ impl Graph {
         let rows = &self.identifiers.rows;
         let first = (0..rows.len()).map(IdentifierId).filter_map(|weaker| {
             let (stronger, sequence) = rows.row(weaker).link()?;
-            Some(Link {
-                stronger,
-                weaker,
-                sequence,
-            })
+            Some(Link { stronger, weaker, sequence })
         });
         let mut links: Vec<Link> = first.chain(self.further_links.iter()).collect();
         links.sort_unstable_by_key(|link| (link.sequence, link.stronger, link.weaker));
@@ -52,22 +47,14 @@ impl Graph {
                 view.attached_time
             )?;
         }
-        for Link {
-            stronger,
-            weaker,
-            sequence,
-        } in self.sorted_links()
-        {
+        for Link { stronger, weaker, sequence } in self.sorted_links() {
             writeln!(out, "link {} {} since {sequence}", stronger.0, weaker.0)?;
         }
         self.write_traits(out)?;
         for event in self.remembered_events.iter() {
             let (id, digest) = (&event.event_id, event.digest);
             let (sequence, time) = (event.sequence, event.log_time);
-            writeln!(
-                out,
-                "event {id:?} digest {digest:032x} record {sequence} at {time}"
-            )?;
+            writeln!(out, "event {id:?} digest {digest:032x} record {sequence} at {time}")?;
         }
         self.remembered_refusals
             .iter()
@@ -100,11 +87,7 @@ impl Graph {
         for node in 0..self.profiles.len() {
             let (sequence, time) = self.profiles.created(node);
             let bearer = self.profiles.bearer(node);
-            write!(
-                out,
-                "profile {} bears {bearer} created {sequence} at {time}",
-                node + 1
-            )?;
+            write!(out, "profile {} bears {bearer} created {sequence} at {time}", node + 1)?;
             match self.profiles.parent(node) {
                 Some((parent, merged)) => writeln!(out, " below {} since {merged}", parent + 1)?,
                 None => writeln!(out)?,
@@ -120,11 +103,7 @@ impl Graph {
             for row in rows {
                 let (name, value) = (&row.name, &row.value);
                 let (time, sequence) = (row.time, row.sequence);
-                writeln!(
-                    out,
-                    "trait {} {name:?} {value:?} at {time} by {sequence}",
-                    node + 1
-                )?;
+                writeln!(out, "trait {} {name:?} {value:?} at {time} by {sequence}", node + 1)?;
             }
         }
         Ok(())

@@ -48,9 +48,7 @@ pub fn normalise<'a>(normaliser: Normaliser, value: &'a str) -> Option<Cow<'a, s
         Normaliser::Email => email(value.trim())?,
         Normaliser::Phone(region) => Cow::Owned(phone(region, value)?),
     };
-    (1..=IDENTIFIER_VALUE_BYTES_MAX)
-        .contains(&normal.len())
-        .then_some(normal)
+    (1..=IDENTIFIER_VALUE_BYTES_MAX).contains(&normal.len()).then_some(normal)
 }
 
 fn is_name(name: &str, punctuation: &[u8]) -> bool {
@@ -96,11 +94,7 @@ mod tests {
     use super::*;
 
     fn check(normaliser: Normaliser, value: &str, expected: Option<&str>) {
-        assert_eq!(
-            normalise(normaliser, value).as_deref(),
-            expected,
-            "{value:?}"
-        );
+        assert_eq!(normalise(normaliser, value).as_deref(), expected, "{value:?}");
     }
 
     #[test]
@@ -126,16 +120,8 @@ mod tests {
 
     #[test]
     fn an_email_is_one_mailbox_however_it_is_written() {
-        check(
-            Normaliser::Email,
-            " Ann@Example.COM ",
-            Some("ann@example.com"),
-        );
-        check(
-            Normaliser::Email,
-            "ann@münchen.de",
-            Some("ann@xn--mnchen-3ya.de"),
-        );
+        check(Normaliser::Email, " Ann@Example.COM ", Some("ann@example.com"));
+        check(Normaliser::Email, "ann@münchen.de", Some("ann@xn--mnchen-3ya.de"));
         check(Normaliser::Email, "a.b+c@x", Some("a.b+c@x"));
         for bad in ["ann", "@x.com", "ann@", "a nn@x.com", ""] {
             check(Normaliser::Email, bad, None);

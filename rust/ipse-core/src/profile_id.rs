@@ -117,22 +117,12 @@ mod tests {
         let key = *b"0123456789abcdef";
         for number in [1, 2, 1_000, u32::MAX] {
             let id = ProfileId::encode(&key, ProfileNumber(number));
-            assert_eq!(
-                ProfileId::decode(&key, id.as_str()),
-                Some(ProfileNumber(number))
-            );
+            assert_eq!(ProfileId::decode(&key, id.as_str()), Some(ProfileNumber(number)));
             let upper = format!("ip_{}", id.as_str()[3..].to_uppercase());
             assert_eq!(ProfileId::decode(&key, &upper), Some(ProfileNumber(number)));
             assert_eq!(ProfileId::decode(b"another key.....", id.as_str()), None);
         }
-        for bad in [
-            "",
-            "ip_",
-            "ip_0000000000000",
-            "ip_zzzzzzzzzzzzz",
-            "ip_000000000000u",
-            "x",
-        ] {
+        for bad in ["", "ip_", "ip_0000000000000", "ip_zzzzzzzzzzzzz", "ip_000000000000u", "x"] {
             assert_eq!(ProfileId::decode(&key, bad), None, "{bad}");
         }
     }

@@ -16,9 +16,7 @@ impl Timestamp {
 
     /// The time, or `None` outside [`Timestamp::MIN`] to [`Timestamp::MAX`].
     pub fn from_millis(millis: i64) -> Option<Timestamp> {
-        (Timestamp::MIN.0..=Timestamp::MAX.0)
-            .contains(&millis)
-            .then_some(Timestamp(millis))
+        (Timestamp::MIN.0..=Timestamp::MAX.0).contains(&millis).then_some(Timestamp(millis))
     }
 
     /// Milliseconds since the epoch; negative before it.
@@ -57,11 +55,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 {
-        march_month + 3
-    } else {
-        march_month - 9
-    };
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }

@@ -47,11 +47,7 @@ pub(crate) struct UnionFind {
 impl UnionFind {
     /// Adds a node that is its own root.
     pub(crate) fn add(&mut self) -> Node {
-        self.edges.push(Edge {
-            parent: 0,
-            size: 1,
-            sequence: Packed48::default(),
-        })
+        self.edges.push(Edge { parent: 0, size: 1, sequence: Packed48::default() })
     }
 
     /// The root of a node's tree.
@@ -83,11 +79,7 @@ impl UnionFind {
         if a == b {
             return Union::AlreadyJoined { root: a };
         }
-        let (root, child) = if self.size(b) > self.size(a) {
-            (b, a)
-        } else {
-            (a, b)
-        };
+        let (root, child) = if self.size(b) > self.size(a) { (b, a) } else { (a, b) };
         self.link(child, root, sequence);
         Union::Joined { root, child }
     }
@@ -112,18 +104,9 @@ mod tests {
         for _ in 0..4 {
             forest.add();
         }
-        assert_eq!(
-            forest.union(0, 1, SequenceNumber(5)),
-            Union::Joined { root: 0, child: 1 }
-        );
-        assert_eq!(
-            forest.union(2, 1, SequenceNumber(6)),
-            Union::Joined { root: 0, child: 2 }
-        );
-        assert_eq!(
-            forest.union(2, 0, SequenceNumber(7)),
-            Union::AlreadyJoined { root: 0 }
-        );
+        assert_eq!(forest.union(0, 1, SequenceNumber(5)), Union::Joined { root: 0, child: 1 });
+        assert_eq!(forest.union(2, 1, SequenceNumber(6)), Union::Joined { root: 0, child: 2 });
+        assert_eq!(forest.union(2, 0, SequenceNumber(7)), Union::AlreadyJoined { root: 0 });
         assert_eq!((forest.find(2), forest.find(3)), (0, 3));
         assert_eq!((forest.size(0), forest.size(2)), (3, 1));
         assert_eq!(forest.parent(2), Some((0, SequenceNumber(6))));

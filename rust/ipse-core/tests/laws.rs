@@ -29,19 +29,14 @@ fn send(backend: &mut CoreBackend, event: &ModelEvent, step: usize) -> bool {
 
 fn set_rules(backend: &mut impl Backend, rules: &ModelRules, step: usize) {
     let text = world::toml(rules);
-    let change = backend
-        .read(|graph| graph.decide_rules(&text, None))
-        .expect("good rules");
+    let change = backend.read(|graph| graph.decide_rules(&text, None)).expect("good rules");
     if let Some(change) = change {
         backend.commit(now(step), change);
     }
 }
 
 fn config() -> ProptestConfig {
-    ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {
@@ -62,10 +57,10 @@ proptest! {
                     let decided =
                         scenario::resolve(&mut backend, &core_event, now(number), read_only);
                     prop_assert_eq!(&world::answer(decided.as_ref()), &expected, "{:?}", event);
-                    if let (Ok(answer), false) = (&expected, read_only) {
-                        if answer.teaches {
-                            model.learn(event, answer);
-                        }
+                    if let (Ok(answer), false) = (&expected, read_only)
+                        && answer.teaches
+                    {
+                        model.learn(event, answer);
                     }
                 }
                 Step::Rules(rules) => {
@@ -240,11 +235,7 @@ fn check_bounds(
     let Change::EventResolved(event) = &record.change else {
         return Ok(());
     };
-    let Some(view) = event
-        .target
-        .profile()
-        .and_then(|number| graph.profile(number))
-    else {
+    let Some(view) = event.target.profile().and_then(|number| graph.profile(number)) else {
         return Ok(());
     };
     prop_assert!(view.merge_count() <= rules.merges_max);
@@ -260,24 +251,14 @@ fn check_bounds(
         let times = held.iter().filter(|held| held.namespace == namespace.name);
         let times: Vec<i64> = times.map(|held| held.attached_time.as_millis()).collect();
         let length = namespace.window.map_or(i64::MAX / 4, |(_, length)| length);
-        let until = times
-            .iter()
-            .filter(|t| (moment - length + 1..=moment).contains(t))
-            .count();
-        let from = times
-            .iter()
-            .filter(|t| (moment..moment + length).contains(t))
-            .count();
+        let until = times.iter().filter(|t| (moment - length + 1..=moment).contains(t)).count();
+        let from = times.iter().filter(|t| (moment..moment + length).contains(t)).count();
         let attached = event
             .identifiers
             .iter()
             .any(|seen| seen.verdict == Verdict::Attached && seen.namespace == namespace.name);
         if attached {
-            prop_assert!(
-                until.max(from) <= namespace.limit as usize,
-                "{:?}",
-                namespace
-            );
+            prop_assert!(until.max(from) <= namespace.limit as usize, "{:?}", namespace);
         }
     }
     Ok(())
@@ -414,11 +395,8 @@ const SPOILERS: &[(&str, Spoiler)] = &[
 fn first_absorbed(graph: &Graph) -> Option<ProfileNumber> {
     let counts = graph.counts();
     let all = (1..=(counts.profiles + counts.absorbed_profiles) as u32).map(ProfileNumber);
-    all.into_iter().find(|number| {
-        graph
-            .profile(*number)
-            .is_some_and(|view| view.number() != *number)
-    })
+    all.into_iter()
+        .find(|number| graph.profile(*number).is_some_and(|view| view.number() != *number))
 }
 
 fn edit_target(record: &mut Record<'static>, edit: impl FnOnce(&mut Target) -> bool) -> bool {
@@ -430,10 +408,9 @@ fn edit_target(record: &mut Record<'static>, edit: impl FnOnce(&mut Target) -> b
 
 fn edit_verdicts(record: &mut Record<'static>, edit: impl Fn(&mut Verdict) -> bool) -> bool {
     match &mut record.change {
-        Change::EventResolved(event) => event
-            .identifiers
-            .iter_mut()
-            .any(|seen| edit(&mut seen.verdict)),
+        Change::EventResolved(event) => {
+            event.identifiers.iter_mut().any(|seen| edit(&mut seen.verdict))
+        }
         _ => false,
     }
 }

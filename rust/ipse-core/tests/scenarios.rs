@@ -7,11 +7,7 @@ use support::scenario::{self, Between, Mode};
 
 #[test]
 fn stories_hold() {
-    scenario::run_all(
-        scenario::mode_from_environment(),
-        Between::Nothing,
-        CoreBackend::new,
-    );
+    scenario::run_all(scenario::mode_from_environment(), Between::Nothing, CoreBackend::new);
 }
 
 #[test]

@@ -81,8 +81,12 @@ impl Engine {
     #[pyo3(signature = (position, timeout_s = None))]
     fn wait_synced(&self, py: Python<'_>, position: u64, timeout_s: Option<f64>) -> PyResult<bool> {
         let timeout = timeout_s.map(timeout).transpose()?;
-        py.detach(|| self.dispatch.store().wait_synced(LogPosition(position), timeout))
-            .map_err(log_failed)
+        py.detach(|| {
+            self.dispatch
+                .store()
+                .wait_synced(LogPosition(position), timeout)
+        })
+        .map_err(log_failed)
     }
 
     /// Becomes readable each time `synced()` has moved or the log failed.
@@ -117,7 +121,9 @@ impl Engine {
 
     /// Writes a snapshot.
     fn checkpoint<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let made = py.detach(|| self.dispatch.checkpoint()).map_err(checkpoint_error)?;
+        let made = py
+            .detach(|| self.dispatch.checkpoint())
+            .map_err(checkpoint_error)?;
         let told = PyDict::new(py);
         told.set_item("file_name", made.file_name)?;
         told.set_item("size_bytes", made.size_bytes)?;
@@ -140,7 +146,8 @@ impl Engine {
     /// Syncs, checkpoints if asked, marks the shutdown clean, unlocks.
     #[pyo3(signature = (*, checkpoint = true))]
     fn close(&self, py: Python<'_>, checkpoint: bool) -> PyResult<()> {
-        py.detach(|| self.dispatch.close(checkpoint)).map_err(close_error)
+        py.detach(|| self.dispatch.close(checkpoint))
+            .map_err(close_error)
     }
 }
 
@@ -159,7 +166,10 @@ impl Engine {
         dispatch
             .ensure_default_workspace(now())
             .map_err(|status| open_error(status.message()))?;
-        Ok(Engine { dispatch, wake: reader })
+        Ok(Engine {
+            dispatch,
+            wake: reader,
+        })
     }
 }
 
@@ -167,7 +177,9 @@ fn sync_policy(name: &str, interval_ms: u64) -> PyResult<SyncPolicy> {
     match name {
         "always" => Ok(SyncPolicy::Always),
         "off" => Ok(SyncPolicy::Off),
-        "interval" if interval_ms > 0 => Ok(SyncPolicy::Interval { millis: interval_ms }),
+        "interval" if interval_ms > 0 => Ok(SyncPolicy::Interval {
+            millis: interval_ms,
+        }),
         "interval" => Err(PyValueError::new_err("sync_interval_ms must be at least 1")),
         _ => Err(PyValueError::new_err(format!(
             "sync must be \"always\", \"interval\" or \"off\", not {name:?}"

@@ -84,7 +84,9 @@ impl<'a> ReadEvent<'a> {
             timestamp: sent_time(event)?,
             key_namespace: &event.key_namespace,
             identifiers: event.identifiers.iter().map(sent_identifier).collect(),
-            traits: traits.map(|(index, sent)| sent_trait(index, sent)).collect::<Result<_, _>>()?,
+            traits: traits
+                .map(|(index, sent)| sent_trait(index, sent))
+                .collect::<Result<_, _>>()?,
             profile_id: &event.profile_id,
             ignored: Vec::new(),
             place: Place::Event,
@@ -94,7 +96,12 @@ impl<'a> ReadEvent<'a> {
     fn raw(event: &'a v1::Event, mapping: &'a Mapping) -> Result<Self, Status> {
         let size = event.raw_json.len();
         if size > RAW_JSON_BYTES_MAX {
-            return Err(Status::limit_exceeded("event.raw_json", "bytes", RAW_JSON_BYTES_MAX, size));
+            return Err(Status::limit_exceeded(
+                "event.raw_json",
+                "bytes",
+                RAW_JSON_BYTES_MAX,
+                size,
+            ));
         }
         let node = extract::parse(&event.raw_json)?;
         let extracted = extract::extract(&node, mapping);
@@ -120,12 +127,19 @@ impl<'a> ReadEvent<'a> {
 pub(crate) fn refused(refusal: Refusal, place: Place) -> Status {
     match refusal {
         Refusal::InvalidField { field, problem } => {
-            let problem = if place == Place::RawEvent { format!("{field}: {problem}") } else { problem };
+            let problem = if place == Place::RawEvent {
+                format!("{field}: {problem}")
+            } else {
+                problem
+            };
             Status::invalid_field(place.field(field), problem)
         }
-        Refusal::LimitExceeded { field, what, bound, found } => {
-            Status::limit_exceeded(&place.field(field), what, bound, found)
-        }
+        Refusal::LimitExceeded {
+            field,
+            what,
+            bound,
+            found,
+        } => Status::limit_exceeded(&place.field(field), what, bound, found),
         Refusal::TimestampInFuture { ahead_ms } => in_future(ahead_ms, place),
         Refusal::EventIdReused { sequence } => event_id_reused(sequence.0, place),
         Refusal::UnknownProfile => unknown_profile("event.profile_id"),
@@ -147,7 +161,11 @@ pub(crate) fn refused(refusal: Refusal, place: Place) -> Status {
 
 /// PROFILE_NOT_FOUND, for an id.
 pub(crate) fn unknown_profile(field: &str) -> Status {
-    Status::of_field(Reason::ProfileNotFound, field, "no profile of this workspace has this id")
+    Status::of_field(
+        Reason::ProfileNotFound,
+        field,
+        "no profile of this workspace has this id",
+    )
 }
 
 /// INVALID_RULES: line and key of each problem, as far as a status has room.
@@ -187,7 +205,10 @@ impl Place {
 }
 
 fn is_taken_from_json(field: &str) -> bool {
-    !matches!(field, "event.source" | "event.profile_id" | "event.key_namespace")
+    !matches!(
+        field,
+        "event.source" | "event.profile_id" | "event.key_namespace"
+    )
 }
 
 fn in_future(ahead_ms: i64, place: Place) -> Status {
@@ -216,14 +237,24 @@ fn or_else<'a>(
     sent: &'a str,
     extracted: impl FnOnce() -> Result<Cow<'a, str>, Status>,
 ) -> Result<Cow<'a, str>, Status> {
-    if sent.is_empty() { extracted() } else { Ok(Cow::Borrowed(sent)) }
+    if sent.is_empty() {
+        extracted()
+    } else {
+        Ok(Cow::Borrowed(sent))
+    }
 }
 
 fn sent_time(event: &v1::Event) -> Result<Option<Timestamp>, Status> {
-    let Some(time) = &event.timestamp else { return Ok(None) };
+    let Some(time) = &event.timestamp else {
+        return Ok(None);
+    };
     (0..1_000_000_000)
         .contains(&time.nanos)
-        .then(|| time.seconds.checked_mul(1_000)?.checked_add(i64::from(time.nanos / 1_000_000)))
+        .then(|| {
+            time.seconds
+                .checked_mul(1_000)?
+                .checked_add(i64::from(time.nanos / 1_000_000))
+        })
         .flatten()
         .and_then(Timestamp::from_millis)
         .map(Some)
@@ -256,7 +287,10 @@ fn sent_trait(index: usize, sent: &v1::Trait) -> Result<SentTrait<'_>, Status> {
             Some(TraitValue::Json(Cow::Owned(text)))
         }
     };
-    Ok(SentTrait { name: Cow::Borrowed(&sent.name), value })
+    Ok(SentTrait {
+        name: Cow::Borrowed(&sent.name),
+        value,
+    })
 }
 
 fn json_text(text: &str) -> Result<String, &'static str> {

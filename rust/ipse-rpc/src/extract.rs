@@ -47,9 +47,9 @@ pub(crate) fn parse(raw_json: &[u8]) -> Result<Node<'_>, Status> {
     let node = Node::parse(text).map_err(|error| malformed(error.to_string()))?;
     match node.object() {
         Some(_) => Ok(node),
-        None if node.kind() == Kind::Object => {
-            Err(malformed("a name in the object is not text: half of a surrogate pair".to_owned()))
-        }
+        None if node.kind() == Kind::Object => Err(malformed(
+            "a name in the object is not text: half of a surrogate pair".to_owned(),
+        )),
         None => Err(malformed("not a JSON object".to_owned())),
     }
 }
@@ -105,7 +105,11 @@ struct Extraction<'n, 'a> {
 
 impl<'n, 'a> Extraction<'n, 'a> {
     fn new(event: &'n Node<'a>) -> Extraction<'n, 'a> {
-        Extraction { event, found: Extracted::default(), seen_traits: HashSet::new() }
+        Extraction {
+            event,
+            found: Extracted::default(),
+            seen_traits: HashSet::new(),
+        }
     }
 
     fn namespace(&mut self, sources: &'a NamespaceSources, keys: &'a [Source]) {
@@ -118,7 +122,9 @@ impl<'n, 'a> Extraction<'n, 'a> {
             return;
         }
         for source in keys {
-            let Some(object) = self.at(source).and_then(Node::object) else { continue };
+            let Some(object) = self.at(source).and_then(Node::object) else {
+                continue;
+            };
             for spelling in &sources.key_spellings {
                 if let Some(node) = object.get(spelling) {
                     self.value(&sources.namespace, node, || {
@@ -170,9 +176,18 @@ impl<'n, 'a> Extraction<'n, 'a> {
                 continue;
             }
             match trait_value(name, node) {
-                Ok(value) => self.found.traits.push(SentTrait { name: name.clone(), value }),
+                Ok(value) => self.found.traits.push(SentTrait {
+                    name: name.clone(),
+                    value,
+                }),
                 Err(reason) => self.ignore(
-                    || format!("{}.{}", source.path.join("."), cut(name, TRAIT_NAME_BYTES_MAX)),
+                    || {
+                        format!(
+                            "{}.{}",
+                            source.path.join("."),
+                            cut(name, TRAIT_NAME_BYTES_MAX)
+                        )
+                    },
                     reason,
                 ),
             }
@@ -190,7 +205,10 @@ impl<'n, 'a> Extraction<'n, 'a> {
     fn ignore(&mut self, path: impl FnOnce() -> String, reason: &'static str) {
         let ignored = &mut self.found.ignored;
         if ignored.len() < IGNORED_FIELDS_MAX {
-            let ignore = Ignored { path: path(), reason };
+            let ignore = Ignored {
+                path: path(),
+                reason,
+            };
             if !ignored.contains(&ignore) {
                 ignored.push(ignore);
             }
@@ -199,11 +217,15 @@ impl<'n, 'a> Extraction<'n, 'a> {
 }
 
 fn holds(event: &Node<'_>, condition: &Condition) -> bool {
-    let Some(node) = event.at(&condition.path) else { return false };
+    let Some(node) = event.at(&condition.path) else {
+        return false;
+    };
     condition.values.iter().any(|value| match value {
         Literal::Text(text) => node.string().is_some_and(|found| found == *text),
         Literal::Bool(flag) => node.kind() == Kind::Bool(*flag),
-        Literal::Integer(number) => node.kind() == Kind::Integer && node.text().parse() == Ok(*number),
+        Literal::Integer(number) => {
+            node.kind() == Kind::Integer && node.text().parse() == Ok(*number)
+        }
     })
 }
 
@@ -228,7 +250,9 @@ const NOT_TEXT: &str = "half of a surrogate pair";
 fn external_id<'a>(
     element: &Node<'a>,
 ) -> Result<(Cow<'a, str>, Cow<'a, str>), (&'static str, &'static str)> {
-    let object = element.object().ok_or(("", "not an object with `id` and `type`"))?;
+    let object = element
+        .object()
+        .ok_or(("", "not an object with `id` and `type`"))?;
     let field = |name| object.get(name).filter(|node| node.kind() != Kind::Null);
     let text = |name| field(name).and_then(Node::string);
     let id = field("id").ok_or(("", "`id` is missing"))?;
@@ -255,10 +279,7 @@ fn external_id<'a>(
 }
 
 /// A trait's value; `None` removes the trait.
-fn trait_value<'a>(
-    name: &str,
-    node: &Node<'a>,
-) -> Result<Option<TraitValue<'a>>, &'static str> {
+fn trait_value<'a>(name: &str, node: &Node<'a>) -> Result<Option<TraitValue<'a>>, &'static str> {
     if name.is_empty() {
         return Err("empty name");
     }
@@ -297,18 +318,26 @@ fn text_field<'a>(
     name: &'static str,
     bytes_max: usize,
 ) -> Result<Cow<'a, str>, Status> {
-    let Some(node) = present(event, name) else { return Ok(Cow::Borrowed("")) };
+    let Some(node) = present(event, name) else {
+        return Ok(Cow::Borrowed(""));
+    };
     let problem = match node.string() {
         Some(text) if text.len() <= bytes_max => return Ok(text),
         Some(text) => format!("{} bytes, at most {bytes_max} are allowed", text.len()),
         None => "not a string of text".to_owned(),
     };
-    Err(Status::invalid_field(format!("event.raw_json.{name}"), problem))
+    Err(Status::invalid_field(
+        format!("event.raw_json.{name}"),
+        problem,
+    ))
 }
 
 /// A field at the top that is there and not null.
 fn present<'n, 'a>(event: &'n Node<'a>, name: &str) -> Option<&'n Node<'a>> {
-    event.object()?.get(name).filter(|node| node.kind() != Kind::Null)
+    event
+        .object()?
+        .get(name)
+        .filter(|node| node.kind() != Kind::Null)
 }
 
 fn kind_word(kind: Kind) -> &'static str {

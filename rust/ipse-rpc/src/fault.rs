@@ -36,7 +36,10 @@ impl Faults {
         if waiting.len() == FAULTS_MAX {
             waiting.pop_front();
         }
-        waiting.push_back(Fault { id: id.clone(), text });
+        waiting.push_back(Fault {
+            id: id.clone(),
+            text,
+        });
         status.with("id", id)
     }
 
@@ -73,7 +76,9 @@ pub(crate) fn catching<T>(work: impl FnOnce() -> T + UnwindSafe) -> Result<T, St
     let result = catch_unwind(work);
     CATCHING.set(CATCHING.get() - 1);
     result.map_err(|panic| {
-        let place = PLACE.take().unwrap_or_else(|| "an unknown place".to_owned());
+        let place = PLACE
+            .take()
+            .unwrap_or_else(|| "an unknown place".to_owned());
         format!("panic at {place}: {}", words(&*panic))
     })
 }
@@ -98,9 +103,13 @@ mod tests {
     #[test]
     fn a_panic_is_caught_with_its_place_and_words() {
         keep_panics_for_the_log();
-        let text = catching(|| catching(|| panic!("inner {}", 1))).expect("the outer one ends well");
+        let text =
+            catching(|| catching(|| panic!("inner {}", 1))).expect("the outer one ends well");
         let text = text.expect_err("the inner one panics");
-        assert!(text.starts_with("panic at ") && text.contains("fault.rs:"), "{text}");
+        assert!(
+            text.starts_with("panic at ") && text.contains("fault.rs:"),
+            "{text}"
+        );
         assert!(text.ends_with(": inner 1"), "{text}");
         assert_eq!(CATCHING.get(), 0);
     }

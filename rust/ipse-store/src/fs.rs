@@ -35,7 +35,7 @@ pub trait Disk: Send + Sync + 'static {
 /// An open file.
 pub trait DiskFile: Send {
     /// Length in bytes.
-    fn len(&self) -> io::Result<u64>;
+    fn length(&self) -> io::Result<u64>;
     /// Fills `bytes` from `offset`; an error if the file ends before.
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
     /// Writes all of `bytes` at `offset`.
@@ -129,7 +129,7 @@ impl Disk for RealDisk {
 }
 
 impl DiskFile for fs::File {
-    fn len(&self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 

@@ -178,7 +178,7 @@ impl<'d> Found<'d> {
             .disk
             .open(&path)
             .map_err(IoFailed::new("open", &path))?;
-        let length = file.len().map_err(IoFailed::new("read", &path))?;
+        let length = file.length().map_err(IoFailed::new("read", &path))?;
         let mut bytes = [0; HEADER_BYTES];
         if length < HEADER_BYTES as u64 {
             return Err(OpenError::corrupt(&path, length, "the header is cut short"));

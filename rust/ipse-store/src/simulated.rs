@@ -265,7 +265,7 @@ impl Disk for SimulatedDisk {
 }
 
 impl DiskFile for SimulatedFile {
-    fn len(&self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         Ok(self.disk.plainly()?.files[self.inode].bytes.len() as u64)
     }
 

@@ -261,7 +261,7 @@ struct SnapshotReader<'a> {
 impl<'a> SnapshotReader<'a> {
     fn open(disk: &dyn Disk, path: &'a Path) -> Result<SnapshotReader<'a>, OpenError> {
         let file = disk.open(path).map_err(IoFailed::new("open", path))?;
-        let length = file.len().map_err(IoFailed::new("read", path))?;
+        let length = file.length().map_err(IoFailed::new("read", path))?;
         let footer_offset = length
             .checked_sub(HEADER_BYTES as u64)
             .filter(|offset| *offset >= HEADER_BYTES as u64)

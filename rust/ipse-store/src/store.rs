@@ -473,7 +473,7 @@ fn loaded(disk: &dyn Disk, dir: &Path, position: u64) -> Result<Checkpoint, Open
     let file_name = snapshot_name(position);
     let path = dir.join(&file_name);
     let file = disk.open(&path).map_err(IoFailed::new("open", &path))?;
-    let size_bytes = file.len().map_err(IoFailed::new("read", &path))?;
+    let size_bytes = file.length().map_err(IoFailed::new("read", &path))?;
     Ok(Checkpoint {
         file_name,
         size_bytes,

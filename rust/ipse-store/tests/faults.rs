@@ -17,8 +17,9 @@ fn live(disk: &SimulatedDisk, options: Options, end: u64) -> u64 {
     let Ok((store, _)) = open(disk, options) else {
         return 0;
     };
-    let mut acknowledged = store.lock().position().0;
-    for number in acknowledged..end {
+    let begin = store.lock().position().0;
+    let mut acknowledged = begin;
+    for number in begin..end {
         let position = step(&store, number);
         if store.wait_synced(position, None) != Ok(true) {
             check_poisoned(&store, number);

@@ -21,10 +21,7 @@ fn take(backend: &mut impl Backend, step: &Step, number: usize) -> String {
         Step::Event(event) | Step::Ask(event) => {
             let read_only = matches!(step, Step::Ask(_));
             let event = world::core_event(event);
-            format!(
-                "{:?}",
-                scenario::resolve(backend, &event, now(number), read_only)
-            )
+            format!("{:?}", scenario::resolve(backend, &event, now(number), read_only))
         }
         Step::Rules(rules) => set_rules(backend, rules, number),
         Step::Crash => {

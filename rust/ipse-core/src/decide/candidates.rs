@@ -8,6 +8,8 @@ use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
 use crate::identifier::{Normaliser, normalise};
 
+use super::{Refusal, fields};
+
 /// An identifier of the event on its way to a verdict.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate<'a> {
@@ -35,12 +37,20 @@ pub(super) struct Found {
 const KEY_PRIORITY: u32 = 0;
 
 /// The candidates, strongest first; what is unknown, invalid or blocked is dropped already.
-pub(super) fn of_event<'a>(graph: &Graph, event: &'a Event<'a>) -> Vec<Candidate<'a>> {
-    let candidate = |sent| candidate(graph, event.key_namespace, sent);
-    let mut candidates: Vec<Candidate<'a>> = event.identifiers.iter().map(candidate).collect();
-    candidates.sort_by(|a, b| a.strength().cmp(&b.strength()));
+/// Refuses an event with an identifier that cannot be one.
+pub(super) fn of_event<'a>(
+    graph: &Graph,
+    event: &'a Event<'a>,
+) -> Result<Vec<Candidate<'a>>, Refusal> {
+    let mut candidates = Vec::with_capacity(event.identifiers.len());
+    for (at, sent) in event.identifiers.iter().enumerate() {
+        let index = graph.namespaces().index(&sent.namespace);
+        fields::check_identifier(at, sent, index.is_some())?;
+        candidates.push(candidate(graph, event.key_namespace, sent, index));
+    }
+    candidates.sort_unstable_by(|a, b| a.strength().cmp(&b.strength()));
     candidates.dedup_by(|b, a| a.namespace == b.namespace && a.value == b.value);
-    candidates
+    Ok(candidates)
 }
 
 impl Candidate<'_> {
@@ -50,10 +60,13 @@ impl Candidate<'_> {
     }
 }
 
-fn candidate<'a>(graph: &Graph, key: &str, sent: &'a SentIdentifier<'a>) -> Candidate<'a> {
-    let namespaces = graph.namespaces();
-    let index = namespaces.index(&sent.namespace);
-    let (priority, _) = namespaces.order_of(index, &sent.namespace);
+fn candidate<'a>(
+    graph: &Graph,
+    key: &str,
+    sent: &'a SentIdentifier<'a>,
+    index: Option<u16>,
+) -> Candidate<'a> {
+    let (priority, _) = graph.namespaces().order_of(index, &sent.namespace);
     let is_key = *sent.namespace == *key;
     let mut candidate = Candidate {
         namespace: Cow::Borrowed(&sent.namespace),
@@ -65,11 +78,7 @@ fn candidate<'a>(graph: &Graph, key: &str, sent: &'a SentIdentifier<'a>) -> Cand
         dropped: None,
     };
     if let Err(rule) = judge(graph, sent, &mut candidate) {
-        candidate.dropped = Some(Reason {
-            rule,
-            limit: None,
-            collided: None,
-        });
+        candidate.dropped = Some(Reason { rule, limit: None, collided: None });
     }
     candidate
 }
@@ -84,10 +93,7 @@ fn judge<'a>(
     let namespaces = graph.namespaces();
     let rules = match candidate.index {
         Some(index) => namespaces.rules_of(index),
-        None => namespaces
-            .rules()
-            .auto_add()
-            .filter(|_| namespaces.has_room()),
+        None => namespaces.rules().auto_add().filter(|_| namespaces.has_room()),
     };
     let normaliser = rules.map_or(Normaliser::None, |rules| rules.normaliser);
     let normal = normalise(normaliser, &sent.value).ok_or(Rule::InvalidValue)?;
@@ -97,10 +103,7 @@ fn judge<'a>(
     candidate.value = normal;
     if let Some(index) = candidate.index {
         let id = graph.identifiers.find(index, &candidate.value);
-        candidate.found = id.map(|id| Found {
-            id,
-            root: graph.root_of(id),
-        });
+        candidate.found = id.map(|id| Found { id, root: graph.root_of(id) });
     }
     match rules {
         None => Err(Rule::UnknownNamespace),

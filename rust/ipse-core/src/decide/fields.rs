@@ -1,6 +1,6 @@
 //! The bounds on an event's fields, and on its time.
 
-use crate::event::{Event, SentTrait, TraitValue};
+use crate::event::{Event, SentIdentifier, SentTrait, TraitValue};
 use crate::identifier::is_namespace_name;
 use crate::limits::{
     EVENT_ID_BYTES_MAX, EVENT_IDENTIFIERS_MAX, EVENT_TIME_AHEAD_MS_MAX, EVENT_TRAITS_MAX,
@@ -13,51 +13,29 @@ use super::Refusal;
 
 /// Refuses a field that passes a bound or is not what it must be, the first in their order.
 pub(super) fn check(event: &Event<'_>) -> Result<(), Refusal> {
-    bound(
-        "event.event_id",
-        "bytes",
-        event.event_id.len(),
-        EVENT_ID_BYTES_MAX,
-    )?;
-    bound(
-        "event.type",
-        "bytes",
-        event.kind.len(),
-        EVENT_TYPE_BYTES_MAX,
-    )?;
-    bound(
-        "event.source",
-        "bytes",
-        event.source.len(),
-        SOURCE_BYTES_MAX,
-    )?;
+    bound("event.event_id", "bytes", event.event_id.len(), EVENT_ID_BYTES_MAX)?;
+    bound("event.type", "bytes", event.kind.len(), EVENT_TYPE_BYTES_MAX)?;
+    bound("event.source", "bytes", event.source.len(), SOURCE_BYTES_MAX)?;
     if !event.key_namespace.is_empty() {
         namespace(event.key_namespace, || "event.key_namespace".to_owned())?;
     }
     let identifiers = event.identifiers.len();
-    bound(
-        "event.identifiers",
-        "identifiers",
-        identifiers,
-        EVENT_IDENTIFIERS_MAX,
-    )?;
-    for (at, sent) in event.identifiers.iter().enumerate() {
-        namespace(&sent.namespace, || {
-            format!("event.identifiers[{at}].namespace")
-        })?;
-        value(&sent.value, || format!("event.identifiers[{at}].value"))?;
+    bound("event.identifiers", "identifiers", identifiers, EVENT_IDENTIFIERS_MAX)?;
+    bound("event.traits", "traits", event.traits.len(), EVENT_TRAITS_MAX)?;
+    event.traits.iter().enumerate().try_for_each(|(at, sent)| check_trait(at, sent, event))
+}
+
+/// Refuses an identifier that cannot be one under any rules. `is_known` says that the
+/// workspace has the namespace, so that its name needs no second look.
+pub(super) fn check_identifier(
+    at: usize,
+    sent: &SentIdentifier<'_>,
+    is_known: bool,
+) -> Result<(), Refusal> {
+    if !is_known {
+        namespace(&sent.namespace, || format!("event.identifiers[{at}].namespace"))?;
     }
-    bound(
-        "event.traits",
-        "traits",
-        event.traits.len(),
-        EVENT_TRAITS_MAX,
-    )?;
-    event
-        .traits
-        .iter()
-        .enumerate()
-        .try_for_each(|(at, sent)| check_trait(at, sent, event))
+    value(&sent.value, || format!("event.identifiers[{at}].value"))
 }
 
 /// Refuses an event that claims to come from more than a day ahead. The past is not refused.
@@ -75,10 +53,7 @@ fn namespace(name: &str, field: impl Fn() -> String) -> Result<(), Refusal> {
         return Ok(());
     }
     bound(&field(), "bytes", name.len(), NAMESPACE_BYTES_MAX)?;
-    invalid(
-        &field(),
-        "a namespace is 1 to 64 of a-z 0-9 _ . -, a letter first",
-    )
+    invalid(&field(), "a namespace is 1 to 64 of a-z 0-9 _ . -, a letter first")
 }
 
 /// A value that is empty only after normalising is dropped by its rule; one that was sent
@@ -103,29 +78,16 @@ fn check_trait(at: usize, sent: &SentTrait<'_>, event: &Event<'_>) -> Result<(),
         return invalid(&format!("{}.name", field()), "is empty");
     }
     if sent.name.len() > TRAIT_NAME_BYTES_MAX {
-        return bound(
-            &format!("{}.name", field()),
-            "bytes",
-            sent.name.len(),
-            TRAIT_NAME_BYTES_MAX,
-        );
+        return bound(&format!("{}.name", field()), "bytes", sent.name.len(), TRAIT_NAME_BYTES_MAX);
     }
-    if event.traits[..at]
-        .iter()
-        .any(|earlier| earlier.name == sent.name)
-    {
+    if event.traits[..at].iter().any(|earlier| earlier.name == sent.name) {
         return invalid(&format!("{}.name", field()), "stands on this event twice");
     }
     match &sent.value {
         Some(TraitValue::Text(text) | TraitValue::Json(text))
             if text.len() > TRAIT_VALUE_BYTES_MAX =>
         {
-            bound(
-                &format!("{}.value", field()),
-                "bytes",
-                text.len(),
-                TRAIT_VALUE_BYTES_MAX,
-            )
+            bound(&format!("{}.value", field()), "bytes", text.len(), TRAIT_VALUE_BYTES_MAX)
         }
         Some(TraitValue::Number(number)) if !number.is_finite() => {
             invalid(&format!("{}.value", field()), "is not a finite number")
@@ -138,17 +100,9 @@ fn bound(field: &str, what: &'static str, found: usize, bound: usize) -> Result<
     if found <= bound {
         return Ok(());
     }
-    Err(Refusal::LimitExceeded {
-        field: field.to_owned(),
-        what,
-        bound,
-        found,
-    })
+    Err(Refusal::LimitExceeded { field: field.to_owned(), what, bound, found })
 }
 
 fn invalid(field: &str, problem: &str) -> Result<(), Refusal> {
-    Err(Refusal::InvalidField {
-        field: field.to_owned(),
-        problem: problem.to_owned(),
-    })
+    Err(Refusal::InvalidField { field: field.to_owned(), problem: problem.to_owned() })
 }

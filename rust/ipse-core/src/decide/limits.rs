@@ -40,10 +40,7 @@ pub(super) struct Violation<'a> {
 impl Holding {
     /// Counts what the profile with this root holds.
     pub(super) fn of(graph: &Graph, root: u32) -> Holding {
-        let mut holding = Holding {
-            root,
-            namespaces: Vec::new(),
-        };
+        let mut holding = Holding { root, namespaces: Vec::new() };
         let profiles: &Profiles = &graph.profiles;
         for node in profiles.tree(root) {
             for id in graph.identifiers_of_node(node) {
@@ -68,20 +65,14 @@ impl Holding {
     }
 
     fn held(&self, namespace: Option<u16>) -> Option<&Held> {
-        self.namespaces
-            .iter()
-            .find(|held| Some(held.index) == namespace)
+        self.namespaces.iter().find(|held| Some(held.index) == namespace)
     }
 
     fn held_mut(&mut self, index: u16) -> &mut Held {
         match self.namespaces.iter().position(|held| held.index == index) {
             Some(at) => &mut self.namespaces[at],
             None => {
-                self.namespaces.push(Held {
-                    index,
-                    count: 0,
-                    times: Vec::new(),
-                });
+                self.namespaces.push(Held { index, count: 0, times: Vec::new() });
                 self.namespaces.last_mut().expect("just pushed")
             }
         }
@@ -101,11 +92,7 @@ pub(super) fn first_violation<'a>(
         .filter_map(|growing| growing.violation(graph, holdings, time));
     let first = violations.next()?;
     Some(violations.fold(first, |first, other| {
-        if other.order(graph) < first.order(graph) {
-            other
-        } else {
-            first
-        }
+        if other.order(graph) < first.order(graph) { other } else { first }
     }))
 }
 
@@ -139,19 +126,14 @@ impl<'a> Growing<'a> {
             Window::Ever => self.in_lifetime(holdings),
             Window::Millis(window) => self.in_window(holdings, time.as_millis(), window),
         };
-        (result > rules.limit.values && result > fullest).then_some(Violation {
-            namespace: self.name,
-            limit: rules.limit,
-        })
+        (result > rules.limit.values && result > fullest)
+            .then_some(Violation { namespace: self.name, limit: rules.limit })
     }
 
     /// How many values the result would hold, and the fullest matched profile holds.
     fn in_lifetime(&self, holdings: &[&Holding]) -> (u32, u32) {
         let counts = holdings.iter().map(|holding| holding.count(self.index));
-        (
-            counts.clone().sum::<u32>() + self.new,
-            counts.max().unwrap_or(0),
-        )
+        (counts.clone().sum::<u32>() + self.new, counts.max().unwrap_or(0))
     }
 
     /// The same, in the fullest window that contains the event's time.
@@ -176,10 +158,7 @@ fn growing_namespaces<'a>(
     let mut growing: Vec<Growing<'a>> = Vec::new();
     let is_new = |c: &&Candidate<'a>| c.dropped.is_none() && c.found.is_none();
     for candidate in candidates.iter().filter(is_new) {
-        match growing
-            .iter_mut()
-            .find(|growing| growing.name == candidate.namespace)
-        {
+        match growing.iter_mut().find(|growing| growing.name == candidate.namespace) {
             Some(growing) => growing.new += 1,
             None => growing.push(Growing {
                 name: candidate.namespace.clone(),
@@ -189,17 +168,10 @@ fn growing_namespaces<'a>(
         }
     }
     if let [_, rest @ ..] = holdings {
-        for index in rest
-            .iter()
-            .flat_map(|h| h.namespaces.iter().map(|held| held.index))
-        {
+        for index in rest.iter().flat_map(|h| h.namespaces.iter().map(|held| held.index)) {
             if !growing.iter().any(|growing| growing.index == Some(index)) {
                 let name = Cow::Owned(graph.namespaces().name(index).to_owned());
-                growing.push(Growing {
-                    name,
-                    index: Some(index),
-                    new: 0,
-                });
+                growing.push(Growing { name, index: Some(index), new: 0 });
             }
         }
     }

@@ -100,9 +100,9 @@ impl Graph {
     ) -> Result<Decision<'a>, Refusal> {
         let log_time = log_time.max(self.log_time);
         fields::check(event)?;
+        let candidates = candidates::of_event(self, event)?;
         fields::check_time(event, log_time)?;
         let named = self.named_root(event)?;
-        let candidates = candidates::of_event(self, event);
         let digest = repeat::digest(event, &candidates);
         if let Some(decision) = repeat::recorded(self, event, &candidates, digest, log_time)? {
             return Ok(decision);
@@ -144,10 +144,7 @@ impl Graph {
             return Err(Refusal::RulesVersionMismatch { expected, actual });
         }
         if !self.namespaces().has_room_for(&rules) {
-            return Err(Refusal::CapacityExceeded {
-                what: "namespaces",
-                bound: NAMESPACES_MAX,
-            });
+            return Err(Refusal::CapacityExceeded { what: "namespaces", bound: NAMESPACES_MAX });
         }
         let is_new = *text != *self.rules_text();
         Ok(is_new.then(|| Change::RulesSet {
@@ -168,17 +165,11 @@ impl Graph {
     fn check_capacity(&self, resolved: &Resolved<'_>) -> Result<(), Refusal> {
         let creates = matches!(resolved.target, Target::Created(_));
         if creates && self.profiles.len() as usize >= PROFILES_MAX {
-            return Err(Refusal::CapacityExceeded {
-                what: "profiles",
-                bound: PROFILES_MAX,
-            });
+            return Err(Refusal::CapacityExceeded { what: "profiles", bound: PROFILES_MAX });
         }
         if resolved.attaches && !self.identifiers.has_room() {
             let bound = crate::limits::IDENTIFIERS_MAX;
-            return Err(Refusal::CapacityExceeded {
-                what: "identifiers",
-                bound,
-            });
+            return Err(Refusal::CapacityExceeded { what: "identifiers", bound });
         }
         Ok(())
     }

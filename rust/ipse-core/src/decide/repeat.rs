@@ -27,9 +27,7 @@ pub(super) fn digest(event: &Event<'_>, candidates: &[Candidate<'_>]) -> u128 {
         .number(time as u64)
         .number(candidates.len() as u64);
     for candidate in in_fixed_order(candidates) {
-        hasher = hasher
-            .text(candidate.namespace.as_bytes())
-            .text(candidate.value.as_bytes());
+        hasher = hasher.text(candidate.namespace.as_bytes()).text(candidate.value.as_bytes());
     }
     let mut traits: Vec<_> = event.traits.iter().collect();
     traits.sort_by(|a, b| a.name.cmp(&b.name));
@@ -54,9 +52,7 @@ pub(super) fn recorded<'a>(
         return Ok(None);
     };
     if remembered.digest != digest {
-        return Err(Refusal::EventIdReused {
-            sequence: remembered.sequence,
-        });
+        return Err(Refusal::EventIdReused { sequence: remembered.sequence });
     }
     Ok(Some(answer(event, candidates, remembered)))
 }

@@ -11,6 +11,7 @@ use crate::change::{
 };
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
+use crate::graph::links::is_linked;
 use crate::rules::{DropPolicy, Window};
 use crate::time::Timestamp;
 
@@ -21,12 +22,12 @@ use super::limits::{Holding, Violation, first_violation};
 pub(super) struct Resolved<'a> {
     pub(super) target: Target,
     pub(super) identifiers: Vec<ObservedIdentifier<'a>>,
-    /// Of each identifier, in the same order: its row, if it was attached before.
-    pub(super) ids: Vec<Option<IdentifierId>>,
     /// Whether the target is known after the event.
     pub(super) known: bool,
     /// Whether an identifier is attached.
     pub(super) attaches: bool,
+    /// Whether two identifiers that were attached before are seen together for the first time.
+    pub(super) links: bool,
 }
 
 /// Decides for candidates, strongest first. `named` is the root of the profile that the
@@ -51,9 +52,7 @@ pub(super) fn resolve<'a>(
 /// The distinct profiles that the remaining candidates are on, the strongest's first.
 fn matched_roots(candidates: &[Candidate<'_>], named: Option<u32>) -> Vec<u32> {
     let mut roots: Vec<u32> = named.into_iter().collect();
-    let remaining = candidates
-        .iter()
-        .filter(|candidate| candidate.dropped.is_none());
+    let remaining = candidates.iter().filter(|candidate| candidate.dropped.is_none());
     for found in remaining.filter_map(|candidate| candidate.found) {
         if !roots.contains(&found.root) {
             roots.push(found.root);
@@ -80,10 +79,8 @@ fn violation<'a>(
             holdings.push(Holding::of(graph, root));
         }
     }
-    let of_matched: Vec<&Holding> = holdings
-        .iter()
-        .filter(|holding| matched.contains(&holding.root))
-        .collect();
+    let of_matched: Vec<&Holding> =
+        holdings.iter().filter(|holding| matched.contains(&holding.root)).collect();
     first_violation(graph, &of_matched, candidates, time)
 }
 
@@ -101,9 +98,7 @@ fn weakest(graph: &Graph, candidates: &[Candidate<'_>], violation: &Violation<'_
     let mut offending = remaining().filter(|(_, c)| c.namespace == violation.namespace);
     // What is on no profile yet moves nobody: it goes before what would join two.
     let newcomer = offending.clone().find(|(_, c)| c.found.is_none());
-    newcomer
-        .or_else(|| offending.next())
-        .map_or(lowest, |(at, _)| at)
+    newcomer.or_else(|| offending.next()).map_or(lowest, |(at, _)| at)
 }
 
 fn limit_reason(violation: &Violation<'_>) -> Reason {
@@ -115,11 +110,7 @@ fn limit_reason(violation: &Violation<'_>) -> Reason {
         namespace: Some(violation.namespace.as_ref().into()),
         value: violation.limit.values,
     };
-    Reason {
-        rule,
-        limit: Some(limit),
-        collided: None,
-    }
+    Reason { rule, limit: Some(limit), collided: None }
 }
 
 /// The cap that merging the matched profiles would pass.
@@ -128,23 +119,13 @@ fn passed_cap(graph: &Graph, matched: &[u32]) -> Option<Reason> {
         return None;
     }
     let sum = |count: &dyn Fn(u32) -> u32| {
-        matched
-            .iter()
-            .map(|&root| u64::from(count(root)))
-            .sum::<u64>()
+        matched.iter().map(|&root| u64::from(count(root))).sum::<u64>()
     };
     let merges = sum(&|root| graph.profiles.merges(root)) + matched.len() as u64 - 1;
     let identifiers = sum(&|root| graph.profiles.identifier_count(root));
     let rules = graph.rules();
     let cap = |rule, value| {
-        Some(Reason {
-            rule,
-            limit: Some(PassedLimit {
-                namespace: None,
-                value,
-            }),
-            collided: None,
-        })
+        Some(Reason { rule, limit: Some(PassedLimit { namespace: None, value }), collided: None })
     };
     if merges > u64::from(rules.merges_max) {
         return cap(Rule::MergeLimit, rules.merges_max);
@@ -163,31 +144,30 @@ fn conclude<'a>(
     matched: &[u32],
     cap: Option<Reason>,
 ) -> Resolved<'a> {
-    let joined = if cap.is_some() {
-        &matched[..1]
-    } else {
-        matched
-    };
-    let has_candidate = candidates
-        .iter()
-        .any(|candidate| candidate.dropped.is_none());
+    let joined = if cap.is_some() { &matched[..1] } else { matched };
+    let has_candidate = candidates.iter().any(|candidate| candidate.dropped.is_none());
     let target = target(graph, joined, has_candidate);
     let mut room = room(graph, joined);
     let mut resolved = Resolved {
         identifiers: Vec::with_capacity(candidates.len()),
-        ids: candidates
-            .iter()
-            .map(|candidate| candidate.found.map(|found| found.id))
-            .collect(),
         known: joined.iter().any(|&root| graph.profiles.known(root)),
         attaches: false,
+        links: false,
         target,
     };
+    let mut strongest = None;
     for candidate in candidates {
         let verdict = verdict(graph, &candidate, joined, cap.as_ref(), &mut room);
-        if verdict == Verdict::Attached {
-            resolved.attaches = true;
-            resolved.known |= logs_in(graph, &candidate);
+        match (&verdict, candidate.found) {
+            (Verdict::Attached, _) => {
+                resolved.attaches = true;
+                resolved.known |= logs_in(graph, &candidate);
+            }
+            (Verdict::AlreadyAttached, Some(found)) => {
+                let strongest = *strongest.get_or_insert(found.id);
+                resolved.links |= strongest != found.id && is_new_link(graph, strongest, found.id);
+            }
+            _ => {}
         }
         resolved.identifiers.push(ObservedIdentifier {
             namespace: candidate.namespace,
@@ -210,20 +190,14 @@ fn target(graph: &Graph, joined: &[u32], has_candidate: bool) -> Target {
             let mut bearers: Vec<ProfileNumber> = joined.iter().map(bearer).collect();
             bearers.sort_unstable();
             let survivor = bearers.remove(0);
-            Target::Merged {
-                survivor,
-                absorbed: bearers,
-            }
+            Target::Merged { survivor, absorbed: bearers }
         }
     }
 }
 
 /// How many more identifiers the target may take.
 fn room(graph: &Graph, joined: &[u32]) -> u32 {
-    let held: u32 = joined
-        .iter()
-        .map(|&root| graph.profiles.identifier_count(root))
-        .sum();
+    let held: u32 = joined.iter().map(|&root| graph.profiles.identifier_count(root)).sum();
     graph.rules().identifiers_max.saturating_sub(held)
 }
 
@@ -238,17 +212,11 @@ fn verdict(
     let elsewhere = candidate.found.filter(|found| !is_joined(found.root));
     let collided = elsewhere.map(|found| graph.profiles.bearer(found.root));
     if let Some(reason) = &candidate.dropped {
-        return Verdict::Dropped(Reason {
-            collided,
-            ..reason.clone()
-        });
+        return Verdict::Dropped(Reason { collided, ..reason.clone() });
     }
     match (candidate.found, cap) {
         (Some(found), _) if is_joined(found.root) => Verdict::AlreadyAttached,
-        (Some(_), Some(cap)) => Verdict::Refused(Reason {
-            collided,
-            ..cap.clone()
-        }),
+        (Some(_), Some(cap)) => Verdict::Refused(Reason { collided, ..cap.clone() }),
         (Some(_), None) => unreachable!("without a cap every match is joined"),
         (None, _) if *room > 0 => {
             *room -= 1;
@@ -256,22 +224,17 @@ fn verdict(
         }
         (None, _) => {
             let value = graph.rules().identifiers_max;
-            let limit = Some(PassedLimit {
-                namespace: None,
-                value,
-            });
-            Verdict::Refused(Reason {
-                rule: Rule::IdentifierLimit,
-                limit,
-                collided: None,
-            })
+            let limit = Some(PassedLimit { namespace: None, value });
+            Verdict::Refused(Reason { rule: Rule::IdentifierLimit, limit, collided: None })
         }
     }
 }
 
+fn is_new_link(graph: &Graph, a: IdentifierId, b: IdentifierId) -> bool {
+    !is_linked(&graph.identifiers, &graph.further_links, a, b)
+}
+
 fn logs_in(graph: &Graph, candidate: &Candidate<'_>) -> bool {
-    let rules = candidate
-        .index
-        .and_then(|index| graph.namespaces().rules_of(index));
+    let rules = candidate.index.and_then(|index| graph.namespaces().rules_of(index));
     rules.is_some_and(|rules| rules.login)
 }

@@ -7,7 +7,6 @@
 use crate::change::{Target, TraitSet};
 use crate::event::{Event, SentTrait};
 use crate::graph::Graph;
-use crate::graph::links::is_linked;
 use crate::graph::remembered::RefusalHash;
 use crate::graph::traits::TraitRow;
 use crate::limits::PROFILE_TRAITS_MAX;
@@ -39,22 +38,9 @@ pub(super) fn lesson<'a>(
     let teaches = moves
         || resolved.attaches
         || !traits.is_empty()
-        || shows_new_link(graph, resolved)
+        || resolved.links
         || shows_new_refusal(graph, resolved);
     Ok(Lesson { teaches, traits })
-}
-
-/// Whether the strongest identifier is not linked yet with one of the others. Only asked of
-/// events that attach nothing, so what is kept has a row.
-fn shows_new_link(graph: &Graph, resolved: &Resolved<'_>) -> bool {
-    let observed = resolved.identifiers.iter().zip(&resolved.ids);
-    let mut kept = observed
-        .filter(|(o, _)| o.verdict.is_kept())
-        .filter_map(|(_, id)| *id);
-    let Some(strongest) = kept.next() else {
-        return false;
-    };
-    kept.any(|other| !is_linked(&graph.identifiers, &graph.further_links, strongest, other))
 }
 
 fn shows_new_refusal(graph: &Graph, resolved: &Resolved<'_>) -> bool {
@@ -83,10 +69,7 @@ fn changed_traits<'a>(
         .traits
         .iter()
         .filter(|sent| changes(graph.strongest_trait(&nodes, &sent.name), sent, time))
-        .map(|sent| TraitSet {
-            name: Cow::Borrowed(&sent.name),
-            value: sent.value.clone(),
-        })
+        .map(|sent| TraitSet { name: Cow::Borrowed(&sent.name), value: sent.value.clone() })
         .collect();
     changed.sort_by(|a, b| a.name.cmp(&b.name));
     check_room(graph, &nodes, &changed)?;
@@ -95,21 +78,9 @@ fn changed_traits<'a>(
 
 /// The nodes of all profiles that are the target's after the event.
 fn target_nodes(graph: &Graph, resolved: &Resolved<'_>) -> Vec<u32> {
-    let roots = resolved
-        .target
-        .profile()
-        .into_iter()
-        .chain(resolved.target.absorbed().to_vec());
-    let root = |profile| {
-        graph
-            .profiles
-            .node(profile)
-            .map(|node| graph.profiles.root(node))
-    };
-    roots
-        .filter_map(root)
-        .flat_map(|root| graph.profiles.tree(root))
-        .collect()
+    let roots = resolved.target.profile().into_iter().chain(resolved.target.absorbed().to_vec());
+    let root = |profile| graph.profiles.node(profile).map(|node| graph.profiles.root(node));
+    roots.filter_map(root).flat_map(|root| graph.profiles.tree(root)).collect()
 }
 
 /// A removal counts where nothing is held, too: news from before it may still come.
@@ -125,10 +96,7 @@ fn changes(held: Option<&TraitRow>, sent: &SentTrait<'_>, time: Timestamp) -> bo
 }
 
 fn check_room(graph: &Graph, nodes: &[u32], changed: &[TraitSet<'_>]) -> Result<(), Refusal> {
-    let held: usize = nodes
-        .iter()
-        .map(|&node| graph.traits.of_node(node).len())
-        .sum();
+    let held: usize = nodes.iter().map(|&node| graph.traits.of_node(node).len()).sum();
     let is_new = |set: &&TraitSet<'_>| graph.strongest_trait(nodes, &set.name).is_none();
     let found = held + changed.iter().filter(is_new).count();
     if changed.is_empty() || found <= PROFILE_TRAITS_MAX {

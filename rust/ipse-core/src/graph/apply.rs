@@ -37,11 +37,7 @@ impl Graph {
         self.sequence = record.sequence;
         self.log_time = record.log_time;
         match &record.change {
-            Change::WorkspaceCreated {
-                name,
-                profile_key,
-                rules,
-            } => {
+            Change::WorkspaceCreated { name, profile_key, rules } => {
                 self.create_workspace(name, *profile_key, rules);
             }
             Change::RulesSet { version, rules } => self.set_rules(*version, rules),
@@ -61,10 +57,7 @@ impl Graph {
     }
 
     fn set_rules(&mut self, version: RulesVersion, text: &str) {
-        let workspace = self
-            .workspace
-            .as_mut()
-            .expect("record 1 created the workspace");
+        let workspace = self.workspace.as_mut().expect("record 1 created the workspace");
         workspace.rules_version = version;
         workspace.rules_text = text.into();
         workspace.namespaces.set_rules(parse_rules(text));
@@ -104,10 +97,7 @@ impl Graph {
     }
 
     fn merge(&mut self, survivor: ProfileNumber, absorbed: ProfileNumber) {
-        let (a, b) = (
-            self.root_of_profile(survivor),
-            self.root_of_profile(absorbed),
-        );
+        let (a, b) = (self.root_of_profile(survivor), self.root_of_profile(absorbed));
         for root in [a, b] {
             self.state.remove(self.profiles.hash(root));
         }
@@ -126,46 +116,27 @@ impl Graph {
     }
 
     fn attach(&mut self, root: Node, observed: &ObservedIdentifier<'_>, time: Timestamp) {
-        let workspace = self
-            .workspace
-            .as_mut()
-            .expect("record 1 created the workspace");
+        let workspace = self.workspace.as_mut().expect("record 1 created the workspace");
         let namespace = workspace.namespaces.add(&observed.namespace);
-        let login = workspace
-            .namespaces
-            .rules_of(namespace)
-            .is_some_and(|rules| rules.login);
-        let id = self
-            .identifiers
-            .insert(namespace, &observed.value, root, self.sequence, time);
+        let login = workspace.namespaces.rules_of(namespace).is_some_and(|rules| rules.login);
+        let id = self.identifiers.insert(namespace, &observed.value, root, self.sequence, time);
         self.identifiers.row_mut(id).next = self.profiles.attach(root, id, login);
         self.state.add(self.identifier_hash(id));
     }
 
     /// Links the strongest identifier that the target holds with each of the others.
     fn link_all(&mut self, identifiers: &[ObservedIdentifier<'_>]) {
-        let mut kept = identifiers
-            .iter()
-            .filter(|observed| observed.verdict.is_kept());
+        let mut kept = identifiers.iter().filter(|observed| observed.verdict.is_kept());
         let Some(strongest) = kept.next() else { return };
         let stronger = self.expect_identifier(strongest);
         for observed in kept {
             let weaker = self.expect_identifier(observed);
-            self.link(Link {
-                stronger,
-                weaker,
-                sequence: self.sequence,
-            });
+            self.link(Link { stronger, weaker, sequence: self.sequence });
         }
     }
 
     fn link(&mut self, link: Link) {
-        if is_linked(
-            &self.identifiers,
-            &self.further_links,
-            link.stronger,
-            link.weaker,
-        ) {
+        if is_linked(&self.identifiers, &self.further_links, link.stronger, link.weaker) {
             return;
         }
         add_link(&mut self.identifiers, &mut self.further_links, link);
@@ -218,15 +189,11 @@ impl Graph {
             rules_version: event.rules_version,
             known: root.is_some_and(|root| self.profiles.known(root)),
             target: event.target.clone(),
-            verdicts: sorted
-                .iter()
-                .map(|observed| observed.verdict.clone())
-                .collect(),
+            verdicts: sorted.iter().map(|observed| observed.verdict.clone()).collect(),
         };
         self.state.add(event_hash(&remembered));
         let state = &mut self.state;
-        self.remembered_events
-            .insert(remembered, |forgotten| state.remove(event_hash(forgotten)));
+        self.remembered_events.insert(remembered, |forgotten| state.remove(event_hash(forgotten)));
     }
 
     /// Who is known depends on which namespaces log in: after a change of rules, count anew.
@@ -253,10 +220,7 @@ impl Graph {
     }
 
     fn root_of_profile(&self, profile: ProfileNumber) -> Node {
-        let node = self
-            .profiles
-            .node(profile)
-            .expect("the record names profiles that exist");
+        let node = self.profiles.node(profile).expect("the record names profiles that exist");
         self.profiles.root(node)
     }
 
@@ -290,13 +254,8 @@ impl Graph {
         sequence: SequenceNumber,
         time: Timestamp,
     ) {
-        let login = self
-            .namespaces()
-            .rules_of(namespace)
-            .is_some_and(|rules| rules.login);
-        let id = self
-            .identifiers
-            .insert(namespace, value, node, sequence, time);
+        let login = self.namespaces().rules_of(namespace).is_some_and(|rules| rules.login);
+        let id = self.identifiers.insert(namespace, value, node, sequence, time);
         self.identifiers.row_mut(id).next = self.profiles.attach(node, id, login);
         self.state.add(self.identifier_hash(id));
     }
@@ -313,8 +272,7 @@ impl Graph {
     pub(crate) fn restore_event(&mut self, event: RememberedEvent) {
         self.state.add(event_hash(&event));
         let state = &mut self.state;
-        self.remembered_events
-            .insert(event, |forgotten| state.remove(event_hash(forgotten)));
+        self.remembered_events.insert(event, |forgotten| state.remove(event_hash(forgotten)));
     }
 
     pub(crate) fn restore_refusal(&mut self, refusal: RefusalHash) {

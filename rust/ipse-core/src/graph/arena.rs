@@ -39,8 +39,7 @@ impl Arena {
     /// Adds a text, at most [`u16::MAX`] bytes.
     pub(crate) fn push(&mut self, text: &[u8]) -> TextStart {
         if self.chunks.is_empty() || self.used + text.len() > CHUNK_BYTES {
-            self.chunks
-                .push(std::iter::repeat_n(0, CHUNK_BYTES).collect());
+            self.chunks.push(std::iter::repeat_n(0, CHUNK_BYTES).collect());
             self.used = 0;
         }
         let last = self.chunks.len() - 1;

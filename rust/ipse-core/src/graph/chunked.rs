@@ -41,8 +41,7 @@ impl<T: Clone + Default> Chunked<T> {
     pub(crate) fn push(&mut self, row: T) -> u32 {
         let index = self.len;
         if index as usize / ROWS == self.chunks.len() {
-            self.chunks
-                .push(std::iter::repeat_n(T::default(), ROWS).collect());
+            self.chunks.push(std::iter::repeat_n(T::default(), ROWS).collect());
         }
         self.len += 1;
         *self.get_mut(index) = row;

@@ -45,10 +45,7 @@ impl IdentifierRow {
 
     pub(crate) fn link(&self) -> Option<(IdentifierId, SequenceNumber)> {
         let stronger = self.link.checked_sub(1)?;
-        Some((
-            IdentifierId(stronger),
-            SequenceNumber(self.link_sequence.get()),
-        ))
+        Some((IdentifierId(stronger), SequenceNumber(self.link_sequence.get())))
     }
 
     pub(crate) fn set_link(&mut self, stronger: IdentifierId, sequence: SequenceNumber) {
@@ -96,10 +93,7 @@ pub(crate) struct Identifiers {
 
 impl Identifiers {
     pub(crate) fn new(hash_seed: u64) -> Identifiers {
-        Identifiers {
-            rows: IdentifierRows::default(),
-            index: Index::new(hash_seed),
-        }
+        Identifiers { rows: IdentifierRows::default(), index: Index::new(hash_seed) }
     }
 
     /// The identifier, if it was ever attached.

@@ -55,9 +55,8 @@ impl Index {
     /// Adds a row that is not there.
     pub(crate) fn insert(&mut self, hash: IdentifierHash, row: u32) {
         let low = hash.0 as u32;
-        self.shards[shard(hash)].insert_unique(spread(low), Slot { hash: low, row }, |slot| {
-            spread(slot.hash)
-        });
+        self.shards[shard(hash)]
+            .insert_unique(spread(low), Slot { hash: low, row }, |slot| spread(slot.hash));
     }
 }
 

@@ -44,14 +44,10 @@ pub(crate) fn is_linked(
 /// Adds a link that is not there.
 pub(crate) fn add_link(identifiers: &mut Identifiers, further: &mut FurtherLinks, link: Link) {
     if identifiers.rows.row(link.weaker).link == 0 {
-        identifiers
-            .row_mut(link.weaker)
-            .set_link(link.stronger, link.sequence);
+        identifiers.row_mut(link.weaker).set_link(link.stronger, link.sequence);
     } else {
-        let value = Further {
-            sequence: link.sequence.0,
-            lower_is_stronger: link.stronger < link.weaker,
-        };
+        let value =
+            Further { sequence: link.sequence.0, lower_is_stronger: link.stronger < link.weaker };
         further.links.insert(key(link.stronger, link.weaker), value);
     }
 }
@@ -61,16 +57,9 @@ impl FurtherLinks {
     pub(crate) fn iter(&self) -> impl Iterator<Item = Link> {
         self.links.iter().map(|(&(lower, higher), further)| {
             let (lower, higher) = (IdentifierId(lower), IdentifierId(higher));
-            let (stronger, weaker) = if further.lower_is_stronger {
-                (lower, higher)
-            } else {
-                (higher, lower)
-            };
-            Link {
-                stronger,
-                weaker,
-                sequence: SequenceNumber(further.sequence),
-            }
+            let (stronger, weaker) =
+                if further.lower_is_stronger { (lower, higher) } else { (higher, lower) };
+            Link { stronger, weaker, sequence: SequenceNumber(further.sequence) }
         })
     }
 }

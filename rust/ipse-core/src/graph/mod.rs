@@ -110,9 +110,7 @@ impl Graph {
 
     /// The workspace's name; empty before record 1.
     pub fn name(&self) -> &str {
-        self.workspace
-            .as_ref()
-            .map_or("", |workspace| &workspace.name)
+        self.workspace.as_ref().map_or("", |workspace| &workspace.name)
     }
 
     /// Log time of record 1.
@@ -166,9 +164,7 @@ impl Graph {
     }
 
     pub(crate) fn workspace(&self) -> &Workspace {
-        self.workspace
-            .as_ref()
-            .expect("record 1 creates the workspace before anything else")
+        self.workspace.as_ref().expect("record 1 creates the workspace before anything else")
     }
 
     pub(crate) fn namespaces(&self) -> &Namespaces {
@@ -183,8 +179,7 @@ impl Graph {
 
     /// The root of the profile that holds an identifier.
     pub(crate) fn root_of(&self, identifier: IdentifierId) -> u32 {
-        self.profiles
-            .root(self.identifiers.rows.row(identifier).node)
+        self.profiles.root(self.identifiers.rows.row(identifier).node)
     }
 
     fn workspace_hash(&self) -> RecordHash {
@@ -201,10 +196,7 @@ impl Graph {
             .number(u64::from(workspace.rules_version.0))
             .text(workspace.rules_text.as_bytes());
         let names = workspace.namespaces.names();
-        names
-            .iter()
-            .fold(hasher, |hasher, name| hasher.text(name.as_bytes()))
-            .finish()
+        names.iter().fold(hasher, |hasher, name| hasher.text(name.as_bytes())).finish()
     }
 
     fn identifier_hash(&self, id: IdentifierId) -> RecordHash {

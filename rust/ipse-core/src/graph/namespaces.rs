@@ -16,8 +16,16 @@ pub(crate) struct Namespaces {
     names: Vec<Arc<str>>,
     by_name: HashMap<Arc<str>, u16, foldhash::fast::FixedState>,
     rules: Arc<Rules>,
-    /// By index, smaller is stronger; the largest for a namespace without one.
-    priorities: Vec<u32>,
+    /// By index: what the rules in force say, found without a look-up.
+    in_force: Vec<InForce>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct InForce {
+    /// Smaller is stronger; the largest for a namespace without a priority.
+    priority: u32,
+    /// Position in the rules, if they name it.
+    rules: Option<usize>,
 }
 
 impl Namespaces {
@@ -32,7 +40,7 @@ impl Namespaces {
             names: Vec::new(),
             by_name: HashMap::default(),
             rules: rules.clone(),
-            priorities: Vec::new(),
+            in_force: Vec::new(),
         };
         for name in names {
             namespaces.add_name(name);
@@ -51,7 +59,7 @@ impl Namespaces {
             self.add_name(&namespace.name);
         }
         self.rules = rules;
-        self.note_priorities();
+        self.note_in_force();
     }
 
     /// The index of a name, adding it if it is new.
@@ -60,17 +68,13 @@ impl Namespaces {
             return index;
         }
         let index = self.add_name(name);
-        self.note_priorities();
+        self.note_in_force();
         index
     }
 
     /// Whether rules would fit beside the names that are there.
     pub(crate) fn has_room_for(&self, rules: &Rules) -> bool {
-        let new = rules
-            .namespaces()
-            .iter()
-            .filter(|n| self.index(&n.name).is_none())
-            .count();
+        let new = rules.namespaces().iter().filter(|n| self.index(&n.name).is_none()).count();
         self.names.len() + new <= NAMESPACES_MAX
     }
 
@@ -93,9 +97,10 @@ impl Namespaces {
 
     /// What the rules say of a namespace, or would say of one that `auto_add` let in.
     pub(crate) fn rules_of(&self, index: u16) -> Option<&NamespaceRules> {
-        self.rules
-            .namespace(self.name(index))
-            .or_else(|| self.rules.auto_add())
+        match self.in_force[usize::from(index)].rules {
+            Some(at) => Some(&self.rules.namespaces()[at]),
+            None => self.rules.auto_add(),
+        }
     }
 
     fn add_name(&mut self, name: &str) -> u16 {
@@ -112,16 +117,16 @@ impl Namespaces {
     /// What namespaces are ordered by, strongest first: those with a priority before the
     /// rest, then by name. `index` is that of `name`, if it has one.
     pub(crate) fn order_of<'n>(&self, index: Option<u16>, name: &'n str) -> (u32, &'n str) {
-        let priority = index.map_or(u32::MAX, |index| self.priorities[usize::from(index)]);
+        let priority = index.map_or(u32::MAX, |index| self.in_force[usize::from(index)].priority);
         (priority, name)
     }
 
-    fn note_priorities(&mut self) {
-        let priority = |name: &Arc<str>| self.rules.namespace(name)?.priority;
-        self.priorities = self
-            .names
-            .iter()
-            .map(|name| priority(name).unwrap_or(u32::MAX))
-            .collect();
+    fn note_in_force(&mut self) {
+        let in_force = |name: &Arc<str>| {
+            let rules = self.rules.position(name);
+            let priority = rules.and_then(|at| self.rules.namespaces()[at].priority);
+            InForce { priority: priority.unwrap_or(u32::MAX), rules }
+        };
+        self.in_force = self.names.iter().map(in_force).collect();
     }
 }

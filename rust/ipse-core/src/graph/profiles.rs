@@ -97,11 +97,7 @@ impl Profiles {
 
     /// The newest identifier attached to a node itself.
     pub(crate) fn first_identifier(&self, node: Node) -> Option<IdentifierId> {
-        self.rows
-            .get(node)
-            .first_identifier
-            .checked_sub(1)
-            .map(IdentifierId)
+        self.rows.get(node).first_identifier.checked_sub(1).map(IdentifierId)
     }
 
     /// The nodes of the tree below and with `root`, parents before children.

@@ -52,9 +52,7 @@ impl RememberedEvents {
     /// The event of this id, if it is still remembered at `log_time`.
     pub(crate) fn find(&self, event_id: &str, log_time: Timestamp) -> Option<&RememberedEvent> {
         self.by_id
-            .find(self.state.hash_one(event_id), |event| {
-                *event.event_id == *event_id
-            })
+            .find(self.state.hash_one(event_id), |event| *event.event_id == *event_id)
             .map(Arc::as_ref)
             .filter(|event| !is_expired(event, log_time))
     }
@@ -68,24 +66,17 @@ impl RememberedEvents {
     ) {
         let log_time = event.log_time;
         while self.by_age.len() >= REMEMBERED_EVENTS_MAX
-            || self
-                .by_age
-                .front()
-                .is_some_and(|oldest| is_expired(oldest, log_time))
+            || self.by_age.front().is_some_and(|oldest| is_expired(oldest, log_time))
         {
-            let oldest = self
-                .by_age
-                .pop_front()
-                .expect("the loop's condition saw one");
+            let oldest = self.by_age.pop_front().expect("the loop's condition saw one");
             self.forget_id(&oldest);
             forgotten(&oldest);
         }
         let event = Arc::new(event);
         let state = &self.state;
-        self.by_id
-            .insert_unique(state.hash_one(&*event.event_id), event.clone(), |event| {
-                state.hash_one(&*event.event_id)
-            });
+        self.by_id.insert_unique(state.hash_one(&*event.event_id), event.clone(), |event| {
+            state.hash_one(&*event.event_id)
+        });
         self.by_age.push_back(event);
     }
 
@@ -140,9 +131,7 @@ impl RefusalHash {
 
     /// What the state hash takes of a refusal.
     pub(crate) fn state(self) -> RecordHash {
-        RecordHasher::new(Kind::RememberedRefusal)
-            .number(self.0)
-            .finish()
+        RecordHasher::new(Kind::RememberedRefusal).number(self.0).finish()
     }
 }
 

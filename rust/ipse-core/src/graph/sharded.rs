@@ -20,9 +20,7 @@ pub(crate) struct Sharded<K, V> {
 impl<K, V> Default for Sharded<K, V> {
     fn default() -> Self {
         let empty = || Arc::new(HashMap::with_hasher(FixedState::with_seed(0)));
-        Sharded {
-            shards: (0..SHARDS).map(|_| empty()).collect(),
-        }
+        Sharded { shards: (0..SHARDS).map(|_| empty()).collect() }
     }
 }
 

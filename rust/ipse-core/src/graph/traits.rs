@@ -59,9 +59,7 @@ impl Traits {
 
     /// All nodes with traits, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &[TraitRow])> {
-        self.by_node
-            .iter()
-            .map(|(&node, rows)| (node, rows.as_slice()))
+        self.by_node.iter().map(|(&node, rows)| (node, rows.as_slice()))
     }
 }
 

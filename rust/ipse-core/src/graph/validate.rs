@@ -37,20 +37,13 @@ impl Graph {
     pub fn validate(&self, record: &Record<'_>) -> Checked {
         let next = self.sequence.0 + 1;
         let found = record.sequence;
-        ensure(found.0 == next, || {
-            format!("its sequence number is {found}, not {next}")
-        })?;
+        ensure(found.0 == next, || format!("its sequence number is {found}, not {next}"))?;
         ensure(record.log_time >= self.log_time, || {
-            format!(
-                "its log time {} is before {}",
-                record.log_time, self.log_time
-            )
+            format!("its log time {} is before {}", record.log_time, self.log_time)
         })?;
         match (&record.change, &self.workspace) {
             (Change::WorkspaceCreated { name, rules, .. }, None) => {
-                ensure(is_workspace_name(name), || {
-                    format!("{name:?} cannot name a workspace")
-                })?;
+                ensure(is_workspace_name(name), || format!("{name:?} cannot name a workspace"))?;
                 parse_rules(rules).map(|_| ())
             }
             (Change::WorkspaceCreated { .. }, Some(_)) => fail("the workspace exists already"),
@@ -62,20 +55,14 @@ impl Graph {
 
     fn validate_rules(&self, version: RulesVersion, text: &str) -> Checked {
         let next = self.rules_version().0 + 1;
-        ensure(version.0 == next, || {
-            format!("its rules version is {version}, not {next}")
-        })?;
+        ensure(version.0 == next, || format!("its rules version is {version}, not {next}"))?;
         let rules = parse_rules(text)?;
-        ensure(self.namespaces().has_room_for(&rules), || {
-            "too many namespaces".to_owned()
-        })
+        ensure(self.namespaces().has_room_for(&rules), || "too many namespaces".to_owned())
     }
 
     fn validate_event(&self, event: &EventResolved<'_>, log_time: Timestamp) -> Checked {
         let identifiers = event.identifiers.len();
-        ensure(identifiers <= EVENT_IDENTIFIERS_MAX, || {
-            format!("{identifiers} identifiers")
-        })?;
+        ensure(identifiers <= EVENT_IDENTIFIERS_MAX, || format!("{identifiers} identifiers"))?;
         ensure(event.traits.len() <= EVENT_TRAITS_MAX, || {
             format!("{} traits", event.traits.len())
         })?;
@@ -90,9 +77,7 @@ impl Graph {
             let same = |e: &ObservedIdentifier<'_>| {
                 e.namespace == observed.namespace && e.value == observed.value
             };
-            ensure(!earlier.iter().any(same), || {
-                format!("{} stands twice", named(observed))
-            })?;
+            ensure(!earlier.iter().any(same), || format!("{} stands twice", named(observed)))?;
             self.validate_identifier(&event.target, observed)?;
             if self.namespaces().index(&observed.namespace).is_none()
                 && observed.verdict == Verdict::Attached
@@ -102,9 +87,7 @@ impl Graph {
             }
         }
         let names = self.namespaces().names().len() + new_names.len();
-        ensure(names <= crate::limits::NAMESPACES_MAX, || {
-            "too many namespaces".to_owned()
-        })
+        ensure(names <= crate::limits::NAMESPACES_MAX, || "too many namespaces".to_owned())
     }
 
     /// An id that is still remembered cannot be given to another record.
@@ -113,10 +96,7 @@ impl Graph {
             return Ok(());
         }
         match self.remembered_events.find(&event.event_id, log_time) {
-            Some(other) => fail(&format!(
-                "record {} has its event id already",
-                other.sequence
-            )),
+            Some(other) => fail(&format!("record {} has its event id already", other.sequence)),
             None => Ok(()),
         }
     }
@@ -133,14 +113,10 @@ impl Graph {
             Target::Found(profile) => self.bearer_root(*profile).map(|_| ()),
             Target::Merged { survivor, absorbed } => {
                 let mut seen = vec![self.bearer_root(*survivor)?];
-                ensure(!absorbed.is_empty(), || {
-                    "it merges one profile only".to_owned()
-                })?;
+                ensure(!absorbed.is_empty(), || "it merges one profile only".to_owned())?;
                 for &profile in absorbed {
                     let root = self.bearer_root(profile)?;
-                    ensure(!seen.contains(&root), || {
-                        format!("it merges profile {profile} twice")
-                    })?;
+                    ensure(!seen.contains(&root), || format!("it merges profile {profile} twice"))?;
                     seen.push(root);
                 }
                 Ok(())
@@ -184,9 +160,7 @@ impl Graph {
                 let holder = self.profiles.bearer(self.root_of(id));
                 let is_target =
                     Some(holder) == target.profile() || target.absorbed().contains(&holder);
-                ensure(is_target, || {
-                    format!("{} is on profile {holder}", named(observed))
-                })
+                ensure(is_target, || format!("{} is on profile {holder}", named(observed)))
             }
         }
     }
@@ -195,10 +169,7 @@ impl Graph {
 fn parse_rules(text: &str) -> Result<Rules, InvalidRecord> {
     Rules::from_toml(text).map_err(|problems| {
         let first = problems.first().map_or(String::new(), ToString::to_string);
-        InvalidRecord(format!(
-            "its rules have {} problems; the first: {first}",
-            problems.len()
-        ))
+        InvalidRecord(format!("its rules have {} problems; the first: {first}", problems.len()))
     })
 }
 
@@ -208,11 +179,7 @@ fn named(observed: &ObservedIdentifier<'_>) -> String {
 }
 
 fn ensure(holds: bool, reason: impl FnOnce() -> String) -> Checked {
-    if holds {
-        Ok(())
-    } else {
-        Err(InvalidRecord(reason()))
-    }
+    if holds { Ok(()) } else { Err(InvalidRecord(reason())) }
 }
 
 fn fail(reason: &str) -> Checked {

@@ -35,10 +35,7 @@ impl Graph {
     /// The profile that a number answers to now: for an absorbed one, its survivor.
     pub fn profile(&self, profile: ProfileNumber) -> Option<ProfileView<'_>> {
         let node = self.profiles.node(profile)?;
-        Some(ProfileView {
-            graph: self,
-            root: self.profiles.root(node),
-        })
+        Some(ProfileView { graph: self, root: self.profiles.root(node) })
     }
 
     /// The profile that holds an identifier, which is normalised here as an event's would be.
@@ -64,10 +61,7 @@ impl Graph {
             });
         };
         let id = self.identifiers.find(index, &normal);
-        Ok(id.map(|id| ProfileView {
-            graph: self,
-            root: self.root_of(id),
-        }))
+        Ok(id.map(|id| ProfileView { graph: self, root: self.root_of(id) }))
     }
 
     /// The trait of a name that outranks the others in a profile.
@@ -97,11 +91,7 @@ impl<'a> ProfileView<'a> {
 
     /// Log time of the creation of the profile whose id it bears.
     pub fn created_time(&self) -> Timestamp {
-        let node = self
-            .graph
-            .profiles
-            .node(self.number())
-            .expect("a bearer was created");
+        let node = self.graph.profiles.node(self.number()).expect("a bearer was created");
         self.graph.profiles.created(node).1
     }
 
@@ -125,14 +115,9 @@ impl<'a> ProfileView<'a> {
         }
         ids.sort_by_cached_key(|&id| {
             let namespace = graph.identifiers.rows.row(id).namespace;
-            (
-                namespaces.order_of(Some(namespace), namespaces.name(namespace)),
-                id,
-            )
+            (namespaces.order_of(Some(namespace), namespaces.name(namespace)), id)
         });
-        ids.into_iter()
-            .map(|id| graph.identifier_view(id))
-            .collect()
+        ids.into_iter().map(|id| graph.identifier_view(id)).collect()
     }
 
     /// Its traits, by name; removed ones are left out.
@@ -145,12 +130,7 @@ impl<'a> ProfileView<'a> {
             .collect();
         names.sort_unstable();
         names.dedup();
-        let value = |name| {
-            Some((
-                name,
-                self.graph.strongest_trait(&nodes, name)?.value.as_ref()?,
-            ))
-        };
+        let value = |name| Some((name, self.graph.strongest_trait(&nodes, name)?.value.as_ref()?));
         names.into_iter().filter_map(value).collect()
     }
 
@@ -158,10 +138,8 @@ impl<'a> ProfileView<'a> {
     pub fn absorbed(&self) -> Vec<ProfileNumber> {
         let bearer = self.number();
         let nodes = self.graph.profiles.tree(self.root).into_iter();
-        let mut numbers: Vec<ProfileNumber> = nodes
-            .map(|node| ProfileNumber(node + 1))
-            .filter(|&number| number != bearer)
-            .collect();
+        let mut numbers: Vec<ProfileNumber> =
+            nodes.map(|node| ProfileNumber(node + 1)).filter(|&number| number != bearer).collect();
         numbers.sort_unstable();
         numbers
     }
@@ -171,12 +149,7 @@ impl Graph {
     /// The identifiers attached to a node itself, newest first.
     pub(crate) fn identifiers_of_node(&self, node: Node) -> impl Iterator<Item = IdentifierId> {
         let next = |id: &IdentifierId| {
-            self.identifiers
-                .rows
-                .row(*id)
-                .next
-                .checked_sub(1)
-                .map(IdentifierId)
+            self.identifiers.rows.row(*id).next.checked_sub(1).map(IdentifierId)
         };
         std::iter::successors(self.profiles.first_identifier(node), next)
     }

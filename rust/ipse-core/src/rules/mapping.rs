@@ -79,11 +79,7 @@ pub(super) fn parse_path(text: &str) -> Option<Vec<String>> {
 /// A key as custom identifiers are looked up: in snake_case and camelCase, each once.
 pub(super) fn spellings(key: &str) -> Vec<String> {
     let (snake, camel) = (snake_case(key), camel_case(key));
-    if snake == camel {
-        vec![snake]
-    } else {
-        vec![snake, camel]
-    }
+    if snake == camel { vec![snake] } else { vec![snake, camel] }
 }
 
 fn snake_case(key: &str) -> String {

@@ -118,10 +118,7 @@ pub struct RulesProblem {
 
 /// The text of a preset, or `None` if there is none of that name.
 pub fn preset(name: &str) -> Option<&'static str> {
-    PRESETS
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, text)| *text)
+    PRESETS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
 impl Rules {
@@ -137,7 +134,12 @@ impl Rules {
 
     /// The rules of a namespace that the text names.
     pub fn namespace(&self, name: &str) -> Option<&NamespaceRules> {
-        self.by_name.get(name).map(|&at| &self.namespaces[at])
+        self.position(name).map(|at| &self.namespaces[at])
+    }
+
+    /// Where a namespace stands in [`Rules::namespaces`].
+    pub(crate) fn position(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
     }
 
     /// The rules of a namespace that the text does not name, if events may add those.

@@ -17,10 +17,7 @@ use crate::limits::{
 };
 
 /// Segment's default for every namespace but `user_id`.
-const DEFAULT_LIMIT: Limit = Limit {
-    values: 5,
-    window: Window::Ever,
-};
+const DEFAULT_LIMIT: Limit = Limit { values: 5, window: Window::Ever };
 /// Segment's caps on one profile.
 const DEFAULT_MERGES_MAX: u32 = 100;
 const DEFAULT_IDENTIFIERS_MAX: u32 = 1_000;
@@ -39,10 +36,7 @@ const WINDOWS: &[(&str, Window)] = &[
 pub(super) fn parse(text: &str) -> Result<Rules, Vec<RulesProblem>> {
     let problems = Problems::new(text);
     if text.len() > RULES_BYTES_MAX {
-        let message = format!(
-            "{} bytes; at most {RULES_BYTES_MAX} are allowed",
-            text.len()
-        );
+        let message = format!("{} bytes; at most {RULES_BYTES_MAX} are allowed", text.len());
         problems.add(None, "", message);
         return Err(problems.into_found());
     }
@@ -69,11 +63,7 @@ fn document(top: &TableReader<'_>, problems: &Problems<'_>) -> Option<Rules> {
     let mut sources = Vec::new();
     match namespaces {
         Some(table) => namespace_tables(&table, &mut rules, &mut sources),
-        None => problems.add(
-            None,
-            "namespaces",
-            "is missing: rules name at least one namespace",
-        ),
+        None => problems.add(None, "namespaces", "is missing: rules name at least one namespace"),
     }
     rules.mapping = mapping_rules(mapping);
     sources.sort_by_key(|source| rules.by_name.get(source.namespace.as_str()).copied());
@@ -103,32 +93,20 @@ fn workspace_rules(table: Option<TableReader<'_>>) -> Rules {
     let Some(table) = table else {
         return rules;
     };
-    let policies = [
-        ("drop_lowest", DropPolicy::DropLowest),
-        ("legacy_2020", DropPolicy::Legacy2020),
-    ];
-    if let Some(policy) = table
-        .get("drop_policy")
-        .and_then(|entry| entry.word(&policies))
-    {
+    let policies =
+        [("drop_lowest", DropPolicy::DropLowest), ("legacy_2020", DropPolicy::Legacy2020)];
+    if let Some(policy) = table.get("drop_policy").and_then(|entry| entry.word(&policies)) {
         rules.drop_policy = policy;
     }
-    if let Some(survivor) = table
-        .get("survivor")
-        .and_then(|entry| entry.word(&[("oldest", Survivor::Oldest)]))
+    if let Some(survivor) =
+        table.get("survivor").and_then(|entry| entry.word(&[("oldest", Survivor::Oldest)]))
     {
         rules.survivor = survivor;
     }
-    if let Some(cap) = table
-        .get("merges_max")
-        .and_then(|entry| entry.number(0..=CAP_MAX))
-    {
+    if let Some(cap) = table.get("merges_max").and_then(|entry| entry.number(0..=CAP_MAX)) {
         rules.merges_max = cap;
     }
-    if let Some(cap) = table
-        .get("identifiers_max")
-        .and_then(|entry| entry.number(1..=CAP_MAX))
-    {
+    if let Some(cap) = table.get("identifiers_max").and_then(|entry| entry.number(1..=CAP_MAX)) {
         rules.identifiers_max = cap;
     }
     if table.get("auto_add").and_then(|entry| entry.boolean()) == Some(true) {
@@ -157,9 +135,7 @@ fn namespace_tables(
     let entries = tables.entries();
     let mut taken = Taken::default();
     if entries.len() > NAMESPACES_MAX {
-        entries[NAMESPACES_MAX]
-            .1
-            .problem(format!("more than {NAMESPACES_MAX} namespaces"));
+        entries[NAMESPACES_MAX].1.problem(format!("more than {NAMESPACES_MAX} namespaces"));
     }
     for (name, entry) in &entries {
         if !is_namespace_name(name) {
@@ -174,9 +150,7 @@ fn namespace_tables(
     let order = |n: &NamespaceRules| (n.priority.unwrap_or(u32::MAX), n.name.clone());
     rules.namespaces.sort_by_key(order);
     let names = rules.namespaces.iter().enumerate();
-    rules.by_name = names
-        .map(|(at, namespace)| (namespace.name.clone(), at))
-        .collect();
+    rules.by_name = names.map(|(at, namespace)| (namespace.name.clone(), at)).collect();
 }
 
 /// What only one namespace may have.
@@ -199,22 +173,15 @@ fn namespace_rules(
     if let Some(limit) = table.get("limit").and_then(|entry| limit(&entry)) {
         namespace.limit = limit;
     }
-    namespace.login = table
-        .get("login")
-        .and_then(|entry| entry.boolean())
-        .unwrap_or(false);
+    namespace.login = table.get("login").and_then(|entry| entry.boolean()).unwrap_or(false);
     namespace.normaliser = normaliser(table.get("normalise"), table.get("region"));
     if let Some(entry) = table.get("blocked") {
         namespace.blocked = blocked(&entry);
     }
     let source = NamespaceSources {
         namespace: name.to_owned(),
-        from: table
-            .get("from")
-            .map_or(Vec::new(), |entry| source_list(&entry)),
-        key_spellings: table
-            .get("key")
-            .map_or(Vec::new(), |entry| key(name, &entry, taken)),
+        from: table.get("from").map_or(Vec::new(), |entry| source_list(&entry)),
+        key_spellings: table.get("key").map_or(Vec::new(), |entry| key(name, &entry, taken)),
     };
     let has_source = !source.from.is_empty() || !source.key_spellings.is_empty();
     (namespace, has_source.then_some(source))
@@ -231,15 +198,10 @@ fn take_priority(name: &str, entry: &Entry<'_>, priority: Option<u32>, taken: &m
 
 fn limit(entry: &Entry<'_>) -> Option<Limit> {
     if !entry.value.is_table() {
-        return Some(Limit {
-            values: entry.number(1..=u32::MAX)?,
-            window: Window::Ever,
-        });
+        return Some(Limit { values: entry.number(1..=u32::MAX)?, window: Window::Ever });
     }
     let table = entry.table()?;
-    let values = table
-        .get("values")
-        .and_then(|values| values.number(1..=u32::MAX));
+    let values = table.get("values").and_then(|values| values.number(1..=u32::MAX));
     let window = match table.get("window") {
         Some(window) => window.word(WINDOWS),
         None => Some(Window::Ever),
@@ -248,10 +210,7 @@ fn limit(entry: &Entry<'_>) -> Option<Limit> {
         entry.problem("needs `values`, a whole number from 1");
     }
     table.finish();
-    Some(Limit {
-        values: values?,
-        window: window?,
-    })
+    Some(Limit { values: values?, window: window? })
 }
 
 fn normaliser(entry: Option<Entry<'_>>, region: Option<Entry<'_>>) -> Normaliser {
@@ -303,10 +262,7 @@ fn phone_region(entry: &Entry<'_>) -> Option<country::Id> {
 fn blocked(entry: &Entry<'_>) -> Blocked {
     let items = entry.items();
     if items.len() > BLOCKED_VALUES_MAX {
-        entry.problem(format!(
-            "{} values; at most {BLOCKED_VALUES_MAX}",
-            items.len()
-        ));
+        entry.problem(format!("{} values; at most {BLOCKED_VALUES_MAX}", items.len()));
         return Blocked::default();
     }
     let mut exact = Vec::new();
@@ -339,18 +295,11 @@ fn pattern<'a>(item: &Entry<'a>) -> Option<&'a str> {
     table.finish();
     let pattern = entry.text()?;
     // Each alone first: the set's error would not say which one it is.
-    match regex::RegexBuilder::new(pattern)
-        .size_limit(PATTERN_BYTES_MAX)
-        .build()
-    {
+    match regex::RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build() {
         Ok(_) => Some(pattern),
         Err(error) => {
             let text = error.to_string();
-            let reason = text
-                .lines()
-                .last()
-                .unwrap_or_default()
-                .trim_start_matches("error: ");
+            let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
             entry.problem(format!("is not a pattern: {reason}"));
             None
         }
@@ -370,9 +319,7 @@ fn key(name: &str, entry: &Entry<'_>, taken: &mut Taken) -> Vec<String> {
     if let Some((spelling, other)) = other {
         entry.problem(format!("{other} reads {spelling:?} already"));
     }
-    taken
-        .keys
-        .extend(spellings.iter().map(|s| (s.clone(), name.to_owned())));
+    taken.keys.extend(spellings.iter().map(|s| (s.clone(), name.to_owned())));
     spellings
 }
 
@@ -397,11 +344,7 @@ fn source_list(entry: &Entry<'_>) -> Vec<Source> {
 
 fn source(entry: &Entry<'_>) -> Option<Source> {
     if !entry.value.is_table() {
-        return Some(Source {
-            path: path(entry)?,
-            when: Vec::new(),
-            unless: Vec::new(),
-        });
+        return Some(Source { path: path(entry)?, when: Vec::new(), unless: Vec::new() });
     }
     let table = entry.table()?;
     let place = table.get("path").and_then(|entry| path(&entry));
@@ -409,11 +352,8 @@ fn source(entry: &Entry<'_>) -> Option<Source> {
         entry.problem("needs `path`, such as \"context.device.id\"");
     }
     let list = |entry: Option<Entry<'_>>| entry.map_or(Vec::new(), |entry| conditions(&entry));
-    let source = Source {
-        path: place?,
-        when: list(table.get("when")),
-        unless: list(table.get("unless")),
-    };
+    let source =
+        Source { path: place?, when: list(table.get("when")), unless: list(table.get("unless")) };
     table.finish();
     Some(source)
 }

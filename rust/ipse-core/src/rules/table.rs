@@ -19,19 +19,12 @@ pub(super) struct Problems<'t> {
 
 impl<'t> Problems<'t> {
     pub(super) fn new(text: &'t str) -> Problems<'t> {
-        Problems {
-            text,
-            found: RefCell::default(),
-        }
+        Problems { text, found: RefCell::default() }
     }
 
     pub(super) fn add(&self, span: Option<Range<usize>>, key: &str, message: impl Into<String>) {
         let line = span.map_or(0, |span| self.line(span.start));
-        let problem = RulesProblem {
-            line,
-            key: key.to_owned(),
-            message: message.into(),
-        };
+        let problem = RulesProblem { line, key: key.to_owned(), message: message.into() };
         self.found.borrow_mut().push(problem);
     }
 
@@ -71,12 +64,7 @@ pub(super) struct TableReader<'a> {
 
 impl<'a> TableReader<'a> {
     pub(super) fn new(path: &str, table: &'a DeTable<'a>, problems: &'a Problems<'a>) -> Self {
-        TableReader {
-            path: path.to_owned(),
-            table,
-            problems,
-            asked: RefCell::default(),
-        }
+        TableReader { path: path.to_owned(), table, problems, asked: RefCell::default() }
     }
 
     /// The value of a key, if it is there.
@@ -102,8 +90,7 @@ impl<'a> TableReader<'a> {
             if !asked.contains(&key.get_ref().as_ref()) {
                 let path = join(&self.path, key.get_ref());
                 let message = format!("unknown key; known here: {}", asked.join(", "));
-                self.problems
-                    .add(Some(key.span().start..value.span().end), &path, message);
+                self.problems.add(Some(key.span().start..value.span().end), &path, message);
             }
         }
     }
@@ -121,8 +108,7 @@ impl<'a> TableReader<'a> {
 impl<'a> Entry<'a> {
     /// Reports a problem with this value.
     pub(super) fn problem(&self, message: impl Into<String>) {
-        self.problems
-            .add(Some(self.span.clone()), &self.key, message);
+        self.problems.add(Some(self.span.clone()), &self.key, message);
     }
 
     pub(super) fn text(&self) -> Option<&'a str> {
@@ -136,9 +122,7 @@ impl<'a> Entry<'a> {
     /// A whole number within a range.
     pub(super) fn number(&self, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
         let integer = self.integer()?;
-        let number = u32::try_from(integer)
-            .ok()
-            .filter(|number| range.contains(number));
+        let number = u32::try_from(integer).ok().filter(|number| range.contains(number));
         if number.is_none() {
             self.problem(format!("must be from {} to {}", range.start(), range.end()));
         }
@@ -173,10 +157,7 @@ impl<'a> Entry<'a> {
     /// One of a list of words.
     pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
-        let found = words
-            .iter()
-            .find(|(word, _)| *word == text)
-            .map(|(_, value)| *value);
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
             let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             self.problem(format!("{text:?} is not one of: {}", known.join(", ")));
@@ -193,14 +174,6 @@ impl<'a> Entry<'a> {
 }
 
 fn join(path: &str, key: &str) -> String {
-    let key = if key.contains(['.', ' ']) {
-        format!("{key:?}")
-    } else {
-        key.to_owned()
-    };
-    if path.is_empty() {
-        key
-    } else {
-        format!("{path}.{key}")
-    }
+    let key = if key.contains(['.', ' ']) { format!("{key:?}") } else { key.to_owned() };
+    if path.is_empty() { key } else { format!("{path}.{key}") }
 }

@@ -39,52 +39,22 @@ fn namespaces_stand_strongest_first_and_those_without_priority_last_by_name() {
 
 #[test]
 fn a_problem_names_its_line_and_key() {
-    check(
-        "[namespaces.a]\nlimit = 0",
-        "line 2: namespaces.a.limit: must be from 1 to",
-    );
-    check(
-        "[namespaces.a]\nlimt = 1",
-        "line 2: namespaces.a.limt: unknown key; known here:",
-    );
-    check(
-        "[namespaces.A]",
-        "line 1: namespaces.A: a namespace is 1 to 64 of",
-    );
-    check(
-        "[namespaces.a]\nlogin = 1",
-        "line 2: namespaces.a.login: must be true or false",
-    );
-    check(
-        "[namespaces.a]\nlimit = { window = \"weekly\" }",
-        "line 2: namespaces.a.limit: needs",
-    );
+    check("[namespaces.a]\nlimit = 0", "line 2: namespaces.a.limit: must be from 1 to");
+    check("[namespaces.a]\nlimt = 1", "line 2: namespaces.a.limt: unknown key; known here:");
+    check("[namespaces.A]", "line 1: namespaces.A: a namespace is 1 to 64 of");
+    check("[namespaces.a]\nlogin = 1", "line 2: namespaces.a.login: must be true or false");
+    check("[namespaces.a]\nlimit = { window = \"weekly\" }", "line 2: namespaces.a.limit: needs");
     check(
         "[namespaces.a]\nlimit = { values = 1, window = \"hourly\" }",
         "line 2: namespaces.a.limit.window: \"hourly\" is not one of: ever, daily",
     );
-    check(
-        "[workspace]\nmerges_max = -1\n[namespaces.a]",
-        "line 2: workspace.merges_max: must be",
-    );
-    check(
-        "[workspce]\n[namespaces.a]",
-        "line 1: workspce: unknown table",
-    );
-    check(
-        "[namespaces.a]\nfrom = \"a..b\"",
-        "line 2: namespaces.a.from: is not a path",
-    );
-    check(
-        "[namespaces.a]\nfrom = { when = {} }",
-        "line 2: namespaces.a.from: needs `path`",
-    );
+    check("[workspace]\nmerges_max = -1\n[namespaces.a]", "line 2: workspace.merges_max: must be");
+    check("[workspce]\n[namespaces.a]", "line 1: workspce: unknown table");
+    check("[namespaces.a]\nfrom = \"a..b\"", "line 2: namespaces.a.from: is not a path");
+    check("[namespaces.a]\nfrom = { when = {} }", "line 2: namespaces.a.from: needs `path`");
     check("[workspace]", "namespaces: is missing");
     check("a = ", "line 1: ");
-    check(
-        &" ".repeat(crate::limits::RULES_BYTES_MAX + 1),
-        "262145 bytes; at most 262144",
-    );
+    check(&" ".repeat(crate::limits::RULES_BYTES_MAX + 1), "262145 bytes; at most 262144");
 }
 
 #[test]
@@ -97,14 +67,8 @@ fn rules_that_contradict_each_other_are_refused() {
         "[namespaces]\na = { key = \"app_id\" }\nb = { key = \"appId\" }",
         "line 3: namespaces.b.key: a reads \"app_id\" already",
     );
-    check(
-        "[namespaces.a]\nnormalise = \"phone\"",
-        "line 2: namespaces.a.normalise: phone needs",
-    );
-    check(
-        "[namespaces.a]\nregion = \"UA\"",
-        "line 2: namespaces.a.region: is used with",
-    );
+    check("[namespaces.a]\nnormalise = \"phone\"", "line 2: namespaces.a.normalise: phone needs");
+    check("[namespaces.a]\nregion = \"UA\"", "line 2: namespaces.a.region: is used with");
     check(
         "[namespaces.a]\nnormalise = \"phone\"\nregion = \"Ukraine\"",
         "line 3: namespaces.a.region: is not a region",

@@ -46,12 +46,7 @@ impl Graph {
                 log_time: self.log_time,
                 rules_version: workspace.rules_version,
                 rules: workspace.rules_text.to_string(),
-                namespaces: workspace
-                    .namespaces
-                    .names()
-                    .iter()
-                    .map(|n| n.to_string())
-                    .collect(),
+                namespaces: workspace.namespaces.names().iter().map(|n| n.to_string()).collect(),
                 state_hash: self.state_hash(),
             },
             profiles: self.profiles.clone(),
@@ -91,9 +86,7 @@ impl Frozen {
 /// The first row of each part of a table with `rows` rows.
 fn starts(rows: u32) -> impl Iterator<Item = std::ops::Range<u32>> + Send {
     let step = PART_ROWS_MAX as u32;
-    (0..rows)
-        .step_by(PART_ROWS_MAX)
-        .map(move |start| start..rows.min(start.saturating_add(step)))
+    (0..rows).step_by(PART_ROWS_MAX).map(move |start| start..rows.min(start.saturating_add(step)))
 }
 
 fn profile_parts(profiles: Profiles) -> impl Iterator<Item = Part> + Send {
@@ -134,18 +127,9 @@ fn first_link_parts(rows: Arc<IdentifierRows>) -> impl Iterator<Item = Part> + S
     starts(rows.len()).map(move |range| {
         let first = |weaker| {
             let (stronger, sequence) = rows.row(weaker).link()?;
-            Some(Link {
-                stronger,
-                weaker,
-                sequence,
-            })
+            Some(Link { stronger, weaker, sequence })
         };
-        links_part(
-            &range
-                .map(IdentifierId)
-                .filter_map(first)
-                .collect::<Vec<_>>(),
-        )
+        links_part(&range.map(IdentifierId).filter_map(first).collect::<Vec<_>>())
     })
 }
 

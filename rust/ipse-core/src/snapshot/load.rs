@@ -35,22 +35,13 @@ pub struct Loader {
 impl Loader {
     /// Begins an empty graph with a seed for its hash tables.
     pub fn new(hash_seed: u64) -> Loader {
-        Loader {
-            graph: Graph::new(hash_seed),
-            kind: 0,
-            edges: Vec::new(),
-            state_hash: 0,
-        }
+        Loader { graph: Graph::new(hash_seed), kind: 0, edges: Vec::new(), state_hash: 0 }
     }
 
     /// Takes the next part, or says what is impossible about it.
     pub fn add(&mut self, part: Part) -> Checked {
         let kind = kind_of(&part);
-        let in_order = if kind == 1 {
-            self.kind == 0
-        } else {
-            self.kind >= 1 && kind >= self.kind
-        };
+        let in_order = if kind == 1 { self.kind == 0 } else { self.kind >= 1 && kind >= self.kind };
         ensure(in_order, || "its parts are out of order".to_owned())?;
         self.kind = kind;
         match part {
@@ -115,11 +106,8 @@ impl Loader {
         for row in 0..rows {
             let created_time = time(part.created_time[row])?;
             let created = sequence(part.created_sequence[row])?;
-            self.edges
-                .push((part.parent[row], sequence(part.merged_sequence[row])?));
-            self.graph
-                .profiles
-                .restore(ProfileNumber(part.bearer[row]), created, created_time);
+            self.edges.push((part.parent[row], sequence(part.merged_sequence[row])?));
+            self.graph.profiles.restore(ProfileNumber(part.bearer[row]), created, created_time);
         }
         Ok(())
     }
@@ -138,25 +126,18 @@ impl Loader {
         for row in 0..rows {
             let (namespace, value) = (part.namespace[row], &part.value[row]);
             let known = self.graph.namespaces().names().len();
-            ensure(usize::from(namespace) < known, || {
-                format!("namespace {namespace} of {known}")
+            ensure(usize::from(namespace) < known, || format!("namespace {namespace} of {known}"))?;
+            ensure((1..=IDENTIFIER_VALUE_BYTES_MAX).contains(&value.len()), || {
+                format!("an identifier has {} bytes", value.len())
             })?;
-            ensure(
-                (1..=IDENTIFIER_VALUE_BYTES_MAX).contains(&value.len()),
-                || format!("an identifier has {} bytes", value.len()),
-            )?;
-            ensure(
-                self.graph.identifiers.find(namespace, value).is_none(),
-                || "an identifier stands twice".to_owned(),
-            )?;
-            ensure(self.graph.identifiers.has_room(), || {
-                "too many identifiers".to_owned()
+            ensure(self.graph.identifiers.find(namespace, value).is_none(), || {
+                "an identifier stands twice".to_owned()
             })?;
+            ensure(self.graph.identifiers.has_room(), || "too many identifiers".to_owned())?;
             let node = self.node(part.profile[row])?;
             let attached = sequence(part.attached_sequence[row])?;
             let time = time(part.attached_time[row])?;
-            self.graph
-                .restore_identifier(namespace, value, node, attached, time);
+            self.graph.restore_identifier(namespace, value, node, attached, time);
         }
         Ok(())
     }
@@ -168,9 +149,7 @@ impl Loader {
         for row in 0..rows {
             let (stronger, weaker) = (part.stronger[row], part.weaker[row]);
             let possible = stronger != weaker && stronger.max(weaker) < identifiers;
-            ensure(possible, || {
-                format!("a link of {stronger} and {weaker} of {identifiers}")
-            })?;
+            ensure(possible, || format!("a link of {stronger} and {weaker} of {identifiers}"))?;
             self.graph.restore_link(Link {
                 stronger: IdentifierId(stronger),
                 weaker: IdentifierId(weaker),
@@ -182,28 +161,12 @@ impl Loader {
 
     fn add_traits(&mut self, part: TraitsPart) -> Checked {
         let rows = part.profile.len();
-        columns(
-            rows,
-            &[
-                part.name.len(),
-                part.value.len(),
-                part.time.len(),
-                part.sequence.len(),
-            ],
-        )?;
+        columns(rows, &[part.name.len(), part.value.len(), part.time.len(), part.sequence.len()])?;
         let texts = part.name.into_iter().zip(part.value);
         for (row, (name, value)) in texts.enumerate() {
             let node = self.node(part.profile[row])?;
             let (time, sequence) = (time(part.time[row])?, sequence(part.sequence[row])?);
-            self.graph.restore_trait(
-                node,
-                TraitRow {
-                    name: name.into(),
-                    value,
-                    time,
-                    sequence,
-                },
-            );
+            self.graph.restore_trait(node, TraitRow { name: name.into(), value, time, sequence });
         }
         Ok(())
     }
@@ -222,18 +185,10 @@ impl Loader {
                 part.verdicts.len(),
             ],
         )?;
-        let owned = part
-            .event_id
-            .into_iter()
-            .zip(part.target)
-            .zip(part.verdicts);
+        let owned = part.event_id.into_iter().zip(part.target).zip(part.verdicts);
         for (row, ((event_id, target), verdicts)) in owned.enumerate() {
             let log_time = time(part.log_time[row])?;
-            let is_new = self
-                .graph
-                .remembered_events
-                .find(&event_id, log_time)
-                .is_none();
+            let is_new = self.graph.remembered_events.find(&event_id, log_time).is_none();
             ensure(is_new, || "a remembered event stands twice".to_owned())?;
             self.graph.restore_event(RememberedEvent {
                 event_id: event_id.into(),
@@ -280,9 +235,7 @@ impl Loader {
             let Some(parent) = parent.checked_sub(1) else {
                 continue;
             };
-            self.graph
-                .profiles
-                .restore_edge(node as u32, parent, merged);
+            self.graph.profiles.restore_edge(node as u32, parent, merged);
             children[parent as usize] -= 1;
             if children[parent as usize] == 0 {
                 ready.push(parent as usize);
@@ -323,16 +276,10 @@ fn time(millis: i64) -> Result<Timestamp, InvalidPart> {
 }
 
 fn sequence(number: u64) -> Result<SequenceNumber, InvalidPart> {
-    ensure(number < 1 << 48, || {
-        format!("{number} is no sequence number")
-    })?;
+    ensure(number < 1 << 48, || format!("{number} is no sequence number"))?;
     Ok(SequenceNumber(number))
 }
 
 fn ensure(holds: bool, reason: impl FnOnce() -> String) -> Checked {
-    if holds {
-        Ok(())
-    } else {
-        Err(InvalidPart(reason()))
-    }
+    if holds { Ok(()) } else { Err(InvalidPart(reason())) }
 }

@@ -25,11 +25,7 @@ pub(crate) fn assert_same(what: &str, expected: &Graph, actual: &Graph) {
         panic!("{what}: the dump differs\n  expected {a}\n  actual   {b}");
     }
     assert_eq!(left, right, "{what}: one dump is longer");
-    assert_eq!(
-        expected.state_hash(),
-        actual.state_hash(),
-        "{what}: state hash"
-    );
+    assert_eq!(expected.state_hash(), actual.state_hash(), "{what}: state hash");
     assert_eq!(expected.sequence(), actual.sequence(), "{what}: sequence");
     assert_eq!(expected.counts(), actual.counts(), "{what}: counts");
     if let Err(problem) = actual.check() {

@@ -50,10 +50,7 @@ pub(crate) fn parse(line: &str, toml: Option<String>) -> Result<Command, String>
         ("observe", parts) => Command::Observe(observe(parts)?),
         ("lookup", [sought]) => {
             let (namespace, value) = pair(sought)?;
-            Command::Lookup {
-                namespace,
-                value: plain_or_quoted(&value)?,
-            }
+            Command::Lookup { namespace, value: plain_or_quoted(&value)? }
         }
         ("profile", [number]) => Command::Profile(whole(number)?),
         ("sequence", []) => Command::Sequence,
@@ -78,10 +75,7 @@ fn rules(options: &[String], toml: Option<String>) -> Result<Command, String> {
 }
 
 fn observe(parts: &[String]) -> Result<Observe, String> {
-    let mut observe = Observe {
-        kind: "track".into(),
-        ..Observe::default()
-    };
+    let mut observe = Observe { kind: "track".into(), ..Observe::default() };
     for part in parts {
         for token in expand(part)? {
             observe.take(&token)?;
@@ -167,15 +161,12 @@ fn tokens(line: &str) -> Vec<String> {
 }
 
 fn pair(token: &str) -> Result<(String, String), String> {
-    let (name, value) = token
-        .split_once('=')
-        .ok_or(format!("not NAME=VALUE: {token}"))?;
+    let (name, value) = token.split_once('=').ok_or(format!("not NAME=VALUE: {token}"))?;
     Ok((name.into(), value.into()))
 }
 
 fn whole(text: &str) -> Result<u32, String> {
-    text.parse()
-        .map_err(|_| format!("not a whole number: {text}"))
+    text.parse().map_err(|_| format!("not a whole number: {text}"))
 }
 
 fn plain_or_quoted(value: &str) -> Result<String, String> {

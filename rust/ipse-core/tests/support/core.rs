@@ -18,11 +18,7 @@ pub(crate) struct CoreBackend {
 
 impl CoreBackend {
     pub(crate) fn new() -> CoreBackend {
-        CoreBackend {
-            graph: Graph::new(1),
-            records: Vec::new(),
-            seed: 1,
-        }
+        CoreBackend { graph: Graph::new(1), records: Vec::new(), seed: 1 }
     }
 
     pub(crate) fn records(&self) -> &[Record<'static>] {
@@ -35,10 +31,7 @@ impl CoreBackend {
 
     /// A seed is not state: each graph that comes back has another one.
     fn next_seed(&mut self) -> u64 {
-        self.seed = self
-            .seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         self.seed
     }
 }
@@ -61,11 +54,7 @@ impl Backend for CoreBackend {
 
     fn commit(&mut self, now: Timestamp, change: Change<'_>) {
         let sequence = SequenceNumber(self.graph.sequence().0 + 1);
-        let record = Record {
-            sequence,
-            log_time: now,
-            change,
-        };
+        let record = Record { sequence, log_time: now, change };
         if let Err(problem) = self.graph.validate(&record) {
             panic!("a decided record is not valid: {} in {record:?}", problem.0);
         }
@@ -109,10 +98,7 @@ pub(crate) fn reload(graph: &Graph, seed: u64) -> Graph {
     let mut loader = Loader::new(seed);
     for part in graph.freeze().into_parts() {
         if let Err(problem) = loader.add(part) {
-            panic!(
-                "a snapshot part of a live graph is not valid: {}",
-                problem.0
-            );
+            panic!("a snapshot part of a live graph is not valid: {}", problem.0);
         }
     }
     match loader.finish() {

@@ -18,7 +18,5 @@ use std::path::{Path, PathBuf};
 
 /// A path below the `tests` directory at the top of the repository.
 pub(crate) fn tests_path(relative: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests")
-        .join(relative)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests").join(relative)
 }

@@ -107,19 +107,12 @@ impl Model {
 
     /// What would become of an event.
     pub(crate) fn resolve(&self, event: &ModelEvent) -> Result<Answer, NoAnswer> {
-        if event
-            .profile
-            .is_some_and(|number| number as usize > self.people.len())
-        {
+        if event.profile.is_some_and(|number| number as usize > self.people.len()) {
             return Err(NoAnswer::UnknownProfile);
         }
         if let Some((fingerprint, answer)) = self.answered.get(&event.event_id) {
             return match *fingerprint == self.fingerprint(event) {
-                true => Ok(Answer {
-                    repeated: true,
-                    teaches: false,
-                    ..answer.clone()
-                }),
+                true => Ok(Answer { repeated: true, teaches: false, ..answer.clone() }),
                 false => Err(NoAnswer::EventIdReused),
             };
         }
@@ -153,8 +146,7 @@ impl Model {
         }
         for (id, verdict) in &answer.verdicts {
             if let Some(reason) = verdict.reason() {
-                self.kept_off
-                    .insert((answer.target.profile(), *id, reason.rule));
+                self.kept_off.insert((answer.target.profile(), *id, reason.rule));
             }
         }
         if let Some(target) = answer.target.profile() {
@@ -190,10 +182,7 @@ impl Model {
         person.merges += retired.merges + 1;
         person.held.extend(retired.held);
         for (name, news) in retired.traits {
-            let newest = person
-                .traits
-                .get(name)
-                .map_or(news, |held| (*held).max(news));
+            let newest = person.traits.get(name).map_or(news, |held| (*held).max(news));
             person.traits.insert(name, newest);
         }
     }
@@ -204,11 +193,7 @@ impl Model {
         everybody
             .filter(|(person, _)| person.merged_into.is_none())
             .map(|(person, number)| {
-                let traits = person
-                    .traits
-                    .iter()
-                    .map(|(name, news)| (*name, news.2))
-                    .collect();
+                let traits = person.traits.iter().map(|(name, news)| (*name, news.2)).collect();
                 (number, (person.held.keys().copied().collect(), traits))
             })
             .collect()
@@ -229,19 +214,12 @@ impl Model {
 
     fn fingerprint(&self, event: &ModelEvent) -> Fingerprint {
         let identifiers = event.identifiers.iter().copied().collect();
-        (
-            event.time_ms,
-            identifiers,
-            event.traits.iter().copied().collect(),
-        )
+        (event.time_ms, identifiers, event.traits.iter().copied().collect())
     }
 
     /// Takes off what is unknown or blocked, whatever else is on the event.
     fn sift(&self, event: &ModelEvent) -> Sifted {
-        let mut sifted = Sifted {
-            left: Vec::new(),
-            gone: BTreeMap::new(),
-        };
+        let mut sifted = Sifted { left: Vec::new(), gone: BTreeMap::new() };
         let distinct: BTreeSet<Id> = event.identifiers.iter().copied().collect();
         for id in distinct {
             match self.namespace(id.0) {
@@ -257,51 +235,34 @@ impl Model {
     }
 
     fn namespace(&self, name: &str) -> Option<&ModelNamespace> {
-        self.rules
-            .namespaces
-            .iter()
-            .find(|namespace| namespace.name == name)
+        self.rules.namespaces.iter().find(|namespace| namespace.name == name)
     }
 
     /// Smaller is stronger.
     pub(crate) fn rank(&self, event: &ModelEvent, id: &Id) -> (bool, usize, &'static str) {
-        let place = self
-            .rules
-            .namespaces
-            .iter()
-            .position(|namespace| namespace.name == id.0);
+        let place = self.rules.namespaces.iter().position(|namespace| namespace.name == id.0);
         (id.0 != event.key, place.unwrap_or(usize::MAX), id.1)
     }
 
     fn holder(&self, id: &Id) -> Option<u32> {
         let everybody = self.people.iter().zip(1..);
-        everybody
-            .into_iter()
-            .find(|(person, _)| person.held.contains_key(id))
-            .map(|(_, n)| n)
+        everybody.into_iter().find(|(person, _)| person.held.contains_key(id)).map(|(_, n)| n)
     }
 
     /// The people that an event is about, oldest first.
     fn matched(&self, event: &ModelEvent, left: &[Id]) -> BTreeSet<u32> {
         let named = event.profile.map(|number| self.survivor(number));
-        left.iter()
-            .filter_map(|id| self.holder(id))
-            .chain(named)
-            .collect()
+        left.iter().filter_map(|id| self.holder(id)).chain(named).collect()
     }
 
     /// The strongest namespace of which the person that would come of this has too many.
     fn violation(&self, event: &ModelEvent, left: &[Id]) -> Option<&ModelNamespace> {
         let matched = self.matched(event, left);
         self.rules.namespaces.iter().find(|namespace| {
-            let held: Vec<Vec<i64>> = matched
-                .iter()
-                .map(|number| self.times(*number, namespace.name))
-                .collect();
+            let held: Vec<Vec<i64>> =
+                matched.iter().map(|number| self.times(*number, namespace.name)).collect();
             let fresh = left.iter().filter(|id| id.0 == namespace.name);
-            let fresh = fresh
-                .filter(|id| self.holder(id).is_none())
-                .map(|_| event.time_ms);
+            let fresh = fresh.filter(|id| self.holder(id).is_none()).map(|_| event.time_ms);
             let together: Vec<i64> = held.iter().flatten().copied().chain(fresh).collect();
             let peak = |times: &[i64]| peak(times, event.time_ms, namespace.window);
             let before = held.iter().map(|times| peak(times)).max().unwrap_or(0);
@@ -312,10 +273,7 @@ impl Model {
 
     fn times(&self, number: u32, namespace: &str) -> Vec<i64> {
         let held = &self.people[number as usize - 1].held;
-        held.iter()
-            .filter(|(id, _)| id.0 == namespace)
-            .map(|(_, time)| *time)
-            .collect()
+        held.iter().filter(|(id, _)| id.0 == namespace).map(|(_, time)| *time).collect()
     }
 
     /// Which identifier goes.
@@ -328,12 +286,8 @@ impl Model {
         let matched = self.matched(event, left);
         let of_namespace = || left.iter().filter(|id| id.0 == namespace.name);
         let on_a_match = |id: &&Id| self.holder(id).is_some_and(|n| matched.contains(&n));
-        let fresh = of_namespace()
-            .filter(|id| !on_a_match(id))
-            .max_by_key(|id| id.1);
-        *fresh
-            .or(of_namespace().max_by_key(|id| id.1))
-            .unwrap_or(&weakest)
+        let fresh = of_namespace().filter(|id| !on_a_match(id)).max_by_key(|id| id.1);
+        *fresh.or(of_namespace().max_by_key(|id| id.1)).unwrap_or(&weakest)
     }
 
     fn judge(&self, event: &ModelEvent, sifted: &Sifted) -> (Target, BTreeMap<Id, Verdict>) {
@@ -346,13 +300,7 @@ impl Model {
             [oldest, others @ ..] => match self.cap_passed(&matched) {
                 None => {
                     let survivor = ProfileNumber(*oldest);
-                    (
-                        Target::Merged {
-                            survivor,
-                            absorbed: numbered(others),
-                        },
-                        None,
-                    )
+                    (Target::Merged { survivor, absorbed: numbered(others) }, None)
                 }
                 cap => (Target::Found(self.strongest(event, &sifted.left)), cap),
             },
@@ -389,12 +337,8 @@ impl Model {
         cap: Option<(Rule, u32)>,
         sifted: &Sifted,
     ) -> BTreeMap<Id, Verdict> {
-        let sides: BTreeSet<u32> = target
-            .profile()
-            .iter()
-            .chain(target.absorbed())
-            .map(|number| number.0)
-            .collect();
+        let sides: BTreeSet<u32> =
+            target.profile().iter().chain(target.absorbed()).map(|number| number.0).collect();
         let elsewhere = |id: &Id| self.holder(id).filter(|n| !sides.contains(n));
         let living = sides.iter().filter(|n| **n <= self.people_ever());
         let held: usize = living.map(|n| self.person(*n).held.len()).sum();
@@ -416,11 +360,7 @@ impl Model {
         }
         for (id, (rule, limit)) in &sifted.gone {
             let collided = elsewhere(id).map(ProfileNumber);
-            let reason = Reason {
-                rule: *rule,
-                limit: limit.clone(),
-                collided,
-            };
+            let reason = Reason { rule: *rule, limit: limit.clone(), collided };
             verdicts.insert(*id, Verdict::Dropped(reason));
         }
         verdicts
@@ -428,21 +368,14 @@ impl Model {
 
     /// The traits of an event that change something.
     fn news(&self, event: &ModelEvent, target: &Target) -> BTreeMap<&'static str, i64> {
-        let sides = target
-            .profile()
-            .into_iter()
-            .chain(target.absorbed().iter().copied());
-        let sides: Vec<&Person> = sides
-            .filter_map(|number| self.people.get(number.0 as usize - 1))
-            .collect();
+        let sides = target.profile().into_iter().chain(target.absorbed().iter().copied());
+        let sides: Vec<&Person> =
+            sides.filter_map(|number| self.people.get(number.0 as usize - 1)).collect();
         let newest = |name| sides.iter().filter_map(|side| side.traits.get(name)).max();
-        let news = event
-            .traits
-            .iter()
-            .filter(|(name, value)| match newest(name) {
-                Some((time, _, held)) => event.time_ms >= *time && held != value,
-                None => target.profile().is_some(),
-            });
+        let news = event.traits.iter().filter(|(name, value)| match newest(name) {
+            Some((time, _, held)) => event.time_ms >= *time && held != value,
+            None => target.profile().is_some(),
+        });
         news.copied().collect()
     }
 
@@ -451,32 +384,19 @@ impl Model {
         matches!(answer.target, Target::Created(_) | Target::Merged { .. })
             || !self.news(event, &answer.target).is_empty()
             || pairs(answer).iter().any(|pair| !self.pairs.contains(pair))
-            || answer
-                .verdicts
-                .iter()
-                .any(|(id, verdict)| match verdict.reason() {
-                    Some(reason) => !self.kept_off.contains(&(whose, *id, reason.rule)),
-                    None => *verdict == Verdict::Attached,
-                })
+            || answer.verdicts.iter().any(|(id, verdict)| match verdict.reason() {
+                Some(reason) => !self.kept_off.contains(&(whose, *id, reason.rule)),
+                None => *verdict == Verdict::Attached,
+            })
     }
 
     fn known(&self, answer: &Answer) -> bool {
-        let sides = answer
-            .target
-            .profile()
-            .into_iter()
-            .chain(answer.target.absorbed().to_vec());
+        let sides = answer.target.profile().into_iter().chain(answer.target.absorbed().to_vec());
         let people = sides.filter_map(|number| self.people.get(number.0 as usize - 1));
         let held = people.flat_map(|person| person.held.keys());
-        let kept = answer
-            .verdicts
-            .iter()
-            .filter(|(_, verdict)| verdict.is_kept());
+        let kept = answer.verdicts.iter().filter(|(_, verdict)| verdict.is_kept());
         let mut all = held.chain(kept.map(|(id, _)| id));
-        all.any(|id| {
-            self.namespace(id.0)
-                .is_some_and(|namespace| namespace.login)
-        })
+        all.any(|id| self.namespace(id.0).is_some_and(|namespace| namespace.login))
     }
 }
 
@@ -488,12 +408,7 @@ fn peak(times: &[i64], moment: i64, window: Option<(&'static str, i64)>) -> usiz
     };
     let starts = times.iter().copied().chain([moment]);
     let starts = starts.filter(|start| (moment - length + 1..=moment).contains(start));
-    let within = |start: i64| {
-        times
-            .iter()
-            .filter(|t| (start..start + length).contains(t))
-            .count()
-    };
+    let within = |start: i64| times.iter().filter(|t| (start..start + length).contains(t)).count();
     starts.map(within).max().unwrap_or(0)
 }
 
@@ -502,23 +417,13 @@ fn limit_passed(namespace: &ModelNamespace) -> (Rule, Option<PassedLimit>) {
         None => Rule::ValueLimit,
         Some(_) => Rule::ValueTimeLimit,
     };
-    let passed = PassedLimit {
-        namespace: Some(namespace.name.into()),
-        value: namespace.limit,
-    };
+    let passed = PassedLimit { namespace: Some(namespace.name.into()), value: namespace.limit };
     (rule, Some(passed))
 }
 
 fn refused((rule, value): (Rule, u32), other: Option<u32>) -> Verdict {
-    let limit = Some(PassedLimit {
-        namespace: None,
-        value,
-    });
-    Verdict::Refused(Reason {
-        rule,
-        limit,
-        collided: other.map(ProfileNumber),
-    })
+    let limit = Some(PassedLimit { namespace: None, value });
+    Verdict::Refused(Reason { rule, limit, collided: other.map(ProfileNumber) })
 }
 
 /// What an event links on one person: its strongest identifier and each other one. Which of
@@ -529,6 +434,5 @@ fn pairs(answer: &Answer) -> Vec<(Id, Id)> {
     let Some(strongest) = kept.next() else {
         return Vec::new();
     };
-    kept.map(|id| (*id.min(strongest), *id.max(strongest)))
-        .collect()
+    kept.map(|id| (*id.min(strongest), *id.max(strongest))).collect()
 }

@@ -7,28 +7,19 @@ use ipse_core::{Change, EventResolved, TraitSet, TraitValue};
 
 /// The same record, borrowing nothing.
 pub(crate) fn record(record: &Record<'_>) -> Record<'static> {
-    Record {
-        sequence: record.sequence,
-        log_time: record.log_time,
-        change: change(&record.change),
-    }
+    Record { sequence: record.sequence, log_time: record.log_time, change: change(&record.change) }
 }
 
 fn change(change: &Change<'_>) -> Change<'static> {
     match change {
-        Change::WorkspaceCreated {
-            name,
-            profile_key,
-            rules,
-        } => Change::WorkspaceCreated {
+        Change::WorkspaceCreated { name, profile_key, rules } => Change::WorkspaceCreated {
             name: text(name),
             profile_key: *profile_key,
             rules: text(rules),
         },
-        Change::RulesSet { version, rules } => Change::RulesSet {
-            version: *version,
-            rules: text(rules),
-        },
+        Change::RulesSet { version, rules } => {
+            Change::RulesSet { version: *version, rules: text(rules) }
+        }
         Change::EventResolved(resolved) => Change::EventResolved(event(resolved)),
     }
 }
@@ -54,16 +45,13 @@ fn identifier(seen: &ObservedIdentifier<'_>) -> ObservedIdentifier<'static> {
     ObservedIdentifier {
         namespace: text(&seen.namespace),
         value: text(&seen.value),
-        raw: seen.raw.as_ref().map(text),
+        raw: seen.raw.as_deref().map(text),
         verdict: seen.verdict.clone(),
     }
 }
 
 fn trait_set(set: &TraitSet<'_>) -> TraitSet<'static> {
-    TraitSet {
-        name: text(&set.name),
-        value: set.value.as_ref().map(value),
-    }
+    TraitSet { name: text(&set.name), value: set.value.as_ref().map(value) }
 }
 
 fn value(value: &TraitValue<'_>) -> TraitValue<'static> {
@@ -76,6 +64,6 @@ fn value(value: &TraitValue<'_>) -> TraitValue<'static> {
     }
 }
 
-fn text(text: &Cow<'_, str>) -> Cow<'static, str> {
-    Cow::Owned(text.clone().into_owned())
+fn text(text: &str) -> Cow<'static, str> {
+    Cow::Owned(text.to_owned())
 }

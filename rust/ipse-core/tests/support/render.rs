@@ -19,22 +19,13 @@ pub(crate) fn decision(decision: &Decision<'_>, read_only: bool) -> String {
         .map(identifier)
         .collect();
     let mut text = headline(&resolved.target, &attached);
-    text += if decision.repeated.is_some() {
-        " (repeated)"
-    } else {
-        ""
-    };
+    text += if decision.repeated.is_some() { " (repeated)" } else { "" };
     text += if read_only { " (preview)" } else { "" };
     text.push('\n');
     if matches!(resolved.target, Target::Merged { .. }) {
-        attached
-            .iter()
-            .for_each(|shown| text += &format!("  attached {shown}\n"));
+        attached.iter().for_each(|shown| text += &format!("  attached {shown}\n"));
     }
-    resolved
-        .identifiers
-        .iter()
-        .for_each(|seen| text += &kept_off(seen));
+    resolved.identifiers.iter().for_each(|seen| text += &kept_off(seen));
     text
 }
 
@@ -46,10 +37,7 @@ fn headline(target: &Target, attached: &[String]) -> String {
         Target::Found(profile) => format!("profile {profile}: attached {}", attached.join(" ")),
         Target::Merged { survivor, absorbed } => {
             let absorbed: Vec<String> = absorbed.iter().map(ToString::to_string).collect();
-            format!(
-                "merged: survivor {survivor}, absorbed {}",
-                absorbed.join(" ")
-            )
+            format!("merged: survivor {survivor}, absorbed {}", absorbed.join(" "))
         }
     }
 }

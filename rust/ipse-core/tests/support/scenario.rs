@@ -11,8 +11,24 @@
 //!
 //! A command line that ends in ` <<` takes the lines up to `>>` as TOML. A file that does
 //! not open with `workspace` runs on the preset `segment`. Profiles are written by number,
-//! in the order of creation. With `UPDATE=1` in the environment the core's runner rewrites
-//! the expected output; the diff is then reviewed like code.
+//! in the order of creation. The commands:
+//!
+//! ```text
+//! workspace [<<]                  begins a workspace, with the preset or the rules given
+//! rules [expected=VERSION] <<     puts rules in force
+//! observe NS=VALUE... [@TIME] [id=] [type=] [source=] [key=NS] [profile=N]
+//!         [trait.NAME=JSON]... [read_only]
+//! lookup NS=VALUE                 whose it is
+//! profile N                       what is held, by a living or an absorbed number
+//! sequence                        the newest sequence number
+//! crash, restart, checkpoint      must not matter; print nothing
+//! ```
+//!
+//! TIME is `2021-01-01T00:00:00Z`, `+1d` or `-3h` from the event before, or `now+25h`. A
+//! VALUE with spaces is a JSON string. `a{1..3}` stands for `a1 a2 a3`, `{5*x}` for `xxxxx`.
+//!
+//! With `UPDATE=1` in the environment the core's runner rewrites the expected output; the
+//! diff is then reviewed like code.
 
 use std::path::Path;
 
@@ -58,10 +74,8 @@ pub(crate) fn run_all<B: Backend>(mode: Mode, between: Between, mut backend: imp
         .collect();
     paths.sort();
     assert!(!paths.is_empty(), "no scenario found");
-    let differences: Vec<String> = paths
-        .iter()
-        .filter_map(|path| run_file(path, mode, between, backend()).err())
-        .collect();
+    let differences: Vec<String> =
+        paths.iter().filter_map(|path| run_file(path, mode, between, backend()).err()).collect();
     assert!(differences.is_empty(), "\n{}", differences.join("\n"));
 }
 
@@ -83,9 +97,7 @@ fn run_file<B: Backend>(
             }
             Piece::Block(block) => block,
         };
-        let actual = story
-            .run_block(&block)
-            .map_err(|error| format!("{name}:{error}"))?;
+        let actual = story.run_block(&block).map_err(|error| format!("{name}:{error}"))?;
         rewritten += &format!("{}----\n{actual}", block.source);
         if actual != block.expected {
             differences += &difference(&name, &block, &actual);
@@ -95,18 +107,12 @@ fn run_file<B: Backend>(
         std::fs::write(path, rewritten).expect("a writable scenario");
         return Ok(());
     }
-    if differences.is_empty() {
-        Ok(())
-    } else {
-        Err(differences)
-    }
+    if differences.is_empty() { Ok(()) } else { Err(differences) }
 }
 
 fn difference(name: &str, block: &Block, actual: &str) -> String {
     let mark = |text: &str, sign: char| -> String {
-        text.lines()
-            .map(|line| format!("  {sign} {line}\n"))
-            .collect()
+        text.lines().map(|line| format!("  {sign} {line}\n")).collect()
     };
     format!(
         "{name}:{}:\n{}{}{}",
@@ -192,13 +198,7 @@ struct Story<B> {
 impl<B: Backend> Story<B> {
     fn new(backend: B, between: Between) -> Story<B> {
         let now_ms = timestamp::START_MS;
-        Story {
-            backend,
-            between,
-            workspaces: 0,
-            now_ms,
-            previous_ms: now_ms,
-        }
+        Story { backend, between, workspaces: 0, now_ms, previous_ms: now_ms }
     }
 
     fn run_block(&mut self, block: &Block) -> Result<String, String> {
@@ -256,22 +256,18 @@ impl<B: Backend> Story<B> {
         let name = format!("story-{}", self.workspaces);
         self.backend.create_workspace(&name, &text, self.now());
         self.previous_ms = self.now_ms;
-        self.backend
-            .read(|graph| format!("rules version {}\n", graph.rules_version()))
+        self.backend.read(|graph| format!("rules version {}\n", graph.rules_version()))
     }
 
     fn rules(&mut self, text: &str, expected: Option<u32>) -> String {
         let expected = expected.map(ipse_core::change::RulesVersion);
-        let decided = self
-            .backend
-            .read(|graph| graph.decide_rules(text, expected));
+        let decided = self.backend.read(|graph| graph.decide_rules(text, expected));
         match decided {
             Err(refusal) => return render::refusal(&refusal),
             Ok(None) => {}
             Ok(Some(change)) => self.backend.commit(self.now(), change),
         }
-        self.backend
-            .read(|graph| format!("rules version {}\n", graph.rules_version()))
+        self.backend.read(|graph| format!("rules version {}\n", graph.rules_version()))
     }
 
     fn observe(&mut self, observe: &Observe) -> String {
@@ -290,20 +286,18 @@ impl<B: Backend> Story<B> {
     }
 
     fn lookup(&self, namespace: &str, value: &str) -> String {
-        self.backend
-            .read(|graph| match graph.lookup(namespace, value) {
-                Err(refusal) => render::refusal(&refusal),
-                Ok(None) => "nobody\n".into(),
-                Ok(Some(view)) => format!("profile {}\n", view.number()),
-            })
+        self.backend.read(|graph| match graph.lookup(namespace, value) {
+            Err(refusal) => render::refusal(&refusal),
+            Ok(None) => "nobody\n".into(),
+            Ok(Some(view)) => format!("profile {}\n", view.number()),
+        })
     }
 
     fn profile(&self, number: u32) -> String {
-        self.backend
-            .read(|graph| match graph.profile(ProfileNumber(number)) {
-                None => "nobody\n".into(),
-                Some(view) => render::profile(number, &view),
-            })
+        self.backend.read(|graph| match graph.profile(ProfileNumber(number)) {
+            None => "nobody\n".into(),
+            Some(view) => render::profile(number, &view),
+        })
     }
 }
 
@@ -344,10 +338,7 @@ fn event(observe: &Observe, timestamp: Option<Timestamp>) -> Event<'_> {
         traits: observe
             .traits
             .iter()
-            .map(|(name, value)| SentTrait {
-                name: name.into(),
-                value: value.clone(),
-            })
+            .map(|(name, value)| SentTrait { name: name.into(), value: value.clone() })
             .collect(),
     }
 }

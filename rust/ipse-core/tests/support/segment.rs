@@ -117,11 +117,7 @@ fn run<B: Backend>(scenario: &Scenario, backend: &mut B, between: &impl Fn(&mut 
     if let Err(problems) = Rules::from_toml(&rules) {
         panic!("{name}: {problems:?} in\n{rules}");
     }
-    backend.create_workspace(
-        "conformance",
-        &rules,
-        timestamp::at_millis(timestamp::START_MS),
-    );
+    backend.create_workspace("conformance", &rules, timestamp::at_millis(timestamp::START_MS));
     for (step, call) in scenario.events.iter().enumerate() {
         let expected: Expected = serde_json::from_value(scenario.expected[step].clone())
             .unwrap_or_else(|error| panic!("{name}, step {step}: {error}"));
@@ -150,24 +146,12 @@ fn check_step<B: Backend>(
     let target = &decision.resolved.target;
     let holder = target.profile().map(label);
     let nobody = expected.error.as_deref() == Some(NOBODY_ERROR);
-    assert_eq!(
-        decision_word(target),
-        expected.decision,
-        "{place}: {decision:?}"
-    );
+    assert_eq!(decision_word(target), expected.decision, "{place}: {decision:?}");
     assert_eq!(holder, expected.profile, "{place}: profile");
     assert_eq!(merged(target), set(expected.merged), "{place}: merged");
     assert_eq!(attached(&decision), set(expected.added), "{place}: added");
-    assert_eq!(
-        dropped(&decision),
-        set(expected.dropped),
-        "{place}: dropped"
-    );
-    assert_eq!(
-        cap_violations(&decision),
-        set(expected.violations),
-        "{place}: violations"
-    );
+    assert_eq!(dropped(&decision), set(expected.dropped), "{place}: dropped");
+    assert_eq!(cap_violations(&decision), set(expected.violations), "{place}: violations");
     assert_eq!(holder.is_none(), nobody, "{place}: error");
 }
 
@@ -208,10 +192,7 @@ fn dropped(decision: &Decision<'_>) -> BTreeSet<Dropped> {
             id: seen.value.to_string(),
             reason: reason_word(reason.rule).into(),
             limit_of: reason.limit.as_ref().and_then(|passed| {
-                passed
-                    .namespace
-                    .as_ref()
-                    .map(|namespace| namespace.to_string())
+                passed.namespace.as_ref().map(|namespace| namespace.to_string())
             }),
         }),
         _ => None,
@@ -232,9 +213,7 @@ fn cap_violations(decision: &Decision<'_>) -> BTreeSet<String> {
 fn merged(target: &Target) -> BTreeSet<Pair> {
     let into = target.profile();
     let pairs = target.absorbed().iter().zip(into.iter().cycle());
-    pairs
-        .map(|(from, into)| (label(*from), label(*into)))
-        .collect()
+    pairs.map(|(from, into)| (label(*from), label(*into))).collect()
 }
 
 fn partition<B: Backend>(backend: &B) -> Partition {
@@ -242,9 +221,7 @@ fn partition<B: Backend>(backend: &B) -> Partition {
         let counts = graph.counts();
         let numbers = 1..=(counts.profiles + counts.absorbed_profiles) as u32;
         let views = numbers.filter_map(|number| {
-            graph
-                .profile(ProfileNumber(number))
-                .filter(|view| view.number().0 == number)
+            graph.profile(ProfileNumber(number)).filter(|view| view.number().0 == number)
         });
         let mut partition = Partition::new();
         for view in views {
@@ -283,10 +260,7 @@ fn reason_word(rule: Rule) -> &'static str {
 }
 
 fn rules_toml(config: &Config) -> String {
-    assert_eq!(
-        config.survivor, "oldest_profile",
-        "the only survivor that Segment documents"
-    );
+    assert_eq!(config.survivor, "oldest_profile", "the only survivor that Segment documents");
     let mut toml = format!(
         "[workspace]\ndrop_policy = {:?}\nsurvivor = \"oldest\"\nmerges_max = {}\nidentifiers_max = {}\n",
         config.drop_policy, config.max_merges, config.max_mappings
@@ -302,13 +276,10 @@ fn namespace_toml(kind: &IdentifierType) -> String {
         "[namespaces.{:?}]\npriority = {}\nlimit = {{ values = {}, window = {:?} }}\n",
         kind.name, kind.priority, kind.limit.value, kind.limit.frequency
     );
-    let blocked = kind
-        .blocked
-        .iter()
-        .map(|blocked| match blocked.kind.as_str() {
-            "regex" => format!("{{ regex = '{}' }}", blocked.value),
-            _ => format!("{:?}", blocked.value),
-        });
+    let blocked = kind.blocked.iter().map(|blocked| match blocked.kind.as_str() {
+        "regex" => format!("{{ regex = '{}' }}", blocked.value),
+        _ => format!("{:?}", blocked.value),
+    });
     toml += &format!("blocked = [{}]\n", blocked.collect::<Vec<_>>().join(", "));
     if kind.custom {
         toml += &format!("key = {:?}\n", kind.name);

@@ -18,11 +18,7 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
     let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
     let (clock, millis) = clock.split_once('.').unwrap_or((clock, "0"));
     let mut clock = clock.splitn(3, ':').map(str::parse::<i64>);
-    let (hour, minute, second) = (
-        clock.next()?.ok()?,
-        clock.next()?.ok()?,
-        clock.next()?.ok()?,
-    );
+    let (hour, minute, second) = (clock.next()?.ok()?, clock.next()?.ok()?, clock.next()?.ok()?);
     let millis: i64 = format!("{millis:0<3}").get(..3)?.parse().ok()?;
     let seconds = day_number(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
     Some(seconds * 1_000 + millis)
@@ -48,20 +44,7 @@ pub(crate) fn parse_span(text: &str) -> Option<i64> {
 fn day_number(year: i64, month: i64, day: i64) -> i64 {
     let leap = |y: i64| (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
     let years: i64 = (1970..year).map(|y| 365 + i64::from(leap(y))).sum();
-    let lengths = [
-        31,
-        28 + i64::from(leap(year)),
-        31,
-        30,
-        31,
-        30,
-        31,
-        31,
-        30,
-        31,
-        30,
-        31,
-    ];
+    let lengths = [31, 28 + i64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let months: i64 = lengths.iter().take(month as usize - 1).sum();
     years + months + day - 1
 }

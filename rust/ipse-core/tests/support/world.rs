@@ -75,23 +75,14 @@ fn namespace(name: &'static str) -> impl Strategy<Value = ModelNamespace> {
     ];
     let blocked = prop_oneof![3 => Just(vec![]), 1 => Just(vec!["x"])];
     (1..4u32, window, blocked, any::<bool>()).prop_map(move |(limit, window, blocked, login)| {
-        ModelNamespace {
-            name,
-            limit,
-            window,
-            blocked,
-            login,
-        }
+        ModelNamespace { name, limit, window, blocked, login }
     })
 }
 
 /// An event of at most five identifiers within twelve days; times fall on half days, so
 /// that the edges of windows are hit.
 pub(crate) fn event() -> impl Strategy<Value = ModelEvent> {
-    let id = (
-        prop::sample::select(&NAMESPACES),
-        prop::sample::select(&VALUES),
-    );
+    let id = (prop::sample::select(&NAMESPACES), prop::sample::select(&VALUES));
     let id = prop_oneof![40 => id, 1 => Just(("ghost", "a"))];
     let event_id =
         prop_oneof![4 => Just(String::new()), 1 => (0..4u8).prop_map(|n| format!("e{n}"))];
@@ -125,11 +116,7 @@ pub(crate) fn steps(count: usize) -> impl Strategy<Value = Vec<Step>> {
 
 /// Rules as the core reads them.
 pub(crate) fn toml(rules: &ModelRules) -> String {
-    let policy = if rules.legacy {
-        "legacy_2020"
-    } else {
-        "drop_lowest"
-    };
+    let policy = if rules.legacy { "legacy_2020" } else { "drop_lowest" };
     let mut toml = format!(
         "[workspace]\ndrop_policy = \"{policy}\"\nmerges_max = {}\nidentifiers_max = {}\n",
         rules.merges_max, rules.identifiers_max
@@ -185,9 +172,7 @@ pub(crate) fn answer(decision: Result<&Decision<'_>, &Refusal>) -> Result<Answer
     let seen = &decision.resolved.identifiers;
     let id = |seen: &ObservedIdentifier<'_>| intern(&seen.namespace, &seen.value);
     let verdicts = seen.iter().map(|seen| (id(seen), seen.verdict.clone()));
-    let matched = seen
-        .iter()
-        .filter(|seen| !matches!(seen.verdict, Verdict::Dropped(_)));
+    let matched = seen.iter().filter(|seen| !matches!(seen.verdict, Verdict::Dropped(_)));
     Ok(Answer {
         target: decision.resolved.target.clone(),
         verdicts: verdicts.collect(),
@@ -201,10 +186,7 @@ pub(crate) fn answer(decision: Result<&Decision<'_>, &Refusal>) -> Result<Answer
 /// The alphabets' own text, so that identifiers compare as the model's.
 fn intern(namespace: &str, value: &str) -> Id {
     let find = |alphabet: &[&'static str], text: &str| {
-        *alphabet
-            .iter()
-            .find(|known| **known == text)
-            .expect("of the alphabet")
+        *alphabet.iter().find(|known| **known == text).expect("of the alphabet")
     };
     let namespaces: Vec<&'static str> = NAMESPACES.into_iter().chain(["ghost"]).collect();
     (find(&namespaces, namespace), find(&VALUES, value))
@@ -217,22 +199,14 @@ pub(crate) fn partition(
     let counts = graph.counts();
     let mut partition = BTreeMap::new();
     for number in 1..=(counts.profiles + counts.absorbed_profiles) as u32 {
-        let view = graph
-            .profile(ProfileNumber(number))
-            .expect("numbers are dense");
+        let view = graph.profile(ProfileNumber(number)).expect("numbers are dense");
         if view.number().0 != number {
             continue;
         }
-        let ids = view
-            .identifiers()
-            .iter()
-            .map(|held| intern(held.namespace, held.value))
-            .collect();
+        let ids =
+            view.identifiers().iter().map(|held| intern(held.namespace, held.value)).collect();
         let traits = view.traits().into_iter().map(|(name, value)| {
-            let name = *TRAITS
-                .iter()
-                .find(|known| **known == name)
-                .expect("of the alphabet");
+            let name = *TRAITS.iter().find(|known| **known == name).expect("of the alphabet");
             match value {
                 TraitValue::Integer(number) => (name, *number),
                 other => panic!("another kind of value came back: {other:?}"),
@@ -247,19 +221,10 @@ pub(crate) fn partition(
 pub(crate) fn assert_agrees(graph: &Graph, model: &Model) {
     assert_eq!(partition(graph), model.partition());
     for number in 1..=model.people_ever() {
-        let view = graph
-            .profile(ProfileNumber(number))
-            .expect("numbers are dense");
-        assert_eq!(
-            view.number().0,
-            model.survivor(number),
-            "whom {number} answers to"
-        );
+        let view = graph.profile(ProfileNumber(number)).expect("numbers are dense");
+        assert_eq!(view.number().0, model.survivor(number), "whom {number} answers to");
         let id = graph.profile_id(ProfileNumber(number));
-        assert_eq!(
-            graph.profile_number(id.as_str()),
-            Some(ProfileNumber(number))
-        );
+        assert_eq!(graph.profile_number(id.as_str()), Some(ProfileNumber(number)));
     }
     let ghost = ProfileNumber(model.people_ever() + 1);
     assert!(graph.profile(ghost).is_none());

@@ -19,11 +19,7 @@ const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Segments of a few records each, so that every story crosses their edges.
 fn options() -> Options {
-    Options {
-        sync: SyncPolicy::Always,
-        segment_size_bytes: 2_048,
-        ..Options::default()
-    }
+    Options { sync: SyncPolicy::Always, segment_size_bytes: 2_048, ..Options::default() }
 }
 
 /// A store in a directory of its own.
@@ -42,13 +38,7 @@ impl StoreBackend {
         let dir = temporary_dir();
         let (store, recovery) = open(dir.path(), 0);
         assert_eq!((recovery.replayed_records, recovery.torn_bytes), (0, 0));
-        StoreBackend {
-            store,
-            dir,
-            workspace: WorkspaceIndex(0),
-            opened: 0,
-            written: false,
-        }
+        StoreBackend { store, dir, workspace: WorkspaceIndex(0), opened: 0, written: false }
     }
 
     fn wait(&self, position: LogPosition) {
@@ -117,31 +107,20 @@ impl Backend for StoreBackend {
 
     fn restart(&mut self) {
         let with_checkpoint = self.opened.is_multiple_of(2);
-        self.store
-            .close(with_checkpoint)
-            .expect("nothing stands against closing");
+        self.store.close(with_checkpoint).expect("nothing stands against closing");
         let recovery = self.reopen(self.copied_dir());
         assert!(recovery.clean_shutdown, "it was closed: {recovery:?}");
         if with_checkpoint {
-            assert_eq!(
-                recovery.replayed_records, 0,
-                "the snapshot holds everything"
-            );
+            assert_eq!(recovery.replayed_records, 0, "the snapshot holds everything");
         }
     }
 
     fn checkpoint(&mut self) {
-        let made = self
-            .store
-            .checkpoint()
-            .expect("nothing stands against a checkpoint");
+        let made = self.store.checkpoint().expect("nothing stands against a checkpoint");
         assert_eq!(made.log_position, self.store.synced().0);
         let recovery = self.reopen(self.copied_dir());
         assert_eq!(recovery.snapshot_file_name, Some(made.file_name));
-        assert_eq!(
-            recovery.replayed_records, 0,
-            "the snapshot holds everything"
-        );
+        assert_eq!(recovery.replayed_records, 0, "the snapshot holds everything");
     }
 }
 
@@ -153,10 +132,7 @@ pub(crate) struct MemoryBackend {
 
 impl MemoryBackend {
     pub(crate) fn new() -> MemoryBackend {
-        MemoryBackend {
-            store: Store::in_memory(5),
-            workspace: WorkspaceIndex(0),
-        }
+        MemoryBackend { store: Store::in_memory(5), workspace: WorkspaceIndex(0) }
     }
 }
 
@@ -172,11 +148,7 @@ impl Backend for MemoryBackend {
 
     fn commit(&mut self, now: Timestamp, change: Change<'_>) {
         let (_, position) = self.store.lock().commit(self.workspace, now, change);
-        assert_eq!(
-            self.store.wait_synced(position, None),
-            Ok(true),
-            "synced at once"
-        );
+        assert_eq!(self.store.wait_synced(position, None), Ok(true), "synced at once");
     }
 
     fn crash(&mut self) {}

@@ -1,0 +1,148 @@
+//! What the store costs: encoding, decoding, replay and snapshots, on the disk that is here.
+//!
+//! `cargo run --release -p ipse-store --example store_cost -- [RECORDS]`
+//!
+//! Each record is an event that shows three identifiers of a person; every third event of a
+//! person teaches something new. Prints one JSON object.
+
+#![allow(clippy::print_stdout, reason = "its output is its purpose")]
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::time::Instant;
+
+use ipse_core::{Change, Event, Record, SentIdentifier, SequenceNumber, Timestamp};
+use ipse_store::codec::{decode_record, encode_record};
+use ipse_store::{Options, Store, SyncPolicy};
+
+const RULES: &str = "\
+[namespaces.user]
+priority = 1
+limit = 1
+[namespaces.email]
+priority = 2
+limit = 5
+[namespaces.device]
+priority = 3
+limit = 100
+";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let records = std::env::args()
+        .nth(1)
+        .map_or(Ok(1_000_000), |text| text.parse())?;
+    let directory = tempfile::tempdir()?;
+    let options = Options {
+        sync: SyncPolicy::Off,
+        ..Options::default()
+    };
+    let (store, _) = Store::open(directory.path(), options.clone(), 1)?;
+    let now = Timestamp::from_millis(1_767_225_600_000).ok_or("a time of this century")?;
+    let workspace = store
+        .lock()
+        .create_workspace("bench", [7; 16], RULES, now)
+        .0;
+    let mut sample = Vec::new();
+    let started = Instant::now();
+    for number in 0..records {
+        let event = event(number);
+        let mut locked = store.lock();
+        let decision = locked
+            .graph(workspace)
+            .decide(&event, now)
+            .map_err(|_| "refused")?;
+        let change = Change::EventResolved(decision.resolved);
+        let (record, _) = locked.commit(workspace, now, change);
+        if number < 1_000 {
+            encode_record(&mut sample, 0, &record);
+        }
+        let full = locked.queue_is_full();
+        let position = locked.position();
+        drop(locked);
+        if full {
+            store.wait_synced(position, None)?;
+        }
+    }
+    let live_s = started.elapsed().as_secs_f64();
+    let (decode_ns, encode_ns) = codec(&sample)?;
+    drop_synced(store)?;
+
+    let started = Instant::now();
+    let (store, recovery) = Store::open(directory.path(), options.clone(), 2)?;
+    let replay_s = started.elapsed().as_secs_f64();
+    let snapshot = store.checkpoint()?;
+    store.close(false)?;
+    let started = Instant::now();
+    let (_store, _) = Store::open(directory.path(), options, 3)?;
+    let load_s = started.elapsed().as_secs_f64();
+    println!(
+        "{{\"records\": {}, \"record_bytes\": {}, \"live_s\": {live_s:.3}, \"encode_ns\": {encode_ns:.0}, \
+         \"decode_ns\": {decode_ns:.0}, \"replay_s\": {replay_s:.3}, \"replayed_per_s\": {:.0}, \
+         \"snapshot_s\": {:.3}, \"snapshot_bytes\": {}, \"load_s\": {load_s:.3}}}",
+        recovery.replayed_records,
+        sample.len() / 1_000,
+        recovery.replayed_records as f64 / replay_s,
+        snapshot.seconds,
+        snapshot.size_bytes,
+    );
+    Ok(())
+}
+
+/// Closing with everything written, without a snapshot.
+fn drop_synced(store: Store) -> Result<(), Box<dyn Error>> {
+    store.close(false)?;
+    Ok(())
+}
+
+fn event(number: u64) -> Event<'static> {
+    let person = number / 3;
+    let sent = |namespace: &'static str, value: String| SentIdentifier {
+        namespace: Cow::Borrowed(namespace),
+        value: Cow::Owned(value),
+    };
+    Event {
+        kind: "track",
+        source: "bench",
+        identifiers: vec![
+            sent("user", format!("user-{person:010}")),
+            sent("email", format!("{person:08}@example.com")),
+            sent("device", format!("device-{number:010}")),
+        ],
+        ..Event::default()
+    }
+}
+
+/// Nanoseconds to decode and to encode a record, each over and over from memory.
+fn codec(sample: &[u8]) -> Result<(f64, f64), Box<dyn Error>> {
+    const ROUNDS: u32 = 200;
+    let mut records: Vec<Record<'_>> = Vec::new();
+    let started = Instant::now();
+    for _ in 0..ROUNDS {
+        records.clear();
+        let mut offset = 0;
+        while offset < sample.len() {
+            let (_, record, size) =
+                decode_record(&sample[offset..]).map_err(|error| error.problem)?;
+            records.push(record);
+            offset += size;
+        }
+    }
+    let count = f64::from(ROUNDS) * records.len() as f64;
+    let decode_ns = started.elapsed().as_nanos() as f64 / count;
+    let mut buffer = Vec::new();
+    let started = Instant::now();
+    for _ in 0..ROUNDS {
+        buffer.clear();
+        for record in &records {
+            encode_record(&mut buffer, 0, record);
+        }
+    }
+    let encode_ns = started.elapsed().as_nanos() as f64 / count;
+    assert_eq!(
+        records[0].sequence,
+        SequenceNumber(2),
+        "the sample begins with the first event"
+    );
+    assert_eq!(buffer, sample, "what was decided is encoded alike");
+    Ok((decode_ns, encode_ns))
+}
