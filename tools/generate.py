@@ -26,8 +26,7 @@ PACKAGE_DIR = Path("ipse") / "v1"
 
 PINNED = {"grpcio-tools": "1.85.1", "mypy-protobuf": "5.1.0"}
 
-PACKAGE_INIT = '''"""Message and stub code of `protos/ipse/v1`, written by `python tools/generate.py`."""
-'''
+PACKAGE_INIT = b'"""Message code of `protos/ipse/v1`, written by `python tools/generate.py`."""\n'
 
 
 def main() -> int:
@@ -71,7 +70,7 @@ def generate() -> dict[Path, bytes]:
         rust_out.mkdir()
         run_protoc(python_out, scratch / "descriptors.bin")
         run_rust_generator(scratch / "descriptors.bin", rust_out)
-        wanted = {PYTHON_DIR / PACKAGE_DIR / "__init__.py": PACKAGE_INIT.encode()}
+        wanted = {PYTHON_DIR / PACKAGE_DIR / "__init__.py": PACKAGE_INIT}
         for out, home in ((python_out, PYTHON_DIR), (rust_out, RUST_DIR)):
             for path in sorted(p for p in out.rglob("*") if p.is_file()):
                 if "google" not in path.name:

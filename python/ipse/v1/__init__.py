@@ -1,1 +1,1 @@
-"""Message and stub code of `protos/ipse/v1`, written by `python tools/generate.py`."""
+"""Message code of `protos/ipse/v1`, written by `python tools/generate.py`."""

@@ -18,8 +18,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: ipse-protogen DESCRIPTOR_SET OUT_DIR".into());
     };
     let descriptors = FileDescriptorSet::decode(std::fs::read(descriptors)?.as_slice())?;
-    prost_build::Config::new()
-        .out_dir(out_dir)
-        .compile_fds(descriptors)?;
+    prost_build::Config::new().out_dir(out_dir).compile_fds(descriptors)?;
     Ok(())
 }

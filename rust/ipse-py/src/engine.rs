@@ -81,12 +81,8 @@ impl Engine {
     #[pyo3(signature = (position, timeout_s = None))]
     fn wait_synced(&self, py: Python<'_>, position: u64, timeout_s: Option<f64>) -> PyResult<bool> {
         let timeout = timeout_s.map(timeout).transpose()?;
-        py.detach(|| {
-            self.dispatch
-                .store()
-                .wait_synced(LogPosition(position), timeout)
-        })
-        .map_err(log_failed)
+        py.detach(|| self.dispatch.store().wait_synced(LogPosition(position), timeout))
+            .map_err(log_failed)
     }
 
     /// Becomes readable each time `synced()` has moved or the log failed.
@@ -121,9 +117,7 @@ impl Engine {
 
     /// Writes a snapshot.
     fn checkpoint<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let made = py
-            .detach(|| self.dispatch.checkpoint())
-            .map_err(checkpoint_error)?;
+        let made = py.detach(|| self.dispatch.checkpoint()).map_err(checkpoint_error)?;
         let told = PyDict::new(py);
         told.set_item("file_name", made.file_name)?;
         told.set_item("size_bytes", made.size_bytes)?;
@@ -146,8 +140,7 @@ impl Engine {
     /// Syncs, checkpoints if asked, marks the shutdown clean, unlocks.
     #[pyo3(signature = (*, checkpoint = true))]
     fn close(&self, py: Python<'_>, checkpoint: bool) -> PyResult<()> {
-        py.detach(|| self.dispatch.close(checkpoint))
-            .map_err(close_error)
+        py.detach(|| self.dispatch.close(checkpoint)).map_err(close_error)
     }
 }
 
@@ -163,13 +156,8 @@ impl Engine {
         let (reader, writer) = wake::pair()?;
         store.on_synced(Box::new(move || writer.wake()));
         let dispatch = Dispatch::new(store, recovery, now());
-        dispatch
-            .ensure_default_workspace(now())
-            .map_err(|status| open_error(status.message()))?;
-        Ok(Engine {
-            dispatch,
-            wake: reader,
-        })
+        dispatch.ensure_default_workspace(now()).map_err(|status| open_error(status.message()))?;
+        Ok(Engine { dispatch, wake: reader })
     }
 }
 
@@ -177,9 +165,7 @@ fn sync_policy(name: &str, interval_ms: u64) -> PyResult<SyncPolicy> {
     match name {
         "always" => Ok(SyncPolicy::Always),
         "off" => Ok(SyncPolicy::Off),
-        "interval" if interval_ms > 0 => Ok(SyncPolicy::Interval {
-            millis: interval_ms,
-        }),
+        "interval" if interval_ms > 0 => Ok(SyncPolicy::Interval { millis: interval_ms }),
         "interval" => Err(PyValueError::new_err("sync_interval_ms must be at least 1")),
         _ => Err(PyValueError::new_err(format!(
             "sync must be \"always\", \"interval\" or \"off\", not {name:?}"

@@ -34,14 +34,8 @@ mod _native {
     /// (line, key, message) of each problem; line 0 is the whole. Empty: the rules are good.
     #[pyfunction]
     fn validate_rules(py: Python<'_>, text: &str) -> Vec<(u32, String, String)> {
-        let problems = py
-            .detach(|| Rules::from_toml(text))
-            .err()
-            .unwrap_or_default();
-        problems
-            .into_iter()
-            .map(|problem| (problem.line, problem.key, problem.message))
-            .collect()
+        let problems = py.detach(|| Rules::from_toml(text)).err().unwrap_or_default();
+        problems.into_iter().map(|problem| (problem.line, problem.key, problem.message)).collect()
     }
 
     /// The TOML of a preset (`segment`).
@@ -53,9 +47,7 @@ mod _native {
 
 /// The server's clock, held within the times that there are.
 fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
     Timestamp::from_millis(millis).unwrap_or(Timestamp::MAX)
 }

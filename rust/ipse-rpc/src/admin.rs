@@ -33,9 +33,7 @@ impl Dispatch {
         let profile_key = self.random_key()?;
         let mut locked = self.lock()?;
         if let Some(existing) = locked.workspace(name) {
-            return Err(resting_on(locked.workspace_position(existing))(
-                workspace_exists(name),
-            ));
+            return Err(resting_on(locked.workspace_position(existing))(workspace_exists(name)));
         }
         if locked.workspaces().count() >= WORKSPACES_MAX {
             return Err(resting_on(locked.position())(too_many_workspaces()));
@@ -57,19 +55,14 @@ impl Dispatch {
         };
         let locked = self.lock()?;
         let graphs = graphs_by_name(&locked);
-        let mut rest = graphs
-            .into_iter()
-            .filter(|graph| graph.name().as_bytes() > &after[..]);
+        let mut rest = graphs.into_iter().filter(|graph| graph.name().as_bytes() > &after[..]);
         let page: Vec<&Graph> = rest.by_ref().take(size).collect();
         let next_page_token = match (rest.next(), page.last()) {
             (Some(_), Some(last)) => page_token::encode(&WORKSPACE_PAGES, last.name().as_bytes()),
             _ => String::new(),
         };
         let workspaces = page.into_iter().map(describe).collect();
-        let message = v1::ListWorkspacesResponse {
-            workspaces,
-            next_page_token,
-        };
+        let message = v1::ListWorkspacesResponse { workspaces, next_page_token };
         Ok(answer(locked.position(), &message))
     }
 
@@ -77,9 +70,8 @@ impl Dispatch {
         let request: v1::GetWorkspaceRequest = decode(request)?;
         let locked = self.lock()?;
         let workspace = find_workspace(&locked, "name", &request.name)?;
-        let message = v1::GetWorkspaceResponse {
-            workspace: Some(describe(locked.graph(workspace))),
-        };
+        let message =
+            v1::GetWorkspaceResponse { workspace: Some(describe(locked.graph(workspace))) };
         Ok(answer(locked.workspace_position(workspace), &message))
     }
 
@@ -117,32 +109,22 @@ impl Dispatch {
             }
         }
         let sequence_number = locked.graph(workspace).sequence().0;
-        let message = v1::SetRulesResponse {
-            version,
-            sequence_number,
-        };
+        let message = v1::SetRulesResponse { version, sequence_number };
         Ok(answer(locked.workspace_position(workspace), &message))
     }
 
     pub(crate) fn validate_rules(&self, request: &[u8], _now: Timestamp) -> Handled {
         let request: v1::ValidateRulesRequest = decode(request)?;
         check_rules_size(&request.rules_toml)?;
-        let problems = Rules::from_toml(&request.rules_toml)
-            .err()
-            .unwrap_or_default();
+        let problems = Rules::from_toml(&request.rules_toml).err().unwrap_or_default();
         let problem = |RulesProblem { line, key, message }| v1::RulesProblem { line, key, message };
         let problems = problems.into_iter().map(problem).collect();
-        Ok(answer(
-            LogPosition(0),
-            &v1::ValidateRulesResponse { problems },
-        ))
+        Ok(answer(LogPosition(0), &v1::ValidateRulesResponse { problems }))
     }
 
     pub(crate) fn checkpoint_call(&self, request: &[u8], _now: Timestamp) -> Handled {
         let v1::CheckpointRequest {} = decode(request)?;
-        let made = self
-            .checkpoint()
-            .map_err(|error| self.no_checkpoint(&error))?;
+        let made = self.checkpoint().map_err(|error| self.no_checkpoint(&error))?;
         let message = v1::CheckpointResponse {
             file_name: made.file_name,
             size_bytes: made.size_bytes,
@@ -195,10 +177,9 @@ impl Dispatch {
                 Reason::NotServing,
                 "everything is in memory only: start with a data directory to have snapshots",
             ),
-            CheckpointError::Closed | CheckpointError::Log(_) => Status::new(
-                Reason::NotServing,
-                "the server is stopping: no snapshot was written",
-            ),
+            CheckpointError::Closed | CheckpointError::Log(_) => {
+                Status::new(Reason::NotServing, "the server is stopping: no snapshot was written")
+            }
             CheckpointError::Io(_) | CheckpointError::Unreadable(_) => {
                 self.internal(format!("checkpoint: {error}"))
             }
@@ -207,10 +188,7 @@ impl Dispatch {
 }
 
 fn answer(position: LogPosition, message: &impl Message) -> Answer {
-    Answer {
-        position,
-        bytes: message.encode_to_vec(),
-    }
+    Answer { position, bytes: message.encode_to_vec() }
 }
 
 fn describe(graph: &Graph) -> v1::Workspace {
@@ -230,10 +208,7 @@ fn describe(graph: &Graph) -> v1::Workspace {
 
 fn graphs_by_name<'l>(locked: &'l Locked<'_>) -> Vec<&'l Graph> {
     let indexes: Vec<WorkspaceIndex> = locked.workspaces().collect();
-    let mut graphs: Vec<&Graph> = indexes
-        .into_iter()
-        .map(|index| locked.graph(index))
-        .collect();
+    let mut graphs: Vec<&Graph> = indexes.into_iter().map(|index| locked.graph(index)).collect();
     graphs.sort_by_key(|graph| graph.name());
     graphs
 }
@@ -256,12 +231,7 @@ fn checked_rules(text: &str) -> Result<&str, Status> {
 
 fn check_rules_size(text: &str) -> Result<(), Status> {
     if text.len() > RULES_BYTES_MAX {
-        return Err(Status::limit_exceeded(
-            "rules_toml",
-            "bytes",
-            RULES_BYTES_MAX,
-            text.len(),
-        ));
+        return Err(Status::limit_exceeded("rules_toml", "bytes", RULES_BYTES_MAX, text.len()));
     }
     Ok(())
 }

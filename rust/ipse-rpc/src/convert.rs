@@ -127,19 +127,13 @@ impl<'a> ReadEvent<'a> {
 pub(crate) fn refused(refusal: Refusal, place: Place) -> Status {
     match refusal {
         Refusal::InvalidField { field, problem } => {
-            let problem = if place == Place::RawEvent {
-                format!("{field}: {problem}")
-            } else {
-                problem
-            };
+            let problem =
+                if place == Place::RawEvent { format!("{field}: {problem}") } else { problem };
             Status::invalid_field(place.field(field), problem)
         }
-        Refusal::LimitExceeded {
-            field,
-            what,
-            bound,
-            found,
-        } => Status::limit_exceeded(&place.field(field), what, bound, found),
+        Refusal::LimitExceeded { field, what, bound, found } => {
+            Status::limit_exceeded(&place.field(field), what, bound, found)
+        }
         Refusal::TimestampInFuture { ahead_ms } => in_future(ahead_ms, place),
         Refusal::EventIdReused { sequence } => event_id_reused(sequence.0, place),
         Refusal::UnknownProfile => unknown_profile("event.profile_id"),
@@ -161,11 +155,7 @@ pub(crate) fn refused(refusal: Refusal, place: Place) -> Status {
 
 /// PROFILE_NOT_FOUND, for an id.
 pub(crate) fn unknown_profile(field: &str) -> Status {
-    Status::of_field(
-        Reason::ProfileNotFound,
-        field,
-        "no profile of this workspace has this id",
-    )
+    Status::of_field(Reason::ProfileNotFound, field, "no profile of this workspace has this id")
 }
 
 /// INVALID_RULES: line and key of each problem, as far as a status has room.
@@ -176,9 +166,9 @@ pub(crate) fn invalid_rules(problems: &[RulesProblem]) -> Status {
         [] => "rules_toml: not usable".to_owned(),
     };
     let status = Status::new(Reason::InvalidRules, summary).with("problem_count", problems.len());
-    problems.iter().fold(status, |status, problem| {
-        status.violation("rules_toml", problem.to_string())
-    })
+    problems
+        .iter()
+        .fold(status, |status, problem| status.violation("rules_toml", problem.to_string()))
 }
 
 /// A time as the wire has it.
@@ -205,10 +195,7 @@ impl Place {
 }
 
 fn is_taken_from_json(field: &str) -> bool {
-    !matches!(
-        field,
-        "event.source" | "event.profile_id" | "event.key_namespace"
-    )
+    !matches!(field, "event.source" | "event.profile_id" | "event.key_namespace")
 }
 
 fn in_future(ahead_ms: i64, place: Place) -> Status {
@@ -237,11 +224,7 @@ fn or_else<'a>(
     sent: &'a str,
     extracted: impl FnOnce() -> Result<Cow<'a, str>, Status>,
 ) -> Result<Cow<'a, str>, Status> {
-    if sent.is_empty() {
-        extracted()
-    } else {
-        Ok(Cow::Borrowed(sent))
-    }
+    if sent.is_empty() { extracted() } else { Ok(Cow::Borrowed(sent)) }
 }
 
 fn sent_time(event: &v1::Event) -> Result<Option<Timestamp>, Status> {
@@ -250,11 +233,7 @@ fn sent_time(event: &v1::Event) -> Result<Option<Timestamp>, Status> {
     };
     (0..1_000_000_000)
         .contains(&time.nanos)
-        .then(|| {
-            time.seconds
-                .checked_mul(1_000)?
-                .checked_add(i64::from(time.nanos / 1_000_000))
-        })
+        .then(|| time.seconds.checked_mul(1_000)?.checked_add(i64::from(time.nanos / 1_000_000)))
         .flatten()
         .and_then(Timestamp::from_millis)
         .map(Some)
@@ -287,10 +266,7 @@ fn sent_trait(index: usize, sent: &v1::Trait) -> Result<SentTrait<'_>, Status> {
             Some(TraitValue::Json(Cow::Owned(text)))
         }
     };
-    Ok(SentTrait {
-        name: Cow::Borrowed(&sent.name),
-        value,
-    })
+    Ok(SentTrait { name: Cow::Borrowed(&sent.name), value })
 }
 
 fn json_text(text: &str) -> Result<String, &'static str> {

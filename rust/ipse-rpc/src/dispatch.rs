@@ -73,41 +73,17 @@ pub(crate) type Handled = Result<Answer, Refused>;
 type Handler = fn(&Dispatch, &[u8], Timestamp) -> Handled;
 
 const METHODS: [(&str, Handler); 12] = [
-    (
-        "/ipse.v1.IdentityService/ResolveEvent",
-        Dispatch::resolve_event,
-    ),
-    (
-        "/ipse.v1.IdentityService/ResolveEvents",
-        Dispatch::resolve_events,
-    ),
+    ("/ipse.v1.IdentityService/ResolveEvent", Dispatch::resolve_event),
+    ("/ipse.v1.IdentityService/ResolveEvents", Dispatch::resolve_events),
     ("/ipse.v1.IdentityService/GetProfile", Dispatch::get_profile),
-    (
-        "/ipse.v1.IdentityService/BatchGetProfiles",
-        Dispatch::batch_get_profiles,
-    ),
-    (
-        "/ipse.v1.AdminService/CreateWorkspace",
-        Dispatch::create_workspace,
-    ),
-    (
-        "/ipse.v1.AdminService/ListWorkspaces",
-        Dispatch::list_workspaces,
-    ),
-    (
-        "/ipse.v1.AdminService/GetWorkspace",
-        Dispatch::get_workspace,
-    ),
+    ("/ipse.v1.IdentityService/BatchGetProfiles", Dispatch::batch_get_profiles),
+    ("/ipse.v1.AdminService/CreateWorkspace", Dispatch::create_workspace),
+    ("/ipse.v1.AdminService/ListWorkspaces", Dispatch::list_workspaces),
+    ("/ipse.v1.AdminService/GetWorkspace", Dispatch::get_workspace),
     ("/ipse.v1.AdminService/GetRules", Dispatch::get_rules),
     ("/ipse.v1.AdminService/SetRules", Dispatch::set_rules),
-    (
-        "/ipse.v1.AdminService/ValidateRules",
-        Dispatch::validate_rules,
-    ),
-    (
-        "/ipse.v1.AdminService/Checkpoint",
-        Dispatch::checkpoint_call,
-    ),
+    ("/ipse.v1.AdminService/ValidateRules", Dispatch::validate_rules),
+    ("/ipse.v1.AdminService/Checkpoint", Dispatch::checkpoint_call),
     ("/ipse.v1.AdminService/GetStats", Dispatch::get_stats),
 ];
 
@@ -154,16 +130,10 @@ impl Dispatch {
             Err(self.panicked(method, &panic).into())
         });
         match handled {
-            Ok(Answer { position, bytes }) => Reply {
-                position,
-                result: Ok(bytes),
-            },
+            Ok(Answer { position, bytes }) => Reply { position, result: Ok(bytes) },
             Err(Refused { position, status }) => {
                 self.metrics.calls_refused.add(1);
-                Reply {
-                    position,
-                    result: Err(status),
-                }
+                Reply { position, result: Err(status) }
             }
         }
     }
@@ -259,9 +229,7 @@ impl Dispatch {
         }
         if request.len() > REQUEST_BYTES_MAX {
             let found = request.len();
-            return Err(
-                Status::limit_exceeded("request", "bytes", REQUEST_BYTES_MAX, found).into(),
-            );
+            return Err(Status::limit_exceeded("request", "bytes", REQUEST_BYTES_MAX, found).into());
         }
         handler(self, request, now)
     }
@@ -318,10 +286,7 @@ impl Dispatch {
 impl From<Status> for Refused {
     /// A refusal that tells of nothing that was written.
     fn from(status: Status) -> Refused {
-        Refused {
-            position: LogPosition(0),
-            status,
-        }
+        Refused { position: LogPosition(0), status }
     }
 }
 
@@ -345,11 +310,7 @@ pub(crate) fn find_workspace(
     field: &str,
     name: &str,
 ) -> Result<WorkspaceIndex, Status> {
-    let name = if name.is_empty() {
-        DEFAULT_WORKSPACE
-    } else {
-        name
-    };
+    let name = if name.is_empty() { DEFAULT_WORKSPACE } else { name };
     locked.workspace(name).ok_or_else(|| {
         let problem = format!("there is no workspace {}: create it first", quoted(name));
         Status::of_field(Reason::WorkspaceNotFound, field, problem).with("workspace", name)
@@ -367,8 +328,5 @@ fn log_figures(stats: &StoreStats) -> [(&'static str, u64); 5] {
 }
 
 fn unknown_method(method: &str) -> Status {
-    Status::new(
-        Reason::MethodNotFound,
-        format!("there is no method {}", quoted(method)),
-    )
+    Status::new(Reason::MethodNotFound, format!("there is no method {}", quoted(method)))
 }

@@ -47,9 +47,9 @@ pub(crate) fn parse(raw_json: &[u8]) -> Result<Node<'_>, Status> {
     let node = Node::parse(text).map_err(|error| malformed(error.to_string()))?;
     match node.object() {
         Some(_) => Ok(node),
-        None if node.kind() == Kind::Object => Err(malformed(
-            "a name in the object is not text: half of a surrogate pair".to_owned(),
-        )),
+        None if node.kind() == Kind::Object => {
+            Err(malformed("a name in the object is not text: half of a surrogate pair".to_owned()))
+        }
         None => Err(malformed("not a JSON object".to_owned())),
     }
 }
@@ -105,11 +105,7 @@ struct Extraction<'n, 'a> {
 
 impl<'n, 'a> Extraction<'n, 'a> {
     fn new(event: &'n Node<'a>) -> Extraction<'n, 'a> {
-        Extraction {
-            event,
-            found: Extracted::default(),
-            seen_traits: HashSet::new(),
-        }
+        Extraction { event, found: Extracted::default(), seen_traits: HashSet::new() }
     }
 
     fn namespace(&mut self, sources: &'a NamespaceSources, keys: &'a [Source]) {
@@ -176,18 +172,9 @@ impl<'n, 'a> Extraction<'n, 'a> {
                 continue;
             }
             match trait_value(name, node) {
-                Ok(value) => self.found.traits.push(SentTrait {
-                    name: name.clone(),
-                    value,
-                }),
+                Ok(value) => self.found.traits.push(SentTrait { name: name.clone(), value }),
                 Err(reason) => self.ignore(
-                    || {
-                        format!(
-                            "{}.{}",
-                            source.path.join("."),
-                            cut(name, TRAIT_NAME_BYTES_MAX)
-                        )
-                    },
+                    || format!("{}.{}", source.path.join("."), cut(name, TRAIT_NAME_BYTES_MAX)),
                     reason,
                 ),
             }
@@ -205,10 +192,7 @@ impl<'n, 'a> Extraction<'n, 'a> {
     fn ignore(&mut self, path: impl FnOnce() -> String, reason: &'static str) {
         let ignored = &mut self.found.ignored;
         if ignored.len() < IGNORED_FIELDS_MAX {
-            let ignore = Ignored {
-                path: path(),
-                reason,
-            };
+            let ignore = Ignored { path: path(), reason };
             if !ignored.contains(&ignore) {
                 ignored.push(ignore);
             }
@@ -250,9 +234,7 @@ const NOT_TEXT: &str = "half of a surrogate pair";
 fn external_id<'a>(
     element: &Node<'a>,
 ) -> Result<(Cow<'a, str>, Cow<'a, str>), (&'static str, &'static str)> {
-    let object = element
-        .object()
-        .ok_or(("", "not an object with `id` and `type`"))?;
+    let object = element.object().ok_or(("", "not an object with `id` and `type`"))?;
     let field = |name| object.get(name).filter(|node| node.kind() != Kind::Null);
     let text = |name| field(name).and_then(Node::string);
     let id = field("id").ok_or(("", "`id` is missing"))?;
@@ -326,18 +308,12 @@ fn text_field<'a>(
         Some(text) => format!("{} bytes, at most {bytes_max} are allowed", text.len()),
         None => "not a string of text".to_owned(),
     };
-    Err(Status::invalid_field(
-        format!("event.raw_json.{name}"),
-        problem,
-    ))
+    Err(Status::invalid_field(format!("event.raw_json.{name}"), problem))
 }
 
 /// A field at the top that is there and not null.
 fn present<'n, 'a>(event: &'n Node<'a>, name: &str) -> Option<&'n Node<'a>> {
-    event
-        .object()?
-        .get(name)
-        .filter(|node| node.kind() != Kind::Null)
+    event.object()?.get(name).filter(|node| node.kind() != Kind::Null)
 }
 
 fn kind_word(kind: Kind) -> &'static str {

@@ -12,10 +12,7 @@ fn mapping() -> Mapping {
     let text = preset("segment").expect("built in").to_owned();
     let (namespaces, rest) = text.split_once("[mapping]").expect("the preset maps");
     let text = format!("{namespaces}{custom}\n[mapping]{rest}");
-    Rules::from_toml(&text)
-        .expect("good rules")
-        .mapping()
-        .clone()
+    Rules::from_toml(&text).expect("good rules").mapping().clone()
 }
 
 fn extracted(json: &str, check: impl FnOnce(Extracted<'_>)) {
@@ -37,11 +34,7 @@ fn identifiers(json: &str) -> Vec<String> {
 fn ignored(json: &str) -> Vec<String> {
     let mut found = Vec::new();
     extracted(json, |event| {
-        found = event
-            .ignored
-            .iter()
-            .map(|at| format!("{}: {}", at.path, at.reason))
-            .collect();
+        found = event.ignored.iter().map(|at| format!("{}: {}", at.path, at.reason)).collect();
     });
     found.sort();
     found
@@ -64,10 +57,7 @@ fn traits(json: &str) -> Vec<String> {
 fn identifiers_are_found_where_segment_says() {
     let cases: [(&str, &[&str]); 22] = [
         ("{}", &[]),
-        (
-            r#"{"userId":"u1","anonymousId":"a1"}"#,
-            &["anonymous_id=a1", "user_id=u1"],
-        ),
+        (r#"{"userId":"u1","anonymousId":"a1"}"#, &["anonymous_id=a1", "user_id=u1"]),
         (r#"{"traits":{"email":"t@x"}}"#, &["email=t@x"]),
         (r#"{"context":{"traits":{"email":"c@x"}}}"#, &["email=c@x"]),
         (r#"{"properties":{"email":"p@x"}}"#, &["email=p@x"]),
@@ -91,10 +81,7 @@ fn identifiers_are_found_where_segment_says() {
             r#"{"context":{"device":{"type":"ios","advertisingId":"ad","adTrackingEnabled":"true"}}}"#,
             &[],
         ),
-        (
-            r#"{"context":{"device":{"type":"ios","advertisingId":"ad"}}}"#,
-            &[],
-        ),
+        (r#"{"context":{"device":{"type":"ios","advertisingId":"ad"}}}"#, &[]),
         (r#"{"context":{"device":{"type":"tv","id":"d"}}}"#, &[]),
         (r#"{"context":{"device":{"id":"d"}}}"#, &[]),
         (
@@ -102,10 +89,7 @@ fn identifiers_are_found_where_segment_says() {
             &["ga_client_id=10.13"],
         ),
         (r#"{"context":{"Braze":{"braze_id":"b"}}}"#, &["braze_id=b"]),
-        (
-            r#"{"context":{"traits":{"crossDomainId":"x"}}}"#,
-            &["cross_domain_id=x"],
-        ),
+        (r#"{"context":{"traits":{"crossDomainId":"x"}}}"#, &["cross_domain_id=x"]),
         (r#"{"traits":{"app_id":"A-1"}}"#, &["app_id=A-1"]),
         (
             r#"{"properties":{"appId":"A-1"},"traits":{"app_id":"A-2"}}"#,
@@ -113,14 +97,8 @@ fn identifiers_are_found_where_segment_says() {
         ),
         (r#"{"traits":{"appid":"A-1","AppId":"A-1"}}"#, &[]),
         (r#"{"groupId":"g","context":{"groupId":"g"}}"#, &[]),
-        (
-            r#"{"type":"group","groupId":"g","traits":{"email":"office@x"}}"#,
-            &[],
-        ),
-        (
-            r#"{"type":"alias","previousId":"p","userId":"u"}"#,
-            &["user_id=u"],
-        ),
+        (r#"{"type":"group","groupId":"g","traits":{"email":"office@x"}}"#, &[]),
+        (r#"{"type":"alias","previousId":"p","userId":"u"}"#, &["user_id=u"]),
     ];
     for (json, expected) in cases {
         assert_eq!(identifiers(json), expected, "{json}");
@@ -138,32 +116,16 @@ fn values_are_text_or_whole_numbers() {
             &["user_id=123456789012345678901234567890"],
             &[],
         ),
-        (
-            r#"{"userId":"42","anonymousId":42}"#,
-            &["anonymous_id=42", "user_id=42"],
-            &[],
-        ),
+        (r#"{"userId":"42","anonymousId":42}"#, &["anonymous_id=42", "user_id=42"], &[]),
         (r#"{"userId":"\u0436\n"}"#, &["user_id=ж\n"], &[]),
         (r#"{"userId":null}"#, &[], &["userId: null"]),
         (r#"{"userId":true}"#, &[], &["userId: boolean"]),
-        (
-            r#"{"userId":1.0}"#,
-            &[],
-            &["userId: number with a fraction or exponent"],
-        ),
-        (
-            r#"{"userId":1e3}"#,
-            &[],
-            &["userId: number with a fraction or exponent"],
-        ),
+        (r#"{"userId":1.0}"#, &[], &["userId: number with a fraction or exponent"]),
+        (r#"{"userId":1e3}"#, &[], &["userId: number with a fraction or exponent"]),
         (r#"{"userId":["u"]}"#, &[], &["userId: array"]),
         (r#"{"userId":{"id":"u"}}"#, &[], &["userId: object"]),
         (r#"{"userId":""}"#, &[], &["userId: empty string"]),
-        (
-            r#"{"userId":"\ud800"}"#,
-            &[],
-            &["userId: half of a surrogate pair"],
-        ),
+        (r#"{"userId":"\ud800"}"#, &[], &["userId: half of a surrogate pair"]),
     ];
     for (json, found, left) in cases {
         assert_eq!(identifiers(json), found, "{json}");
@@ -177,11 +139,7 @@ fn external_ids_need_all_four_fields() {
     let good = r#"{"id":"1","type":"phone","collection":"users","encoding":"none"}"#;
     let cases: [(String, &[&str], &[&str]); 15] = [
         (format!("[{good},{good}]"), &["phone=1"], &[]),
-        (
-            format!("[{good},{}]", good.replace(r#""1""#, "2")),
-            &["phone=1", "phone=2"],
-            &[],
-        ),
+        (format!("[{good},{}]", good.replace(r#""1""#, "2")), &["phone=1", "phone=2"], &[]),
         (
             format!("[{}]", good.replace("phone", "Phone")),
             &[],
@@ -207,26 +165,10 @@ fn external_ids_need_all_four_fields() {
             &[],
             &["[0].encoding: encoding is not none"],
         ),
-        (
-            format!("[{}]", good.replace(r#""1""#, "null")),
-            &[],
-            &["[0]: `id` is missing"],
-        ),
-        (
-            format!("[{}]", good.replace(r#""1""#, "[]")),
-            &[],
-            &["[0].id: array"],
-        ),
-        (
-            format!("[{}]", good.replace(r#""1""#, r#""""#)),
-            &[],
-            &["[0].id: empty string"],
-        ),
-        (
-            format!("[{}]", good.replace("type", "kind")),
-            &[],
-            &["[0]: `type` is missing"],
-        ),
+        (format!("[{}]", good.replace(r#""1""#, "null")), &[], &["[0]: `id` is missing"]),
+        (format!("[{}]", good.replace(r#""1""#, "[]")), &[], &["[0].id: array"]),
+        (format!("[{}]", good.replace(r#""1""#, r#""""#)), &[], &["[0].id: empty string"]),
+        (format!("[{}]", good.replace("type", "kind")), &[], &["[0]: `type` is missing"]),
         (
             format!("[{}]", good.replace(r#","encoding":"none""#, "")),
             &[],
@@ -237,19 +179,12 @@ fn external_ids_need_all_four_fields() {
             &[],
             &["[0]: `collection` is missing"],
         ),
-        (
-            "[1]".to_owned(),
-            &[],
-            &["[0]: not an object with `id` and `type`"],
-        ),
+        ("[1]".to_owned(), &[], &["[0]: not an object with `id` and `type`"]),
         (good.to_owned(), &[], &[": object"]),
     ];
     for (element, found, left) in cases {
         let json = event(&element);
-        let left: Vec<_> = left
-            .iter()
-            .map(|at| format!("context.externalIds{at}"))
-            .collect();
+        let left: Vec<_> = left.iter().map(|at| format!("context.externalIds{at}")).collect();
         assert_eq!(identifiers(&json), found, "{json}");
         assert_eq!(ignored(&json), left, "{json}");
     }
@@ -259,35 +194,20 @@ fn external_ids_need_all_four_fields() {
 fn traits_are_read_with_their_kinds() {
     let cases: [(&str, &[&str]); 12] = [
         (r#"{"traits":{"name":"Ann"}}"#, &[r#"name=Text("Ann")"#]),
-        (
-            r#"{"traits":{"age":30,"tall":true}}"#,
-            &["age=Integer(30)", "tall=Bool(true)"],
-        ),
-        (
-            r#"{"traits":{"score":1.5,"big":1e3}}"#,
-            &["big=Number(1000.0)", "score=Number(1.5)"],
-        ),
-        (
-            r#"{"traits":{"n":9223372036854775808}}"#,
-            &["n=Number(9.223372036854776e18)"],
-        ),
+        (r#"{"traits":{"age":30,"tall":true}}"#, &["age=Integer(30)", "tall=Bool(true)"]),
+        (r#"{"traits":{"score":1.5,"big":1e3}}"#, &["big=Number(1000.0)", "score=Number(1.5)"]),
+        (r#"{"traits":{"n":9223372036854775808}}"#, &["n=Number(9.223372036854776e18)"]),
         (r#"{"traits":{"gone":null}}"#, &["gone removed"]),
         (r#"{"traits":{"empty":""}}"#, &[r#"empty=Text("")"#]),
         (
             r#"{"traits":{"address":{ "street" : "x", "city":"y"},"tags":[1, 2]}}"#,
-            &[
-                r#"address=Json("{\"city\":\"y\",\"street\":\"x\"}")"#,
-                r#"tags=Json("[1,2]")"#,
-            ],
+            &[r#"address=Json("{\"city\":\"y\",\"street\":\"x\"}")"#, r#"tags=Json("[1,2]")"#],
         ),
         (
             r#"{"traits":{"a":1},"context":{"traits":{"a":2,"b":3}}}"#,
             &["a=Integer(1)", "b=Integer(3)"],
         ),
-        (
-            r#"{"traits":{"a":null},"context":{"traits":{"a":2}}}"#,
-            &["a removed"],
-        ),
+        (r#"{"traits":{"a":null},"context":{"traits":{"a":2}}}"#, &["a removed"]),
         (r#"{"traits":{"a":1,"a":2}}"#, &["a=Integer(2)"]),
         (r#"{"type":"group","traits":{"name":"Ltd"}}"#, &[]),
         (r#"{"properties":{"revenue":3}}"#, &[]),
@@ -305,18 +225,9 @@ fn traits_that_cannot_be_used_are_listed() {
     let cases = [
         (r#"{"traits":null}"#.to_owned(), "traits: null".to_owned()),
         (r#"{"traits":["a"]}"#.to_owned(), "traits: array".to_owned()),
-        (
-            r#"{"traits":{"":1}}"#.to_owned(),
-            "traits.: empty name".to_owned(),
-        ),
-        (
-            r#"{"traits":{"n":1e999}}"#.to_owned(),
-            "traits.n: number out of range".to_owned(),
-        ),
-        (
-            r#"{"traits":{"\ud800":1}}"#.to_owned(),
-            "traits: half of a surrogate pair".to_owned(),
-        ),
+        (r#"{"traits":{"":1}}"#.to_owned(), "traits.: empty name".to_owned()),
+        (r#"{"traits":{"n":1e999}}"#.to_owned(), "traits.n: number out of range".to_owned()),
+        (r#"{"traits":{"\ud800":1}}"#.to_owned(), "traits: half of a surrogate pair".to_owned()),
         (
             format!(r#"{{"traits":{{"{long}":1}}}}"#),
             format!("traits.{}: name is longer than 128 bytes", &long[..128]),
@@ -341,11 +252,7 @@ fn a_place_is_listed_once_and_the_list_is_bounded() {
     let json = r#"{"traits":{"app_id":[],"appId":{}},"properties":{"email":null}}"#;
     assert_eq!(
         ignored(json),
-        [
-            "properties.email: null",
-            "traits.appId: object",
-            "traits.app_id: array"
-        ]
+        ["properties.email: null", "traits.appId: object", "traits.app_id: array"]
     );
     let elements = vec!["1"; 1_000].join(",");
     let json = format!(r#"{{"context":{{"externalIds":[{elements}]}}}}"#);
@@ -368,30 +275,10 @@ fn id_type_and_time_are_read() {
     let cases = [
         ("{}", "", "", None),
         (r#"{"messageId":"m","type":"track"}"#, "m", "track", None),
-        (
-            r#"{"messageId":null,"type":null,"timestamp":null}"#,
-            "",
-            "",
-            None,
-        ),
-        (
-            r#"{"timestamp":"2019-11-15T10:00:00Z"}"#,
-            "",
-            "",
-            time(1_573_812_000_000),
-        ),
-        (
-            r#"{"timestamp":"2019-11-15T12:00:00.5+02:00"}"#,
-            "",
-            "",
-            time(1_573_812_000_500),
-        ),
-        (
-            r#"{"originalTimestamp":"2019-11-15T10:00:00Z"}"#,
-            "",
-            "",
-            time(1_573_812_000_000),
-        ),
+        (r#"{"messageId":null,"type":null,"timestamp":null}"#, "", "", None),
+        (r#"{"timestamp":"2019-11-15T10:00:00Z"}"#, "", "", time(1_573_812_000_000)),
+        (r#"{"timestamp":"2019-11-15T12:00:00.5+02:00"}"#, "", "", time(1_573_812_000_500)),
+        (r#"{"originalTimestamp":"2019-11-15T10:00:00Z"}"#, "", "", time(1_573_812_000_000)),
         (
             r#"{"timestamp":"2019-11-15T10:00:00Z","originalTimestamp":"bad"}"#,
             "",
@@ -412,18 +299,12 @@ fn id_type_and_time_are_read() {
 fn id_type_and_time_are_refused_by_name() {
     let long = "x".repeat(129);
     let cases = [
-        (
-            r#"{"messageId":7}"#.to_owned(),
-            "event.raw_json.messageId: not a string of text",
-        ),
+        (r#"{"messageId":7}"#.to_owned(), "event.raw_json.messageId: not a string of text"),
         (
             format!(r#"{{"messageId":"{long}"}}"#),
             "event.raw_json.messageId: 129 bytes, at most 128 are allowed",
         ),
-        (
-            r#"{"type":{}}"#.to_owned(),
-            "event.raw_json.type: not a string of text",
-        ),
+        (r#"{"type":{}}"#.to_owned(), "event.raw_json.type: not a string of text"),
         (
             format!(r#"{{"type":"{long}"}}"#),
             "event.raw_json.type: 129 bytes, at most 64 are allowed",
@@ -441,10 +322,7 @@ fn id_type_and_time_are_refused_by_name() {
         let node = parse(json.as_bytes()).expect("a JSON object");
         let error = event_id(&node).and(kind(&node)).and(timestamp(&node));
         let status = error.expect_err(&json);
-        assert_eq!(
-            (status.reason(), status.message()),
-            (Reason::InvalidField, expected)
-        );
+        assert_eq!((status.reason(), status.message()), (Reason::InvalidField, expected));
     }
 }
 
@@ -452,20 +330,14 @@ fn id_type_and_time_are_refused_by_name() {
 fn what_is_no_json_object_is_refused_with_its_place() {
     let cases: [(&[u8], &str); 9] = [
         (b"", "EOF while parsing a value at line 1 column 0"),
-        (
-            b"{\"a\":1",
-            "EOF while parsing an object at line 1 column 6",
-        ),
+        (b"{\"a\":1", "EOF while parsing an object at line 1 column 6"),
         (b"{\n\"a\":}", "expected value at line 2 column 5"),
         (b"{} {}", "trailing characters at line 1 column 4"),
         (b"[]", "not a JSON object"),
         (b"\"{}\"", "not a JSON object"),
         (b"null", "not a JSON object"),
         (b"{\"a\":\"\xff\"}", "not UTF-8 at byte 6"),
-        (
-            b"{\"\\ud800\":1}",
-            "a name in the object is not text: half of a surrogate pair",
-        ),
+        (b"{\"\\ud800\":1}", "a name in the object is not text: half of a surrogate pair"),
     ];
     for (raw, expected) in cases {
         let status = parse(raw).expect_err(expected);

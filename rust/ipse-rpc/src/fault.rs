@@ -36,10 +36,7 @@ impl Faults {
         if waiting.len() == FAULTS_MAX {
             waiting.pop_front();
         }
-        waiting.push_back(Fault {
-            id: id.clone(),
-            text,
-        });
+        waiting.push_back(Fault { id: id.clone(), text });
         status.with("id", id)
     }
 
@@ -76,9 +73,7 @@ pub(crate) fn catching<T>(work: impl FnOnce() -> T + UnwindSafe) -> Result<T, St
     let result = catch_unwind(work);
     CATCHING.set(CATCHING.get() - 1);
     result.map_err(|panic| {
-        let place = PLACE
-            .take()
-            .unwrap_or_else(|| "an unknown place".to_owned());
+        let place = PLACE.take().unwrap_or_else(|| "an unknown place".to_owned());
         format!("panic at {place}: {}", words(&*panic))
     })
 }
@@ -106,10 +101,7 @@ mod tests {
         let text =
             catching(|| catching(|| panic!("inner {}", 1))).expect("the outer one ends well");
         let text = text.expect_err("the inner one panics");
-        assert!(
-            text.starts_with("panic at ") && text.contains("fault.rs:"),
-            "{text}"
-        );
+        assert!(text.starts_with("panic at ") && text.contains("fault.rs:"), "{text}");
         assert!(text.ends_with(": inner 1"), "{text}");
         assert_eq!(CATCHING.get(), 0);
     }

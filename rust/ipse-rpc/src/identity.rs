@@ -68,10 +68,7 @@ impl Dispatch {
         })?;
         match refusal {
             Some(status) => Err(Refused { position, status }),
-            None => Ok(Answer {
-                position,
-                bytes: out.into_bytes(),
-            }),
+            None => Ok(Answer { position, bytes: out.into_bytes() }),
         }
     }
 
@@ -94,10 +91,7 @@ impl Dispatch {
                 Err(status) => out.encoded(2, &v1::ItemError::from(status)),
             });
         })?;
-        Ok(Answer {
-            position,
-            bytes: out.into_bytes(),
-        })
+        Ok(Answer { position, bytes: out.into_bytes() })
     }
 
     /// Resolves events in order; each result is told with the graph as that event left it.
@@ -177,9 +171,7 @@ impl Dispatch {
             return self.metrics.events_repeated.add(1);
         }
         self.metrics.count_event(&resolution.resolved.target);
-        self.metrics
-            .events_recorded
-            .add(u64::from(resolution.recorded));
+        self.metrics.events_recorded.add(u64::from(resolution.recorded));
     }
 }
 
@@ -204,12 +196,7 @@ fn commit<'a>(
     decision: Decision<'a>,
     ignored: &'a [Ignored],
 ) -> Resolution<'a> {
-    let Decision {
-        resolved,
-        known,
-        teaches,
-        repeated,
-    } = decision;
+    let Decision { resolved, known, teaches, repeated } = decision;
     let read_only = batch.read_only;
     let resolution = |resolved, sequence, recorded| Resolution {
         resolved,

@@ -42,10 +42,7 @@ impl<'a> Node<'a> {
     }
 
     fn from_raw(raw: &'a RawValue) -> Node<'a> {
-        Node {
-            text: raw.get().trim_ascii(),
-            object: OnceCell::new(),
-        }
+        Node { text: raw.get().trim_ascii(), object: OnceCell::new() }
     }
 
     /// The value as JSON text.
@@ -100,8 +97,7 @@ impl<'a> Node<'a> {
 
     /// Follows names down from here.
     pub(crate) fn at(&self, path: &[String]) -> Option<&Node<'a>> {
-        path.iter()
-            .try_fold(self, |node, name| node.object()?.get(name))
+        path.iter().try_fold(self, |node, name| node.object()?.get(name))
     }
 }
 
@@ -109,11 +105,7 @@ impl<'a> Object<'a> {
     /// The field of that name; the last one if it stands there more than once, as most
     /// readers of JSON have it.
     pub(crate) fn get(&self, name: &str) -> Option<&Node<'a>> {
-        self.0
-            .iter()
-            .rev()
-            .find(|(known, _)| known == name)
-            .map(|(_, node)| node)
+        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, node)| node)
     }
 
     /// The fields, last one first.
@@ -311,15 +303,9 @@ mod tests {
     #[test]
     fn equal_values_have_one_text() {
         let cases = [
-            (
-                r#"{ "b" : 1 , "a" : [ 1.50, "\u0061" ] }"#,
-                Some(r#"{"a":[1.50,"a"],"b":1}"#),
-            ),
+            (r#"{ "b" : 1 , "a" : [ 1.50, "\u0061" ] }"#, Some(r#"{"a":[1.50,"a"],"b":1}"#)),
             (r#"{"a":1,"a":2}"#, Some(r#"{"a":2}"#)),
-            (
-                "[12345678901234567890123]",
-                Some("[12345678901234567890123]"),
-            ),
+            ("[12345678901234567890123]", Some("[12345678901234567890123]")),
             ("[[[]]]", Some("[[[]]]")),
             ("[[[[]]]]", None),
             (r#"["\udc00"]"#, None),

@@ -16,10 +16,7 @@ const CHECKSUM_BYTES: usize = 8;
 pub(crate) fn encode(subject: &[&str], position: &[u8]) -> String {
     let checksum = checksum(subject, position).to_be_bytes();
     let bytes = checksum.iter().chain(position);
-    bytes
-        .flat_map(|b| [b >> 4, b & 15])
-        .map(hex_digit)
-        .collect()
+    bytes.flat_map(|b| [b >> 4, b & 15]).map(hex_digit).collect()
 }
 
 /// The position that a token of this subject holds.
@@ -61,9 +58,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     let nibble = |b: u8| (b as char).to_digit(16);
-    pairs
-        .map(|pair| Some((nibble(pair[0])? << 4 | nibble(pair[1])?) as u8))
-        .collect()
+    pairs.map(|pair| Some((nibble(pair[0])? << 4 | nibble(pair[1])?) as u8)).collect()
 }
 
 #[cfg(test)]
@@ -73,10 +68,7 @@ mod tests {
     #[test]
     fn a_token_is_good_for_its_subject_only() {
         let token = encode(&["GetProfile", "default", "p"], b"here");
-        assert_eq!(
-            decode(&["GetProfile", "default", "p"], &token),
-            Ok(b"here".to_vec())
-        );
+        assert_eq!(decode(&["GetProfile", "default", "p"], &token), Ok(b"here".to_vec()));
         let long = "f".repeat(10_001);
         let cases: [(&[&str], &str); 7] = [
             (&["GetProfile", "default", "q"], &token),
@@ -88,11 +80,7 @@ mod tests {
             (&["GetProfile", "default", "p"], &long),
         ];
         for (subject, token) in cases {
-            assert_eq!(
-                decode(subject, token),
-                Err(invalid()),
-                "{subject:?} {token:.20}"
-            );
+            assert_eq!(decode(subject, token), Err(invalid()), "{subject:?} {token:.20}");
         }
     }
 }

@@ -35,11 +35,7 @@ impl Dispatch {
         let workspace = find_workspace(&locked, "workspace", &request.workspace)?;
         let rests = resting_on(locked.workspace_position(workspace));
         let graph = locked.graph(workspace);
-        let page = Page {
-            workspace: graph.name(),
-            size,
-            token: &request.page_token,
-        };
+        let page = Page { workspace: graph.name(), size, token: &request.page_token };
         let mut out = Encoder::default();
         let profile = find_profile(graph, request.lookup.as_ref()).map_err(&rests)?;
         encode_profile(graph, profile, &page, 1, &mut out).map_err(&rests)?;
@@ -56,11 +52,7 @@ impl Dispatch {
         let locked = self.lock()?;
         let workspace = find_workspace(&locked, "workspace", &request.workspace)?;
         let graph = locked.graph(workspace);
-        let page = Page {
-            workspace: graph.name(),
-            size,
-            token: "",
-        };
+        let page = Page { workspace: graph.name(), size, token: "" };
         let mut out = Encoder::default();
         for lookup in &request.lookups {
             out.message(1, |out| encode_result(graph, lookup, &page, out));
@@ -77,10 +69,7 @@ impl Dispatch {
     ) -> Answer {
         self.metrics.profiles_read.add(profiles);
         out.number(2, locked.graph(workspace).sequence().0);
-        Answer {
-            position: locked.workspace_position(workspace),
-            bytes: out.into_bytes(),
-        }
+        Answer { position: locked.workspace_position(workspace), bytes: out.into_bytes() }
     }
 }
 
@@ -134,10 +123,9 @@ fn find_profile<'g>(
             .lookup(&identifier.namespace, &identifier.value)
             .map_err(|refusal| refused(refusal, Place::Lookup))?
             .ok_or_else(unknown_identifier),
-        None => Err(Status::invalid_field(
-            "lookup",
-            "neither a profile id nor an identifier is set",
-        )),
+        None => {
+            Err(Status::invalid_field("lookup", "neither a profile id nor an identifier is set"))
+        }
     }
 }
 
@@ -177,10 +165,7 @@ fn encode_profile(
         }
         out.number(8, u64::from(profile.merge_count()));
         if end < identifiers.len() {
-            out.string(
-                9,
-                &page_token::encode(&subject, &position(&identifiers[end - 1])),
-            );
+            out.string(9, &page_token::encode(&subject, &position(&identifiers[end - 1])));
         }
     });
     Ok(())
@@ -193,9 +178,7 @@ impl Page<'_> {
             return Ok(0);
         }
         let last = page_token::decode(subject, self.token)?;
-        let at = identifiers
-            .iter()
-            .position(|identifier| position(identifier)[..] == last[..]);
+        let at = identifiers.iter().position(|identifier| position(identifier)[..] == last[..]);
         at.map(|at| at + 1).ok_or_else(page_token::invalid)
     }
 }

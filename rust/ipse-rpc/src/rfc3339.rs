@@ -74,10 +74,9 @@ impl Reader<'_> {
     fn digits(&mut self, count: usize) -> Option<i64> {
         let (digits, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
-        digits.iter().try_fold(0, |number, b| {
-            b.is_ascii_digit()
-                .then(|| number * 10 + i64::from(b - b'0'))
-        })
+        digits
+            .iter()
+            .try_fold(0, |number, b| b.is_ascii_digit().then(|| number * 10 + i64::from(b - b'0')))
     }
 
     /// Takes the next byte if it is one of these.
@@ -134,11 +133,7 @@ mod tests {
             ("9999-12-31T23:59:59.999Z", Timestamp::MAX.as_millis()),
         ];
         for (text, millis) in cases {
-            assert_eq!(
-                parse(text).map(Timestamp::as_millis),
-                Some(millis),
-                "{text}"
-            );
+            assert_eq!(parse(text).map(Timestamp::as_millis), Some(millis), "{text}");
         }
     }
 

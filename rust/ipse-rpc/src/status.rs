@@ -131,19 +131,11 @@ impl Status {
         if let Some(delay_ms) = self.retry_delay_ms {
             details.push(retry_info(delay_ms));
         }
-        rpc::Status {
-            code,
-            message: self.message,
-            details,
-        }
-        .encode_to_vec()
+        rpc::Status { code, message: self.message, details }.encode_to_vec()
     }
 
     fn error_info(&self) -> Any {
-        let metadata = self
-            .metadata
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), value.clone()));
+        let metadata = self.metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
         packed(&rpc::ErrorInfo {
             reason: reason_name(self.reason).to_owned(),
             domain: DOMAIN.to_owned(),
@@ -158,11 +150,7 @@ impl From<Status> for ItemError {
         ItemError {
             code: status.code(),
             reason: reason_name(status.reason).to_owned(),
-            field: status
-                .violations
-                .into_iter()
-                .next()
-                .map_or_else(String::new, |v| v.field),
+            field: status.violations.into_iter().next().map_or_else(String::new, |v| v.field),
             message: status.message,
         }
     }
@@ -213,9 +201,7 @@ fn code_of(reason: Reason) -> i32 {
 
 fn bad_request(violations: Vec<Violation>) -> Any {
     let violation = |Violation { field, description }| rpc::FieldViolation { field, description };
-    packed(&rpc::BadRequest {
-        field_violations: violations.into_iter().map(violation).collect(),
-    })
+    packed(&rpc::BadRequest { field_violations: violations.into_iter().map(violation).collect() })
 }
 
 fn retry_info(delay_ms: u32) -> Any {
@@ -228,10 +214,7 @@ fn retry_info(delay_ms: u32) -> Any {
 }
 
 fn packed<M: Message + Name>(message: &M) -> Any {
-    Any {
-        type_url: M::type_url(),
-        value: message.encode_to_vec(),
-    }
+    Any { type_url: M::type_url(), value: message.encode_to_vec() }
 }
 
 /// Callers' words may stand in a text, so its length must not be theirs to choose.
@@ -292,11 +275,7 @@ mod tests {
         ];
         for (reason, code, name) in cases {
             let (status, info) = details(Status::new(reason, "why"));
-            assert_eq!(
-                (status.code, status.message.as_str()),
-                (code, "why"),
-                "{name}"
-            );
+            assert_eq!((status.code, status.message.as_str()), (code, "why"), "{name}");
             assert_eq!((info.reason.as_str(), info.domain.as_str()), (name, "ipse"));
             assert_eq!(status.details.len(), 1, "{name}");
         }
@@ -308,17 +287,11 @@ mod tests {
         let item = ItemError::from(status.clone());
         assert_eq!(item.field, "events");
         let (status, info) = details(status);
-        assert_eq!(
-            status.message,
-            "events: 1001 events, at most 1000 are allowed"
-        );
+        assert_eq!(status.message, "events: 1001 events, at most 1000 are allowed");
         assert_eq!(info.metadata["bound"], "1000");
         let bad = rpc::BadRequest::decode(status.details[1].value.as_slice()).expect("own");
         assert_eq!(bad.field_violations[0].field, "events");
-        assert_eq!(
-            bad.field_violations[0].description,
-            "1001 events, at most 1000 are allowed"
-        );
+        assert_eq!(bad.field_violations[0].description, "1001 events, at most 1000 are allowed");
     }
 
     #[test]

@@ -9,10 +9,7 @@ use support::*;
 fn verdicts(resolution: &v1::Resolution) -> Vec<String> {
     let show = |verdict: &v1::IdentifierVerdict| {
         let identifier = verdict.identifier.as_ref().expect("set");
-        let word = verdict
-            .verdict()
-            .as_str_name()
-            .trim_start_matches("VERDICT_");
+        let word = verdict.verdict().as_str_name().trim_start_matches("VERDICT_");
         format!("{}={} {word}", identifier.namespace, identifier.value)
     };
     resolution.verdicts.iter().map(show).collect()
@@ -31,10 +28,7 @@ fn a_journey_from_stranger_to_known() {
     assert_eq!(attached.decision(), v1::Decision::Attached);
     assert!(attached.known && !attached.created && attached.recorded);
     assert_eq!(attached.profile_id, created.profile_id);
-    assert_eq!(
-        verdicts(&attached),
-        ["user_id=u1 ATTACHED", "anonymous_id=a1 ALREADY_ATTACHED"]
-    );
+    assert_eq!(verdicts(&attached), ["user_id=u1 ATTACHED", "anonymous_id=a1 ALREADY_ATTACHED"]);
 
     let steady = resolved(&server, event("anonymous_id=a1 user_id=u1"));
     assert_eq!(steady.decision(), v1::Decision::AlreadyAttached);
@@ -59,16 +53,10 @@ fn nothing_usable_is_an_answer() {
     let server = in_memory();
     let resolution = resolved(&server, raw(r#"{"type":"track","userId":null}"#));
     assert_eq!(resolution.decision(), v1::Decision::Unresolved);
-    assert_eq!(
-        (resolution.profile_id.as_str(), resolution.recorded),
-        ("", false)
-    );
+    assert_eq!((resolution.profile_id.as_str(), resolution.recorded), ("", false));
     assert_eq!(
         resolution.ignored,
-        [v1::IgnoredField {
-            path: "userId".into(),
-            reason: "null".into()
-        }]
+        [v1::IgnoredField { path: "userId".into(), reason: "null".into() }]
     );
 }
 
@@ -76,30 +64,17 @@ fn nothing_usable_is_an_answer() {
 fn dropped_identifiers_say_why() {
     let server = in_memory();
     let first = resolved(&server, event("user_id=u1 email=ann@x"));
-    let resolution = resolved(
-        &server,
-        event("user_id=u2 email=ann@x shoe=42 anonymous_id=-1"),
-    );
+    let resolution = resolved(&server, event("user_id=u2 email=ann@x shoe=42 anonymous_id=-1"));
     assert_eq!(resolution.decision(), v1::Decision::Created);
     let find = |namespace: &str| {
         let is = |verdict: &&v1::IdentifierVerdict| {
             verdict.identifier.as_ref().expect("set").namespace == namespace
         };
-        resolution
-            .verdicts
-            .iter()
-            .find(is)
-            .expect("a verdict for each")
+        resolution.verdicts.iter().find(is).expect("a verdict for each")
     };
     let email = find("email");
-    assert_eq!(
-        (email.verdict(), email.rule()),
-        (v1::Verdict::Dropped, v1::Rule::ValueLimit)
-    );
-    assert_eq!(
-        (email.limit_namespace.as_str(), email.limit),
-        ("user_id", 1)
-    );
+    assert_eq!((email.verdict(), email.rule()), (v1::Verdict::Dropped, v1::Rule::ValueLimit));
+    assert_eq!((email.limit_namespace.as_str(), email.limit), ("user_id", 1));
     assert_eq!(email.collided_profile_id, first.profile_id);
     assert_eq!(email.violation, "Identifier value limit exceeded");
     assert_eq!(find("shoe").rule(), v1::Rule::UnknownNamespace);
@@ -117,13 +92,7 @@ fn an_event_that_comes_again_gets_its_recorded_answer() {
     let recorded = resolved(&server, raw(first));
     resolved(&server, event("user_id=u1 email=ann@x"));
     let repeated = resolved(&server, raw(again));
-    assert_eq!(
-        repeated,
-        v1::Resolution {
-            repeated: true,
-            ..recorded
-        }
-    );
+    assert_eq!(repeated, v1::Resolution { repeated: true, ..recorded });
     let other = again.replace("\"a\":1", "\"a\":2");
     let refusal = refused(call(&server, "ResolveEvent", &resolve(raw(&other))));
     assert_eq!(
@@ -137,31 +106,19 @@ fn a_preview_writes_nothing_and_names_nobody_new() {
     let server = in_memory();
     let before = server.store().lock().position();
     let preview = |text: &str| {
-        let request = v1::ResolveEventRequest {
-            read_only: true,
-            ..resolve(event(text))
-        };
+        let request = v1::ResolveEventRequest { read_only: true, ..resolve(event(text)) };
         let answer: v1::ResolveEventResponse = ask(&server, "ResolveEvent", &request);
         answer.resolution.expect("set")
     };
     let created = preview("email=ann@x");
-    assert_eq!(
-        (created.decision(), created.created),
-        (v1::Decision::Created, true)
-    );
+    assert_eq!((created.decision(), created.created), (v1::Decision::Created, true));
     assert_eq!((created.profile_id.as_str(), created.recorded), ("", false));
     assert_eq!(server.store().lock().position(), before);
     let real = resolved(&server, event("email=ann@x"));
     let attached = preview("email=ann@x user_id=u1");
     assert_eq!(attached.profile_id, real.profile_id);
-    assert_eq!(
-        (attached.decision(), attached.recorded),
-        (v1::Decision::Attached, false)
-    );
-    assert_eq!(
-        profile(&server, by_identifier("email=ann@x")).identifier_count,
-        1
-    );
+    assert_eq!((attached.decision(), attached.recorded), (v1::Decision::Attached, false));
+    assert_eq!(profile(&server, by_identifier("email=ann@x")).identifier_count, 1);
 }
 
 #[test]
@@ -208,10 +165,7 @@ fn a_batch_succeeds_in_parts_and_in_order() {
 fn identifiers_come_in_pages() {
     let server = in_memory();
     let rules = "[namespaces.n]\nlimit = 10000\n[namespaces.m]\nlimit = 5\n";
-    let set = v1::SetRulesRequest {
-        rules_toml: rules.into(),
-        ..Default::default()
-    };
+    let set = v1::SetRulesRequest { rules_toml: rules.into(), ..Default::default() };
     let _: v1::SetRulesResponse = ask(&server, "SetRules", &set);
     for number in 0..25 {
         resolved(&server, event(&format!("m=key n=v{number:02}")));
@@ -250,10 +204,7 @@ fn identifiers_come_in_pages() {
         page_token: page(1, "").next_page_token,
         ..Default::default()
     };
-    assert_eq!(
-        refused(call(&server, "GetProfile", &other)).reason,
-        "INVALID_PAGE_TOKEN"
-    );
+    assert_eq!(refused(call(&server, "GetProfile", &other)).reason, "INVALID_PAGE_TOKEN");
 }
 
 #[test]
@@ -315,41 +266,15 @@ fn traits_are_kept_with_their_kinds() {
         ("d", Value::BoolValue(false)),
         ("e", Value::JsonValue(r#"{"x":[1]}"#.into())),
     ];
-    let sent: Vec<_> = values
-        .map(|(name, value)| v1::Trait {
-            name: name.into(),
-            value: Some(value),
-        })
-        .into();
-    resolved(
-        &server,
-        v1::Event {
-            traits: sent.clone(),
-            ..event("email=ann@x")
-        },
-    );
+    let sent: Vec<_> =
+        values.map(|(name, value)| v1::Trait { name: name.into(), value: Some(value) }).into();
+    resolved(&server, v1::Event { traits: sent.clone(), ..event("email=ann@x") });
     let found = profile(&server, by_identifier("email=ann@x"));
     assert_eq!(found.traits, sent);
-    let removed = v1::Trait {
-        name: "a".into(),
-        value: None,
-    };
-    let time = Some(prost_types::Timestamp {
-        seconds: NOW_MS / 1_000 + 1,
-        nanos: 0,
-    });
-    resolved(
-        &server,
-        v1::Event {
-            traits: vec![removed],
-            timestamp: time,
-            ..event("email=ann@x")
-        },
-    );
-    assert_eq!(
-        profile(&server, by_identifier("email=ann@x")).traits,
-        sent[1..]
-    );
+    let removed = v1::Trait { name: "a".into(), value: None };
+    let time = Some(prost_types::Timestamp { seconds: NOW_MS / 1_000 + 1, nanos: 0 });
+    resolved(&server, v1::Event { traits: vec![removed], timestamp: time, ..event("email=ann@x") });
+    assert_eq!(profile(&server, by_identifier("email=ann@x")).traits, sent[1..]);
 }
 
 #[test]
@@ -359,10 +284,7 @@ fn fields_beside_raw_json_win_over_those_in_it() {
     let event = v1::Event {
         event_id: "out".into(),
         r#type: "out".into(),
-        timestamp: Some(prost_types::Timestamp {
-            seconds: 5,
-            nanos: 0,
-        }),
+        timestamp: Some(prost_types::Timestamp { seconds: 5, nanos: 0 }),
         ..raw(json)
     };
     assert!(resolved(&server, event.clone()).created);
@@ -375,22 +297,13 @@ fn fields_beside_raw_json_win_over_those_in_it() {
 fn raw_events_are_read_by_the_rules_in_force() {
     let server = in_memory();
     let json = r#"{"who":"w1"}"#;
-    assert_eq!(
-        resolved(&server, raw(json)).decision(),
-        v1::Decision::Unresolved
-    );
+    assert_eq!(resolved(&server, raw(json)).decision(), v1::Decision::Unresolved);
     let rules = "[namespaces.who]\nlimit = 1\nfrom = \"who\"\n";
-    let set = v1::SetRulesRequest {
-        rules_toml: rules.into(),
-        ..Default::default()
-    };
+    let set = v1::SetRulesRequest { rules_toml: rules.into(), ..Default::default() };
     let answer: v1::SetRulesResponse = ask(&server, "SetRules", &set);
     assert_eq!((answer.version, answer.sequence_number), (2, 2));
     let resolution = resolved(&server, raw(json));
-    assert_eq!(
-        (resolution.decision(), resolution.rules_version),
-        (v1::Decision::Created, 2)
-    );
+    assert_eq!((resolution.decision(), resolution.rules_version), (v1::Decision::Created, 2));
 }
 
 #[test]
@@ -403,12 +316,8 @@ fn rules_are_versions() {
     assert_eq!(first.version, 1);
     let set = |text: &str, expected_version, read_only| -> v1::SetRulesResponse {
         let rules_toml = text.to_owned();
-        let request = v1::SetRulesRequest {
-            rules_toml,
-            expected_version,
-            read_only,
-            ..Default::default()
-        };
+        let request =
+            v1::SetRulesRequest { rules_toml, expected_version, read_only, ..Default::default() };
         ask(&server, "SetRules", &request)
     };
     let text = "[namespaces.email]\nlimit = 3\n";
@@ -418,13 +327,7 @@ fn rules_are_versions() {
     assert_eq!(set(text, 1, false).version, 2);
     assert_eq!(get(&server).rules_toml, text);
     let check = |text: &str| -> v1::ValidateRulesResponse {
-        ask(
-            &server,
-            "ValidateRules",
-            &v1::ValidateRulesRequest {
-                rules_toml: text.into(),
-            },
-        )
+        ask(&server, "ValidateRules", &v1::ValidateRulesRequest { rules_toml: text.into() })
     };
     assert!(check(text).problems.is_empty());
     let problem = &check("[namespaces.email]\nlimits = 3\n").problems[0];
@@ -436,67 +339,32 @@ fn rules_are_versions() {
 fn workspaces_are_islands() {
     let server = in_memory();
     for name in ["shop", "blog"] {
-        let request = v1::CreateWorkspaceRequest {
-            name: name.into(),
-            ..Default::default()
-        };
+        let request = v1::CreateWorkspaceRequest { name: name.into(), ..Default::default() };
         let created: v1::CreateWorkspaceResponse = ask(&server, "CreateWorkspace", &request);
         assert_eq!(created.workspace.expect("set").sequence_number, 1);
     }
-    let here = v1::ResolveEventRequest {
-        workspace: "shop".into(),
-        ..resolve(event("email=a@x"))
-    };
+    let here = v1::ResolveEventRequest { workspace: "shop".into(), ..resolve(event("email=a@x")) };
     let (answer, position) = answered::<v1::ResolveEventResponse>(&server, "ResolveEvent", &here);
-    assert_eq!(
-        (answer.resolution.expect("set").sequence_number, position),
-        (2, LogPosition(4))
-    );
-    let there = v1::GetProfileRequest {
-        lookup: by_identifier("email=a@x"),
-        ..Default::default()
-    };
+    assert_eq!((answer.resolution.expect("set").sequence_number, position), (2, LogPosition(4)));
+    let there = v1::GetProfileRequest { lookup: by_identifier("email=a@x"), ..Default::default() };
     let refusal = refused(call(&server, "GetProfile", &there));
-    assert_eq!(
-        (refusal.reason.as_str(), refusal.position),
-        ("PROFILE_NOT_FOUND", LogPosition(1))
-    );
+    assert_eq!((refusal.reason.as_str(), refusal.position), ("PROFILE_NOT_FOUND", LogPosition(1)));
 
     let (mut names, mut page_token) = (Vec::new(), String::new());
     loop {
-        let request = v1::ListWorkspacesRequest {
-            page_size: 2,
-            page_token,
-        };
+        let request = v1::ListWorkspacesRequest { page_size: 2, page_token };
         let answer: v1::ListWorkspacesResponse = ask(&server, "ListWorkspaces", &request);
-        names.extend(
-            answer
-                .workspaces
-                .into_iter()
-                .map(|workspace| workspace.name),
-        );
+        names.extend(answer.workspaces.into_iter().map(|workspace| workspace.name));
         page_token = answer.next_page_token;
         if page_token.is_empty() {
             break;
         }
     }
     assert_eq!(names, ["blog", "default", "shop"]);
-    let shop: v1::GetWorkspaceResponse = ask(
-        &server,
-        "GetWorkspace",
-        &v1::GetWorkspaceRequest {
-            name: "shop".into(),
-        },
-    );
+    let shop: v1::GetWorkspaceResponse =
+        ask(&server, "GetWorkspace", &v1::GetWorkspaceRequest { name: "shop".into() });
     let shop = shop.workspace.expect("set");
-    assert_eq!(
-        (
-            shop.profile_count,
-            shop.identifier_count,
-            shop.state_hash.len()
-        ),
-        (1, 1, 32)
-    );
+    assert_eq!((shop.profile_count, shop.identifier_count, shop.state_hash.len()), (1, 1, 32));
 }
 
 #[test]
@@ -524,19 +392,10 @@ fn what_was_answered_is_there_after_a_restart() {
     assert_eq!(after, before);
     let again = resolved(&server, event("email=ann@x user_id=u1"));
     assert_eq!(again.profile_id, first.profile_id);
-    assert_eq!(
-        Some(again.sequence_number),
-        answer.resolution.map(|known| known.sequence_number)
-    );
+    assert_eq!(Some(again.sequence_number), answer.resolution.map(|known| known.sequence_number));
     let stats: v1::GetStatsResponse = ask(&server, "GetStats", &v1::GetStatsRequest {});
     let recovery = stats.recovery.expect("set");
-    assert_eq!(
-        (
-            recovery.snapshot_log_position,
-            recovery.replayed_record_count
-        ),
-        (2, 1)
-    );
+    assert_eq!((recovery.snapshot_log_position, recovery.replayed_record_count), (2, 1));
     assert!(recovery.clean_shutdown);
     assert_eq!((stats.sync.as_str(), stats.log_position), ("always", 3));
 }

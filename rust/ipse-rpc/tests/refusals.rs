@@ -14,80 +14,41 @@ use support::*;
 const DAY_MS: i64 = 86_400_000;
 
 fn wire_time(ms: i64) -> Option<prost_types::Timestamp> {
-    Some(prost_types::Timestamp {
-        seconds: ms / 1_000,
-        nanos: 0,
-    })
+    Some(prost_types::Timestamp { seconds: ms / 1_000, nanos: 0 })
 }
 
 fn rules_with(namespaces: std::ops::Range<u32>) -> String {
-    namespaces
-        .map(|number| format!("[namespaces.n{number}]\nlimit = 1\n"))
-        .collect()
+    namespaces.map(|number| format!("[namespaces.n{number}]\nlimit = 1\n")).collect()
 }
 
 fn set_rules(text: &str) -> v1::SetRulesRequest {
-    v1::SetRulesRequest {
-        rules_toml: text.to_owned(),
-        ..Default::default()
-    }
+    v1::SetRulesRequest { rules_toml: text.to_owned(), ..Default::default() }
 }
 
 /// A server whose queue is full from the beginning.
 fn with_full_queue(dir: &std::path::Path) -> Dispatch {
-    on_disk(
-        dir,
-        Options {
-            write_queue_bytes_max: 0,
-            ..Options::default()
-        },
-    )
+    on_disk(dir, Options { write_queue_bytes_max: 0, ..Options::default() })
 }
 
 /// One call for each reason, with the field that is at fault.
 fn one_of_each() -> Vec<(&'static str, i32, &'static str, Reply)> {
     let dir = tempfile::tempdir().expect("a directory");
     let server = in_memory();
-    resolved(
-        &server,
-        v1::Event {
-            event_id: "e1".into(),
-            ..event("email=ann@x")
-        },
-    );
-    let big = v1::Event {
-        raw_json: vec![b' '; 65_537],
-        ..Default::default()
-    };
-    let ahead = v1::Event {
-        timestamp: wire_time(NOW_MS + DAY_MS + 1_000),
-        ..event("email=a@x")
-    };
-    let both = v1::Event {
-        raw_json: b"{}".to_vec(),
-        ..event("email=a@x")
-    };
-    let reused = v1::Event {
-        event_id: "e1".into(),
-        ..event("email=bob@x")
-    };
+    resolved(&server, v1::Event { event_id: "e1".into(), ..event("email=ann@x") });
+    let big = v1::Event { raw_json: vec![b' '; 65_537], ..Default::default() };
+    let ahead = v1::Event { timestamp: wire_time(NOW_MS + DAY_MS + 1_000), ..event("email=a@x") };
+    let both = v1::Event { raw_json: b"{}".to_vec(), ..event("email=a@x") };
+    let reused = v1::Event { event_id: "e1".into(), ..event("email=bob@x") };
     let page = v1::GetProfileRequest {
         lookup: by_identifier("email=ann@x"),
         page_token: "00".into(),
         ..Default::default()
     };
-    let nobody = v1::GetProfileRequest {
-        lookup: by_identifier("email=no@x"),
-        ..Default::default()
-    };
-    let nowhere = v1::ResolveEventRequest {
-        workspace: "nowhere".into(),
-        ..resolve(event("email=a@x"))
-    };
-    let exists = v1::CreateWorkspaceRequest {
-        name: "default".into(),
-        ..Default::default()
-    };
+    let nobody =
+        v1::GetProfileRequest { lookup: by_identifier("email=no@x"), ..Default::default() };
+    let nowhere =
+        v1::ResolveEventRequest { workspace: "nowhere".into(), ..resolve(event("email=a@x")) };
+    let exists = v1::CreateWorkspaceRequest { name: "default".into(), ..Default::default() };
     let stale = v1::SetRulesRequest {
         expected_version: 7,
         ..set_rules(preset("segment").expect("built in"))
@@ -96,37 +57,20 @@ fn one_of_each() -> Vec<(&'static str, i32, &'static str, Reply)> {
     closed.close(false).expect("nothing to sync");
     let full = with_full_queue(&dir.path().join("full"));
     let crowded = in_memory();
-    call(&crowded, "SetRules", &set_rules(&rules_with(0..200)))
-        .result
-        .expect("room for 200");
+    call(&crowded, "SetRules", &set_rules(&rules_with(0..200))).result.expect("room for 200");
     let bare = on_disk(&dir.path().join("gone"), Options::default());
     std::fs::remove_dir_all(dir.path().join("gone")).expect("ours");
     let resolve_method = "/ipse.v1.IdentityService/ResolveEvent";
     vec![
-        (
-            "MALFORMED_REQUEST",
-            3,
-            "",
-            server.call(resolve_method, b"\xff", None, at(NOW_MS)),
-        ),
+        ("MALFORMED_REQUEST", 3, "", server.call(resolve_method, b"\xff", None, at(NOW_MS))),
         (
             "INVALID_FIELD",
             3,
             "event.identifiers[0].namespace",
             call(&server, "ResolveEvent", &resolve(event("E-Mail=a@x"))),
         ),
-        (
-            "LIMIT_EXCEEDED",
-            3,
-            "event.raw_json",
-            call(&server, "ResolveEvent", &resolve(big)),
-        ),
-        (
-            "MALFORMED_JSON",
-            3,
-            "event.raw_json",
-            call(&server, "ResolveEvent", &resolve(raw("[]"))),
-        ),
+        ("LIMIT_EXCEEDED", 3, "event.raw_json", call(&server, "ResolveEvent", &resolve(big))),
+        ("MALFORMED_JSON", 3, "event.raw_json", call(&server, "ResolveEvent", &resolve(raw("[]")))),
         (
             "EVENT_FORM_AMBIGUOUS",
             3,
@@ -139,84 +83,19 @@ fn one_of_each() -> Vec<(&'static str, i32, &'static str, Reply)> {
             "event.timestamp",
             call(&server, "ResolveEvent", &resolve(ahead)),
         ),
-        (
-            "INVALID_RULES",
-            3,
-            "rules_toml",
-            call(&server, "SetRules", &set_rules("namespaces = 1")),
-        ),
-        (
-            "INVALID_PAGE_TOKEN",
-            3,
-            "page_token",
-            call(&server, "GetProfile", &page),
-        ),
-        (
-            "WORKSPACE_NOT_FOUND",
-            5,
-            "workspace",
-            call(&server, "ResolveEvent", &nowhere),
-        ),
-        (
-            "PROFILE_NOT_FOUND",
-            5,
-            "lookup.identifier",
-            call(&server, "GetProfile", &nobody),
-        ),
-        (
-            "WORKSPACE_EXISTS",
-            6,
-            "name",
-            call(&server, "CreateWorkspace", &exists),
-        ),
-        (
-            "EVENT_ID_REUSED",
-            6,
-            "event.event_id",
-            call(&server, "ResolveEvent", &resolve(reused)),
-        ),
-        (
-            "RULES_VERSION_MISMATCH",
-            9,
-            "expected_version",
-            call(&server, "SetRules", &stale),
-        ),
-        (
-            "WRITE_QUEUE_FULL",
-            8,
-            "",
-            call(&full, "ResolveEvent", &resolve(event("email=a@x"))),
-        ),
-        (
-            "CAPACITY_EXCEEDED",
-            8,
-            "",
-            call(&crowded, "SetRules", &set_rules(&rules_with(200..450))),
-        ),
-        (
-            "NOT_SERVING",
-            14,
-            "",
-            call(&closed, "GetStats", &v1::GetStatsRequest {}),
-        ),
-        (
-            "METHOD_NOT_FOUND",
-            12,
-            "",
-            call(&server, "DropEverything", &v1::GetStatsRequest {}),
-        ),
-        (
-            "INTERNAL",
-            13,
-            "",
-            call(&bare, "Checkpoint", &v1::CheckpointRequest {}),
-        ),
-        (
-            "DEADLINE_EXCEEDED",
-            4,
-            "",
-            server.call(resolve_method, b"", Some(0), at(NOW_MS)),
-        ),
+        ("INVALID_RULES", 3, "rules_toml", call(&server, "SetRules", &set_rules("namespaces = 1"))),
+        ("INVALID_PAGE_TOKEN", 3, "page_token", call(&server, "GetProfile", &page)),
+        ("WORKSPACE_NOT_FOUND", 5, "workspace", call(&server, "ResolveEvent", &nowhere)),
+        ("PROFILE_NOT_FOUND", 5, "lookup.identifier", call(&server, "GetProfile", &nobody)),
+        ("WORKSPACE_EXISTS", 6, "name", call(&server, "CreateWorkspace", &exists)),
+        ("EVENT_ID_REUSED", 6, "event.event_id", call(&server, "ResolveEvent", &resolve(reused))),
+        ("RULES_VERSION_MISMATCH", 9, "expected_version", call(&server, "SetRules", &stale)),
+        ("WRITE_QUEUE_FULL", 8, "", call(&full, "ResolveEvent", &resolve(event("email=a@x")))),
+        ("CAPACITY_EXCEEDED", 8, "", call(&crowded, "SetRules", &set_rules(&rules_with(200..450)))),
+        ("NOT_SERVING", 14, "", call(&closed, "GetStats", &v1::GetStatsRequest {})),
+        ("METHOD_NOT_FOUND", 12, "", call(&server, "DropEverything", &v1::GetStatsRequest {})),
+        ("INTERNAL", 13, "", call(&bare, "Checkpoint", &v1::CheckpointRequest {})),
+        ("DEADLINE_EXCEEDED", 4, "", server.call(resolve_method, b"", Some(0), at(NOW_MS))),
     ]
 }
 
@@ -225,16 +104,8 @@ fn every_reason_is_given_with_its_code_and_field() {
     let mut seen = BTreeSet::new();
     for (reason, code, field, reply) in one_of_each() {
         let refusal = refused(reply);
-        assert_eq!(
-            (refusal.reason.as_str(), refusal.code),
-            (reason, code),
-            "{refusal:?}"
-        );
-        assert_eq!(
-            refusal.fields.first().map_or("", String::as_str),
-            field,
-            "{refusal:?}"
-        );
+        assert_eq!((refusal.reason.as_str(), refusal.code), (reason, code), "{refusal:?}");
+        assert_eq!(refusal.fields.first().map_or("", String::as_str), field, "{refusal:?}");
         assert_eq!(refusal.retries, reason == "WRITE_QUEUE_FULL");
         seen.insert(reason);
     }
@@ -252,47 +123,21 @@ fn refusals_come_in_one_order() {
     let full = with_full_queue(dir.path());
     let closed = in_memory();
     closed.close(false).expect("nothing to sync");
-    let no_workspace = v1::ResolveEventRequest {
-        workspace: "nowhere".into(),
-        ..resolve(raw("[]"))
-    };
+    let no_workspace =
+        v1::ResolveEventRequest { workspace: "nowhere".into(), ..resolve(raw("[]")) };
     let oversized = vec![0xff; ipse_rpc::limits::REQUEST_BYTES_MAX + 1];
-    let no_event = v1::ResolveEventRequest {
-        workspace: "nowhere".into(),
-        ..Default::default()
-    };
+    let no_event = v1::ResolveEventRequest { workspace: "nowhere".into(), ..Default::default() };
     let method = "/ipse.v1.IdentityService/ResolveEvent";
     let now = at(NOW_MS);
     let cases: [(&str, Reply); 8] = [
-        (
-            "NOT_SERVING",
-            closed.call("/none", &oversized, Some(0), now),
-        ),
-        (
-            "METHOD_NOT_FOUND",
-            full.call("/none", &oversized, Some(0), now),
-        ),
-        (
-            "DEADLINE_EXCEEDED",
-            full.call(method, &oversized, Some(-1), now),
-        ),
-        (
-            "LIMIT_EXCEEDED",
-            full.call(method, &oversized, Some(1), now),
-        ),
-        (
-            "MALFORMED_REQUEST",
-            full.call(method, &oversized[..10], Some(1), now),
-        ),
+        ("NOT_SERVING", closed.call("/none", &oversized, Some(0), now)),
+        ("METHOD_NOT_FOUND", full.call("/none", &oversized, Some(0), now)),
+        ("DEADLINE_EXCEEDED", full.call(method, &oversized, Some(-1), now)),
+        ("LIMIT_EXCEEDED", full.call(method, &oversized, Some(1), now)),
+        ("MALFORMED_REQUEST", full.call(method, &oversized[..10], Some(1), now)),
         ("INVALID_FIELD", call(&full, "ResolveEvent", &no_event)),
-        (
-            "WORKSPACE_NOT_FOUND",
-            call(&full, "ResolveEvent", &no_workspace),
-        ),
-        (
-            "WRITE_QUEUE_FULL",
-            call(&full, "ResolveEvent", &resolve(raw("[]"))),
-        ),
+        ("WORKSPACE_NOT_FOUND", call(&full, "ResolveEvent", &no_workspace)),
+        ("WRITE_QUEUE_FULL", call(&full, "ResolveEvent", &resolve(raw("[]")))),
     ];
     for (reason, reply) in cases {
         assert_eq!(refused(reply).reason, reason);
@@ -302,13 +147,7 @@ fn refusals_come_in_one_order() {
 #[test]
 fn refusals_of_one_event_come_in_one_order() {
     let server = in_memory();
-    resolved(
-        &server,
-        v1::Event {
-            event_id: "e1".into(),
-            ..event("email=ann@x")
-        },
-    );
+    resolved(&server, v1::Event { event_id: "e1".into(), ..event("email=ann@x") });
     let worst = v1::Event {
         event_id: "e1".into(),
         timestamp: wire_time(NOW_MS + 2 * DAY_MS),
@@ -316,18 +155,9 @@ fn refusals_of_one_event_come_in_one_order() {
         source: "x".repeat(129),
         ..event("email=bob@x")
     };
-    let no_limit = v1::Event {
-        source: String::new(),
-        ..worst.clone()
-    };
-    let no_future = v1::Event {
-        timestamp: wire_time(NOW_MS),
-        ..no_limit.clone()
-    };
-    let no_profile = v1::Event {
-        profile_id: String::new(),
-        ..no_future.clone()
-    };
+    let no_limit = v1::Event { source: String::new(), ..worst.clone() };
+    let no_future = v1::Event { timestamp: wire_time(NOW_MS), ..no_limit.clone() };
+    let no_profile = v1::Event { profile_id: String::new(), ..no_future.clone() };
     let cases = [
         ("LIMIT_EXCEEDED", "event.source", worst),
         ("TIMESTAMP_IN_FUTURE", "event.timestamp", no_limit),
@@ -336,10 +166,7 @@ fn refusals_of_one_event_come_in_one_order() {
     ];
     for (reason, field, event) in cases {
         let refusal = refused(call(&server, "ResolveEvent", &resolve(event)));
-        assert_eq!(
-            (refusal.reason.as_str(), refusal.fields[0].as_str()),
-            (reason, field)
-        );
+        assert_eq!((refusal.reason.as_str(), refusal.fields[0].as_str()), (reason, field));
     }
 }
 
@@ -351,43 +178,22 @@ fn fields_are_refused_by_name() {
         change(&mut event);
         call(&server, "ResolveEvent", &resolve(event))
     };
-    let trait_of = |value| v1::Trait {
-        name: "t".into(),
-        value: Some(value),
-    };
+    let trait_of = |value| v1::Trait { name: "t".into(), value: Some(value) };
     let traits = |value| {
-        let event = v1::Event {
-            traits: vec![trait_of(value)],
-            ..event("email=a@x")
-        };
+        let event = v1::Event { traits: vec![trait_of(value)], ..event("email=a@x") };
         call(&server, "ResolveEvent", &resolve(event))
     };
     use v1::r#trait::Value;
-    let lookup = |lookup| v1::GetProfileRequest {
-        lookup,
-        ..Default::default()
-    };
+    let lookup = |lookup| v1::GetProfileRequest { lookup, ..Default::default() };
     let cases: Vec<(&str, &str, Reply)> = vec![
         (
             "event",
             "INVALID_FIELD",
             call(&server, "ResolveEvent", &v1::ResolveEventRequest::default()),
         ),
-        (
-            "event.event_id",
-            "LIMIT_EXCEEDED",
-            with(|event| event.event_id = "x".repeat(129)),
-        ),
-        (
-            "event.type",
-            "LIMIT_EXCEEDED",
-            with(|event| event.r#type = "x".repeat(65)),
-        ),
-        (
-            "event.key_namespace",
-            "INVALID_FIELD",
-            with(|event| event.key_namespace = "No".into()),
-        ),
+        ("event.event_id", "LIMIT_EXCEEDED", with(|event| event.event_id = "x".repeat(129))),
+        ("event.type", "LIMIT_EXCEEDED", with(|event| event.r#type = "x".repeat(65))),
+        ("event.key_namespace", "INVALID_FIELD", with(|event| event.key_namespace = "No".into())),
         (
             "event.identifiers[0].value",
             "INVALID_FIELD",
@@ -407,51 +213,23 @@ fn fields_are_refused_by_name() {
             "event.timestamp",
             "INVALID_FIELD",
             with(|event| {
-                event.timestamp = Some(prost_types::Timestamp {
-                    seconds: i64::MAX,
-                    nanos: 0,
-                })
+                event.timestamp = Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 })
             }),
         ),
         (
             "event.timestamp",
             "INVALID_FIELD",
-            with(|event| {
-                event.timestamp = Some(prost_types::Timestamp {
-                    seconds: 0,
-                    nanos: -1,
-                })
-            }),
+            with(|event| event.timestamp = Some(prost_types::Timestamp { seconds: 0, nanos: -1 })),
         ),
-        (
-            "event.traits[0].number_value",
-            "INVALID_FIELD",
-            traits(Value::NumberValue(f64::NAN)),
-        ),
-        (
-            "event.traits[0].json_value",
-            "INVALID_FIELD",
-            traits(Value::JsonValue("{".into())),
-        ),
-        (
-            "event.traits[0].json_value",
-            "INVALID_FIELD",
-            traits(Value::JsonValue("1".into())),
-        ),
+        ("event.traits[0].number_value", "INVALID_FIELD", traits(Value::NumberValue(f64::NAN))),
+        ("event.traits[0].json_value", "INVALID_FIELD", traits(Value::JsonValue("{".into()))),
+        ("event.traits[0].json_value", "INVALID_FIELD", traits(Value::JsonValue("1".into()))),
         (
             "event.raw_json.timestamp",
             "INVALID_FIELD",
-            call(
-                &server,
-                "ResolveEvent",
-                &resolve(raw(r#"{"timestamp":"x"}"#)),
-            ),
+            call(&server, "ResolveEvent", &resolve(raw(r#"{"timestamp":"x"}"#))),
         ),
-        (
-            "lookup",
-            "INVALID_FIELD",
-            call(&server, "GetProfile", &lookup(None)),
-        ),
+        ("lookup", "INVALID_FIELD", call(&server, "GetProfile", &lookup(None))),
         (
             "lookup.profile_id",
             "PROFILE_NOT_FOUND",
@@ -473,10 +251,7 @@ fn fields_are_refused_by_name() {
             call(
                 &server,
                 "ListWorkspaces",
-                &v1::ListWorkspacesRequest {
-                    page_size: -1,
-                    ..Default::default()
-                },
+                &v1::ListWorkspacesRequest { page_size: -1, ..Default::default() },
             ),
         ),
         (
@@ -509,9 +284,7 @@ fn fields_are_refused_by_name() {
             call(
                 &server,
                 "ValidateRules",
-                &v1::ValidateRulesRequest {
-                    rules_toml: "#".repeat(262_145),
-                },
+                &v1::ValidateRulesRequest { rules_toml: "#".repeat(262_145) },
             ),
         ),
         (
@@ -520,22 +293,13 @@ fn fields_are_refused_by_name() {
             call(
                 &server,
                 "CreateWorkspace",
-                &v1::CreateWorkspaceRequest {
-                    name: "No".into(),
-                    ..Default::default()
-                },
+                &v1::CreateWorkspaceRequest { name: "No".into(), ..Default::default() },
             ),
         ),
         (
             "name",
             "WORKSPACE_NOT_FOUND",
-            call(
-                &server,
-                "GetWorkspace",
-                &v1::GetWorkspaceRequest {
-                    name: "none".into(),
-                },
-            ),
+            call(&server, "GetWorkspace", &v1::GetWorkspaceRequest { name: "none".into() }),
         ),
     ];
     for (field, reason, reply) in cases {
@@ -556,46 +320,22 @@ fn what_is_refused_is_not_written() {
         drop(reply);
     }
     let late = resolve(event("email=a@x")).encode_to_vec();
-    server.call(
-        "/ipse.v1.IdentityService/ResolveEvent",
-        &late,
-        Some(0),
-        at(NOW_MS),
-    );
-    call(
-        &server,
-        "ResolveEvent",
-        &resolve(raw("{\"userId\":\"u\",\"timestamp\":\"x\"}")),
-    );
+    server.call("/ipse.v1.IdentityService/ResolveEvent", &late, Some(0), at(NOW_MS));
+    call(&server, "ResolveEvent", &resolve(raw("{\"userId\":\"u\",\"timestamp\":\"x\"}")));
     assert_eq!(server.store().lock().position(), before);
 }
 
 #[test]
 fn a_refusal_that_tells_of_a_record_waits_for_it() {
     let server = in_memory();
-    resolved(
-        &server,
-        v1::Event {
-            event_id: "e1".into(),
-            ..event("email=ann@x")
-        },
-    );
+    resolved(&server, v1::Event { event_id: "e1".into(), ..event("email=ann@x") });
     let newest = server.store().lock().position();
-    let reused = v1::Event {
-        event_id: "e1".into(),
-        ..event("email=bob@x")
-    };
+    let reused = v1::Event { event_id: "e1".into(), ..event("email=bob@x") };
     let refusal = refused(call(&server, "ResolveEvent", &resolve(reused)));
     assert_eq!(refusal.position, newest);
     assert_eq!(refusal.metadata["sequence_number"], "2");
-    let exists = v1::CreateWorkspaceRequest {
-        name: "default".into(),
-        ..Default::default()
-    };
-    assert_eq!(
-        refused(call(&server, "CreateWorkspace", &exists)).position,
-        newest
-    );
+    let exists = v1::CreateWorkspaceRequest { name: "default".into(), ..Default::default() };
+    assert_eq!(refused(call(&server, "CreateWorkspace", &exists)).position, newest);
     let malformed =
         refused(server.call("/ipse.v1.AdminService/GetStats", b"\xff", None, at(NOW_MS)));
     assert_eq!(malformed.position, LogPosition(0));
@@ -621,23 +361,14 @@ fn a_bug_is_told_by_an_id_only() {
 fn reads_and_previews_go_on_while_the_queue_is_full() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = with_full_queue(dir.path());
-    let preview = v1::ResolveEventRequest {
-        read_only: true,
-        ..resolve(event("email=a@x"))
-    };
+    let preview = v1::ResolveEventRequest { read_only: true, ..resolve(event("email=a@x")) };
     let answer: v1::ResolveEventResponse = ask(&server, "ResolveEvent", &preview);
-    assert_eq!(
-        answer.resolution.expect("set").decision,
-        v1::Decision::Created as i32
-    );
+    assert_eq!(answer.resolution.expect("set").decision, v1::Decision::Created as i32);
     let _: v1::GetStatsResponse = ask(&server, "GetStats", &v1::GetStatsRequest {});
     let refusal = refused(call(
         &server,
         "ResolveEvents",
-        &v1::ResolveEventsRequest {
-            events: vec![event("email=a@x")],
-            ..Default::default()
-        },
+        &v1::ResolveEventsRequest { events: vec![event("email=a@x")], ..Default::default() },
     ));
     assert_eq!(refusal.reason, "WRITE_QUEUE_FULL");
 }
@@ -656,18 +387,10 @@ fn after_a_panic_among_the_graphs_nothing_is_answered() {
     assert!(broken.is_err());
     assert_eq!(server.failure(), None);
     let stats = v1::GetStatsRequest {};
-    assert_eq!(
-        refused(call(&server, "GetStats", &stats)).reason,
-        "INTERNAL"
-    );
-    assert_eq!(
-        refused(call(&server, "GetStats", &stats)).reason,
-        "NOT_SERVING"
-    );
+    assert_eq!(refused(call(&server, "GetStats", &stats)).reason, "INTERNAL");
+    assert_eq!(refused(call(&server, "GetStats", &stats)).reason, "NOT_SERVING");
     assert!(server.failure().is_some());
     assert!(server.figures().contains(&("panics_total", 1)));
     assert!(server.take_faults()[0].text.contains("GetStats: panic at "));
-    server
-        .close(true)
-        .expect("closing needs no graphs in memory");
+    server.close(true).expect("closing needs no graphs in memory");
 }

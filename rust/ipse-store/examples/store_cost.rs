@@ -28,29 +28,18 @@ limit = 100
 ";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let records = std::env::args()
-        .nth(1)
-        .map_or(Ok(1_000_000), |text| text.parse())?;
+    let records = std::env::args().nth(1).map_or(Ok(1_000_000), |text| text.parse())?;
     let directory = tempfile::tempdir()?;
-    let options = Options {
-        sync: SyncPolicy::Off,
-        ..Options::default()
-    };
+    let options = Options { sync: SyncPolicy::Off, ..Options::default() };
     let (store, _) = Store::open(directory.path(), options.clone(), 1)?;
     let now = Timestamp::from_millis(1_767_225_600_000).ok_or("a time of this century")?;
-    let workspace = store
-        .lock()
-        .create_workspace("bench", [7; 16], RULES, now)
-        .0;
+    let workspace = store.lock().create_workspace("bench", [7; 16], RULES, now).0;
     let mut sample = Vec::new();
     let started = Instant::now();
     for number in 0..records {
         let event = event(number);
         let mut locked = store.lock();
-        let decision = locked
-            .graph(workspace)
-            .decide(&event, now)
-            .map_err(|_| "refused")?;
+        let decision = locked.graph(workspace).decide(&event, now).map_err(|_| "refused")?;
         let change = Change::EventResolved(decision.resolved);
         let (record, _) = locked.commit(workspace, now, change);
         if number < 1_000 {
@@ -138,11 +127,7 @@ fn codec(sample: &[u8]) -> Result<(f64, f64), Box<dyn Error>> {
         }
     }
     let encode_ns = started.elapsed().as_nanos() as f64 / count;
-    assert_eq!(
-        records[0].sequence,
-        SequenceNumber(2),
-        "the sample begins with the first event"
-    );
+    assert_eq!(records[0].sequence, SequenceNumber(2), "the sample begins with the first event");
     assert_eq!(buffer, sample, "what was decided is encoded alike");
     Ok((decode_ns, encode_ns))
 }

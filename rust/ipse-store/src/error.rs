@@ -93,33 +93,19 @@ pub enum CloseError {
 impl IoFailed {
     pub(crate) fn new(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IoFailed {
         let path = path.to_owned();
-        move |source| IoFailed {
-            action,
-            path,
-            source,
-        }
+        move |source| IoFailed { action, path, source }
     }
 }
 
 impl OpenError {
     pub(crate) fn corrupt(file: &Path, offset: u64, problem: impl Into<String>) -> OpenError {
-        OpenError::Corrupt {
-            file: file.to_owned(),
-            offset,
-            problem: problem.into(),
-        }
+        OpenError::Corrupt { file: file.to_owned(), offset, problem: problem.into() }
     }
 }
 
 impl fmt::Display for IoFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "cannot {} {}: {}",
-            self.action,
-            self.path.display(),
-            self.source
-        )
+        write!(f, "cannot {} {}: {}", self.action, self.path.display(), self.source)
     }
 }
 
@@ -132,21 +118,13 @@ impl fmt::Display for OpenError {
                 dir.display()
             ),
             OpenError::Io(failed) => failed.fmt(f),
-            OpenError::Corrupt {
-                file,
-                offset,
-                problem,
-            } => write!(
+            OpenError::Corrupt { file, offset, problem } => write!(
                 f,
                 "{} is corrupt at byte {offset}: {problem}. Nothing was changed. Keep a copy of the \
                  directory, look at it with `ipse wal verify`, and restore it from a backup",
                 file.display()
             ),
-            OpenError::UnsupportedVersion {
-                file,
-                found,
-                supported,
-            } => write!(
+            OpenError::UnsupportedVersion { file, found, supported } => write!(
                 f,
                 "{} has format version {found}, this program reads up to {supported}: use a newer ipse",
                 file.display()
@@ -177,10 +155,7 @@ impl fmt::Display for CheckpointError {
             CheckpointError::Io(failed) => write!(f, "no snapshot: {failed}"),
             CheckpointError::Log(failed) => write!(f, "no snapshot: {failed}"),
             CheckpointError::Unreadable(error) => {
-                write!(
-                    f,
-                    "no snapshot: it was written and does not read back: {error}"
-                )
+                write!(f, "no snapshot: it was written and does not read back: {error}")
             }
         }
     }

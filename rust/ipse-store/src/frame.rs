@@ -38,9 +38,7 @@ impl Frame<'_> {
 
     /// The log position after its last record.
     pub(crate) fn end_position(&self) -> u64 {
-        self.header
-            .first_position
-            .saturating_add(u64::from(self.header.record_count))
+        self.header.first_position.saturating_add(u64::from(self.header.record_count))
     }
 }
 
@@ -77,9 +75,7 @@ pub(crate) fn parse(bytes: &[u8], salt: u64) -> Option<Frame<'_>> {
         return None;
     }
     let length = usize::try_from(u32_at(header, 4)).ok()?;
-    let end = FRAME_HEADER_BYTES
-        .checked_add(length)?
-        .checked_next_multiple_of(ALIGNMENT)?;
+    let end = FRAME_HEADER_BYTES.checked_add(length)?.checked_next_multiple_of(ALIGNMENT)?;
     let whole = bytes.get(..end)?;
     let crc = u32_at(header, 0);
     if crc32fast::hash(&whole[4..]) != crc {
@@ -108,16 +104,12 @@ fn kind(byte: u8) -> Option<FrameKind> {
 }
 
 pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
-    let field = bytes[offset..]
-        .first_chunk()
-        .expect("the caller sliced a whole header");
+    let field = bytes[offset..].first_chunk().expect("the caller sliced a whole header");
     u32::from_le_bytes(*field)
 }
 
 pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
-    let field = bytes[offset..]
-        .first_chunk()
-        .expect("the caller sliced a whole header");
+    let field = bytes[offset..].first_chunk().expect("the caller sliced a whole header");
     u64::from_le_bytes(*field)
 }
 

@@ -69,16 +69,11 @@ impl Disk for RealDisk {
         let names = fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.file_name()));
         let names: io::Result<Vec<_>> = names.collect();
         // A name that is not text is none of ours.
-        Ok(names?
-            .into_iter()
-            .filter_map(|name| name.into_string().ok())
-            .collect())
+        Ok(names?.into_iter().filter_map(|name| name.into_string().ok()).collect())
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(
-            fs::OpenOptions::new().read(true).write(true).open(path)?,
-        ))
+        Ok(Box::new(fs::OpenOptions::new().read(true).write(true).open(path)?))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -101,12 +96,7 @@ impl Disk for RealDisk {
 
     fn lock(&self, path: &Path, text: &str) -> io::Result<Result<Box<dyn Send + Sync>, String>> {
         let mut options = fs::OpenOptions::new();
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
+        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
             Ok(()) => {
                 file.set_len(0)?;

@@ -65,12 +65,7 @@ pub(crate) fn recover(
     let started = Instant::now();
     let found = Found::look(disk.as_ref(), dir)?;
     let segment_size = options.segment_size_bytes;
-    let place = |log_id| LogPlace {
-        disk: disk.clone(),
-        dir: dir.to_owned(),
-        log_id,
-        segment_size,
-    };
+    let place = |log_id| LogPlace { disk: disk.clone(), dir: dir.to_owned(), log_id, segment_size };
     let mut recovered = if found.is_new()? {
         found.remove_temporaries()?;
         create(disk.as_ref(), dir, place, hash_seed)?
@@ -87,19 +82,14 @@ fn create(
     place: impl FnOnce(u64) -> LogPlace,
     hash_seed: u64,
 ) -> Result<Recovered, OpenError> {
-    let log_id = disk
-        .random()
-        .map_err(IoFailed::new("get a random number for", dir))?;
+    let log_id = disk.random().map_err(IoFailed::new("get a random number for", dir))?;
     let log = Log::create(place(log_id))?;
     Ok(Recovered {
         state: State::new(hash_seed),
         segments: vec![log.newest_segment()],
         log,
         log_id,
-        recovery: Recovery {
-            clean_shutdown: true,
-            ..Recovery::default()
-        },
+        recovery: Recovery { clean_shutdown: true, ..Recovery::default() },
         snapshot: None,
         bytes_since_snapshot: 0,
     })
@@ -126,18 +116,9 @@ impl<'d> Found<'d> {
         Ok(Found {
             disk,
             dir,
-            segments: names
-                .iter()
-                .filter_map(|name| segment_number(name))
-                .collect(),
-            snapshots: names
-                .iter()
-                .filter_map(|name| snapshot_position(name))
-                .collect(),
-            temporaries: names
-                .into_iter()
-                .filter(|name| name.ends_with(".tmp"))
-                .collect(),
+            segments: names.iter().filter_map(|name| segment_number(name)).collect(),
+            snapshots: names.iter().filter_map(|name| snapshot_position(name)).collect(),
+            temporaries: names.into_iter().filter(|name| name.ends_with(".tmp")).collect(),
             manifest,
         })
     }
@@ -152,11 +133,8 @@ impl<'d> Found<'d> {
     }
 
     fn headers(&self) -> Result<Vec<SegmentHeader>, OpenError> {
-        let headers: Result<Vec<_>, _> = self
-            .segments
-            .iter()
-            .map(|number| self.header(*number))
-            .collect();
+        let headers: Result<Vec<_>, _> =
+            self.segments.iter().map(|number| self.header(*number)).collect();
         let headers = headers?;
         for pair in headers.windows(2) {
             let number = pair[0].number + 1;
@@ -174,17 +152,13 @@ impl<'d> Found<'d> {
 
     fn header(&self, number: u64) -> Result<SegmentHeader, OpenError> {
         let path = self.segment_path(number);
-        let file = self
-            .disk
-            .open(&path)
-            .map_err(IoFailed::new("open", &path))?;
+        let file = self.disk.open(&path).map_err(IoFailed::new("open", &path))?;
         let length = file.length().map_err(IoFailed::new("read", &path))?;
         let mut bytes = [0; HEADER_BYTES];
         if length < HEADER_BYTES as u64 {
             return Err(OpenError::corrupt(&path, length, "the header is cut short"));
         }
-        file.read_at(0, &mut bytes)
-            .map_err(IoFailed::new("read", &path))?;
+        file.read_at(0, &mut bytes).map_err(IoFailed::new("read", &path))?;
         let header = SegmentHeader::parse(&bytes, &path)?;
         if header.number != number {
             let problem = format!("it is {} under another name", segment_name(header.number));
@@ -217,18 +191,13 @@ impl<'d> Found<'d> {
     }
 
     fn missing(&self, what: impl Into<String>) -> OpenError {
-        OpenError::Missing {
-            what: what.into(),
-            dir: self.dir.to_owned(),
-        }
+        OpenError::Missing { what: what.into(), dir: self.dir.to_owned() }
     }
 
     fn remove_temporaries(&self) -> Result<(), OpenError> {
         for name in &self.temporaries {
             let path = self.dir.join(name);
-            self.disk
-                .remove(&path)
-                .map_err(IoFailed::new("remove", &path))?;
+            self.disk.remove(&path).map_err(IoFailed::new("remove", &path))?;
         }
         Ok(())
     }
@@ -293,18 +262,20 @@ impl<'d> Opening<'d> {
                     self.recovery.snapshot_log_position = position;
                     break;
                 }
-                Err(error @ OpenError::Corrupt { .. }) => {
-                    self.recovery
-                        .notes
-                        .push(format!("an older snapshot was used: {error}"));
+                Err(OpenError::Corrupt { file, offset, problem }) => {
+                    self.recovery.notes.push(format!(
+                        "{} cannot be read and is kept aside as .broken, an older state and more \
+                         of the log were used: at byte {offset}, {problem}",
+                        file.display()
+                    ));
                     self.broken_snapshots.push(position);
-                    newest_problem.get_or_insert(error);
+                    newest_problem.get_or_insert(OpenError::Corrupt { file, offset, problem });
                 }
                 Err(error) => return Err(error),
             }
         }
         let first = self.headers[0].first_position;
-        if first <= self.recovery.snapshot_log_position + 1 {
+        if first <= self.recovery.snapshot_log_position.saturating_add(1) {
             return Ok(());
         }
         Err(newest_problem.unwrap_or_else(|| {
@@ -318,11 +289,7 @@ impl<'d> Opening<'d> {
         let path = self.found.dir.join(snapshot_name(position));
         let (state, log_id) = snapshot::load(self.found.disk, &path, hash_seed)?;
         if state.position().0 != position {
-            return Err(OpenError::corrupt(
-                &path,
-                16,
-                "its position is not that of its name",
-            ));
+            return Err(OpenError::corrupt(&path, 16, "its position is not that of its name"));
         }
         if log_id != self.headers[0].log_id {
             return Err(OpenError::corrupt(&path, 32, "it belongs to another log"));
@@ -332,10 +299,8 @@ impl<'d> Opening<'d> {
 
     /// Applies the log after the snapshot.
     fn replay(mut self) -> Result<Tail<'d>, OpenError> {
-        let after = self.recovery.snapshot_log_position + 1;
-        let start = self
-            .headers
-            .partition_point(|header| header.first_position <= after);
+        let after = self.recovery.snapshot_log_position.saturating_add(1);
+        let start = self.headers.partition_point(|header| header.first_position <= after);
         let mut index = start.saturating_sub(1);
         loop {
             let header = self.headers[index];
@@ -344,12 +309,7 @@ impl<'d> Opening<'d> {
             let walk = self.walk(&header, &bytes, &path)?;
             index += 1;
             let Some(next) = self.headers.get(index).copied() else {
-                let tail = Tail {
-                    opening: self,
-                    header,
-                    bytes,
-                    walk,
-                };
+                let tail = Tail { opening: self, header, bytes, walk };
                 return tail.checked(&path);
             };
             self.check_sealed(&walk, &next, &path)?;
@@ -420,7 +380,7 @@ impl<'d> Opening<'d> {
         let place = |offset: usize| (start + FRAME_HEADER_BYTES + offset) as u64;
         check_frame(frame).map_err(|problem| OpenError::corrupt(path, start as u64, problem))?;
         let covered = self.recovery.snapshot_log_position;
-        if frame.end_position() <= covered + 1 {
+        if frame.end_position() <= covered.saturating_add(1) {
             return Ok(());
         }
         self.bytes_since_snapshot += frame.size() as u64;
@@ -443,11 +403,7 @@ impl<'d> Opening<'d> {
         if offset == frame.payload.len() {
             return Ok(());
         }
-        Err(OpenError::corrupt(
-            path,
-            place(offset),
-            "the frame holds more than its records",
-        ))
+        Err(OpenError::corrupt(path, place(offset), "the frame holds more than its records"))
     }
 }
 
@@ -457,11 +413,7 @@ impl Tail<'_> {
         let walk = &self.walk;
         let covered = self.opening.recovery.snapshot_log_position;
         let newest_start = self.header.first_position - 1;
-        let synced = if walk.damage == 0 {
-            0
-        } else {
-            self.synced_in_later_frames()
-        };
+        let synced = if walk.damage == 0 { 0 } else { self.synced_in_later_frames() };
         let synced = synced.max(covered).max(newest_start);
         if walk.position > synced {
             return Ok(self);
@@ -484,70 +436,71 @@ impl Tail<'_> {
     }
 
     /// Makes the directory ready for appending.
-    fn repair(self, place: impl FnOnce(u64) -> LogPlace) -> Result<Recovered, OpenError> {
-        let Tail {
-            opening,
-            header,
-            bytes,
-            walk,
-        } = self;
-        let Opening {
-            found,
-            headers,
-            state,
-            snapshot,
-            mut recovery,
-            ..
-        } = opening;
-        found.remove_temporaries()?;
-        set_aside_snapshots(&found, &opening.broken_snapshots)?;
+    fn repair(mut self, place: impl FnOnce(u64) -> LogPlace) -> Result<Recovered, OpenError> {
+        let place = place(self.header.log_id);
+        self.opening.found.remove_temporaries()?;
+        self.set_aside()?;
+        let segment = if self.opening.recovery.clean_shutdown {
+            self.reopen()?
+        } else {
+            self.rewrite(&place)?
+        };
+        let Tail { mut opening, walk, .. } = self;
+        write_manifest(&opening.found, &segment.header, &mut opening.recovery)?;
+        let written = walk.position - 1;
+        Ok(Recovered {
+            state: opening.state,
+            log_id: place.log_id,
+            log: Log::resume(place, segment, walk.crc, written, walk.clean),
+            recovery: opening.recovery,
+            segments: opening
+                .headers
+                .iter()
+                .map(|header| (header.number, header.first_position))
+                .collect(),
+            snapshot: opening.snapshot,
+            bytes_since_snapshot: opening.bytes_since_snapshot,
+        })
+    }
+
+    /// Keeps what is broken under other names, and says so.
+    fn set_aside(&mut self) -> Result<(), OpenError> {
+        let Tail { opening, header, bytes, walk } = self;
+        set_aside_snapshots(&opening.found, &opening.broken_snapshots)?;
+        let (found, recovery) = (&opening.found, &mut opening.recovery);
         if walk.damage > 0 {
-            recovery
-                .notes
-                .push(keep_torn(&found, header.number, &walk, &bytes)?);
+            recovery.notes.push(keep_torn(found, header.number, walk, bytes)?);
             recovery.torn_bytes = walk.damage as u64;
         }
         let whole = bytes.len() as u64 == header.size;
         if !whole {
             recovery.notes.push(format!(
-                "{} is {} bytes long and was made with {}; no record is missing that was known to be synced",
+                "{} was made with {} bytes and has {}; nothing that was known to be on disk is missing",
                 segment_name(header.number),
-                bytes.len(),
-                header.size
+                header.size,
+                bytes.len()
             ));
         }
         recovery.clean_shutdown = walk.clean && walk.damage == 0 && whole;
-        let segment = if recovery.clean_shutdown {
-            reopen(&found, header, walk.end)?
-        } else {
-            // What the page cache shows may never have reached the disk, and a sync that
-            // failed before may have marked it clean: only a new file is sure to be written.
-            Spare::create(found.disk, found.dir)?.into_copy(
-                found.disk,
-                found.dir,
-                header,
-                &bytes[..walk.end],
-            )?
-        };
-        write_manifest(&found, &header, &mut recovery)?;
-        Ok(Recovered {
-            state,
-            log: Log::resume(
-                place(header.log_id),
-                segment,
-                walk.crc,
-                walk.position - 1,
-                walk.clean,
-            ),
-            log_id: header.log_id,
-            recovery,
-            segments: headers
-                .iter()
-                .map(|header| (header.number, header.first_position))
-                .collect(),
-            snapshot,
-            bytes_since_snapshot: opening.bytes_since_snapshot,
-        })
+        Ok(())
+    }
+
+    fn reopen(&self) -> Result<Segment, IoFailed> {
+        let found = &self.opening.found;
+        let path = found.segment_path(self.header.number);
+        let file = found.disk.open(&path).map_err(IoFailed::new("open", &path))?;
+        let end = self.walk.end as u64;
+        Ok(Segment { header: self.header, path, file, end })
+    }
+
+    /// What the page cache shows may never have reached the disk, and a sync that failed
+    /// before may have marked it clean: only a new file is sure to be written.
+    fn rewrite(&self, place: &LogPlace) -> Result<Segment, IoFailed> {
+        let Found { disk, dir, .. } = self.opening.found;
+        let frames = &self.bytes[HEADER_BYTES..self.walk.end];
+        let size = place.segment_bytes(frames.len() as u64);
+        let header = SegmentHeader { size, ..self.header };
+        Spare::create(disk, dir)?.into_segment(disk, dir, header, frames)
     }
 }
 
@@ -575,26 +528,16 @@ fn check_frame(frame: &Frame<'_>) -> Result<(), String> {
 fn used(bytes: &[u8]) -> usize {
     const ZEROS: [u8; 4096] = [0; 4096];
     let pieces = bytes.chunks(ZEROS.len());
-    let empty = pieces
-        .rev()
-        .take_while(|piece| **piece == ZEROS[..piece.len()]);
+    let empty = pieces.rev().take_while(|piece| **piece == ZEROS[..piece.len()]);
     let left = bytes.len() - empty.map(<[u8]>::len).sum::<usize>();
-    bytes[..left]
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last + 1)
+    bytes[..left].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
 fn set_aside_snapshots(found: &Found<'_>, broken: &[u64]) -> Result<(), IoFailed> {
     for position in broken {
         let path = found.dir.join(snapshot_name(*position));
-        let aside = found
-            .dir
-            .join(format!("{}.broken", snapshot_name(*position)));
-        found
-            .disk
-            .rename(&path, &aside)
-            .map_err(IoFailed::new("rename", &path))?;
+        let aside = found.dir.join(format!("{}.broken", snapshot_name(*position)));
+        found.disk.rename(&path, &aside).map_err(IoFailed::new("rename", &path))?;
     }
     Ok(())
 }
@@ -609,13 +552,9 @@ fn keep_torn(
 ) -> Result<String, IoFailed> {
     let name = torn_name(number, walk.end as u64);
     let path = found.dir.join(&name);
-    let file = found
-        .disk
-        .create(&path)
-        .map_err(IoFailed::new("create", &path))?;
+    let file = found.disk.create(&path).map_err(IoFailed::new("create", &path))?;
     let torn = &bytes[walk.end..walk.end + walk.damage];
-    file.write_at(0, torn)
-        .map_err(IoFailed::new("write", &path))?;
+    file.write_at(0, torn).map_err(IoFailed::new("write", &path))?;
     file.sync().map_err(IoFailed::new("sync", &path))?;
     Ok(format!(
         "{} was torn at byte {}: {} bytes that were never acknowledged are kept in {name}",
@@ -625,37 +564,18 @@ fn keep_torn(
     ))
 }
 
-fn reopen(found: &Found<'_>, header: SegmentHeader, end: usize) -> Result<Segment, IoFailed> {
-    let path = found.segment_path(header.number);
-    let file = found
-        .disk
-        .open(&path)
-        .map_err(IoFailed::new("open", &path))?;
-    Ok(Segment {
-        header,
-        path,
-        file,
-        end: end as u64,
-    })
-}
-
 /// A crash may come between the newest segment and the manifest that names it.
 fn write_manifest(
     found: &Found<'_>,
     newest: &SegmentHeader,
     recovery: &mut Recovery,
 ) -> Result<(), IoFailed> {
-    let manifest = Manifest {
-        log_id: newest.log_id,
-        newest_segment: newest.number,
-    };
+    let manifest = Manifest { log_id: newest.log_id, newest_segment: newest.number };
     if found.manifest == Some(manifest) {
         return Ok(());
     }
     if found.manifest.is_none() && newest.number > 1 {
-        recovery
-            .notes
-            .push(format!("{MANIFEST_NAME} was missing and was written anew"));
+        recovery.notes.push(format!("{MANIFEST_NAME} was missing and was written anew"));
     }
     manifest.write(found.disk, found.dir)
 }

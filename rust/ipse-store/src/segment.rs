@@ -16,6 +16,9 @@ use crate::fs::{Disk, DiskFile};
 /// Zeros are written, and files are copied and read, in pieces of this size.
 const PIECE_BYTES: usize = 1 << 20;
 
+/// No log comes this far: a file that says so is refused before anything overflows.
+pub(crate) const POSITION_MAX: u64 = u64::MAX / 2;
+
 /// What a segment's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
@@ -79,7 +82,8 @@ impl SegmentHeader {
             log_id: u64_at(bytes, 48),
         };
         // Salt 0 would let a run of zeros look like a frame's beginning.
-        if header.salt == 0 || header.first_position == 0 {
+        let positions = 1..POSITION_MAX;
+        if header.salt == 0 || !positions.contains(&header.first_position) {
             return Err(OpenError::corrupt(path, 0, "the header is impossible"));
         }
         Ok(header)
@@ -100,27 +104,15 @@ pub(crate) fn check_header(
     path: &Path,
 ) -> Result<(), OpenError> {
     if bytes[..8] != *magic {
-        return Err(OpenError::corrupt(
-            path,
-            0,
-            "the file does not begin as it must",
-        ));
+        return Err(OpenError::corrupt(path, 0, "the file does not begin as it must"));
     }
     if crc32fast::hash(&bytes[..60]) != u32_at(bytes, 60) {
-        return Err(OpenError::corrupt(
-            path,
-            0,
-            "the header's checksum does not match",
-        ));
+        return Err(OpenError::corrupt(path, 0, "the header's checksum does not match"));
     }
     match u32_at(bytes, 8) {
         0 => Err(OpenError::corrupt(path, 8, "there is no format version 0")),
         version if version <= supported => Ok(()),
-        found => Err(OpenError::UnsupportedVersion {
-            file: path.to_owned(),
-            found,
-            supported,
-        }),
+        found => Err(OpenError::UnsupportedVersion { file: path.to_owned(), found, supported }),
     }
 }
 
@@ -129,11 +121,7 @@ impl Spare {
     pub(crate) fn create(disk: &dyn Disk, dir: &Path) -> Result<Spare, IoFailed> {
         let path = dir.join(SPARE_NAME);
         let file = disk.create(&path).map_err(IoFailed::new("create", &path))?;
-        Ok(Spare {
-            file,
-            path,
-            zeroed: 0,
-        })
+        Ok(Spare { file, path, zeroed: 0 })
     }
 
     pub(crate) fn is_ready(&self, size: u64) -> bool {
@@ -146,56 +134,28 @@ impl Spare {
         self.sync()
     }
 
-    /// Makes it the segment that `header` describes.
+    /// Makes it the segment that `header` describes, with these frames in it.
     pub(crate) fn into_segment(
-        mut self,
-        disk: &dyn Disk,
-        dir: &Path,
-        header: SegmentHeader,
-    ) -> Result<Segment, IoFailed> {
-        while !self.is_ready(header.size) {
-            self.write_zeros(header.size)?;
-        }
-        self.write(0, &header.to_bytes())?;
-        self.publish(disk, dir, header, HEADER_BYTES as u64)
-    }
-
-    /// Makes it a copy of the segment that `header` describes, of the bytes before `end`.
-    pub(crate) fn into_copy(
         mut self,
         disk: &dyn Disk,
         dir: &Path,
         header: SegmentHeader,
         frames: &[u8],
     ) -> Result<Segment, IoFailed> {
-        for piece in frames.chunks(PIECE_BYTES) {
-            self.write(self.zeroed, piece)?;
-            self.zeroed += piece.len() as u64;
-        }
         while !self.is_ready(header.size) {
             self.write_zeros(header.size)?;
         }
-        self.publish(disk, dir, header, frames.len() as u64)
-    }
-
-    fn publish(
-        self,
-        disk: &dyn Disk,
-        dir: &Path,
-        header: SegmentHeader,
-        end: u64,
-    ) -> Result<Segment, IoFailed> {
+        self.write(0, &header.to_bytes())?;
+        let mut end = HEADER_BYTES as u64;
+        for piece in frames.chunks(PIECE_BYTES) {
+            self.write(end, piece)?;
+            end += piece.len() as u64;
+        }
         self.sync()?;
         let path = dir.join(segment_name(header.number));
-        disk.rename(&self.path, &path)
-            .map_err(IoFailed::new("rename", &self.path))?;
+        disk.rename(&self.path, &path).map_err(IoFailed::new("rename", &self.path))?;
         disk.sync_dir(dir).map_err(IoFailed::new("sync", dir))?;
-        Ok(Segment {
-            header,
-            path,
-            file: self.file,
-            end,
-        })
+        Ok(Segment { header, path, file: self.file, end })
     }
 
     fn write_zeros(&mut self, size: u64) -> Result<(), IoFailed> {
@@ -207,9 +167,7 @@ impl Spare {
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), IoFailed> {
-        self.file
-            .write_at(offset, bytes)
-            .map_err(IoFailed::new("write", &self.path))
+        self.file.write_at(offset, bytes).map_err(IoFailed::new("write", &self.path))
     }
 
     fn sync(&self) -> Result<(), IoFailed> {
@@ -222,23 +180,18 @@ impl Manifest {
     pub(crate) fn write(self, disk: &dyn Disk, dir: &Path) -> Result<(), IoFailed> {
         let path = dir.join(MANIFEST_TEMPORARY_NAME);
         let file = disk.create(&path).map_err(IoFailed::new("create", &path))?;
-        file.write_at(0, self.to_text().as_bytes())
-            .map_err(IoFailed::new("write", &path))?;
+        file.write_at(0, self.to_text().as_bytes()).map_err(IoFailed::new("write", &path))?;
         file.sync().map_err(IoFailed::new("sync", &path))?;
-        disk.rename(&path, &dir.join(MANIFEST_NAME))
-            .map_err(IoFailed::new("rename", &path))?;
+        disk.rename(&path, &dir.join(MANIFEST_NAME)).map_err(IoFailed::new("rename", &path))?;
         disk.sync_dir(dir).map_err(IoFailed::new("sync", dir))
     }
 
     pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Manifest, OpenError> {
         let path = dir.join(MANIFEST_NAME);
         let bytes = read_file(disk, &path)?;
-        str::from_utf8(&bytes)
-            .ok()
-            .and_then(Manifest::parse)
-            .ok_or_else(|| {
-                OpenError::corrupt(&path, 0, "it is not one line with a matching checksum")
-            })
+        str::from_utf8(&bytes).ok().and_then(Manifest::parse).ok_or_else(|| {
+            OpenError::corrupt(&path, 0, "it is not one line with a matching checksum")
+        })
     }
 
     fn to_text(self) -> String {
@@ -253,15 +206,8 @@ impl Manifest {
     fn parse(text: &str) -> Option<Manifest> {
         let mut words = text.split(' ').skip(2);
         let log_id = u64::from_str_radix(words.next()?.strip_prefix("id=")?, 16).ok()?;
-        let newest_segment = words
-            .next()?
-            .strip_prefix("newest_segment=")?
-            .parse()
-            .ok()?;
-        let manifest = Manifest {
-            log_id,
-            newest_segment,
-        };
+        let newest_segment = words.next()?.strip_prefix("newest_segment=")?.parse().ok()?;
+        let manifest = Manifest { log_id, newest_segment };
         (manifest.to_text() == text).then_some(manifest)
     }
 }
@@ -276,8 +222,7 @@ pub(crate) fn read_file(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, IoFaile
     let mut bytes = vec![0; length];
     for (index, piece) in bytes.chunks_mut(PIECE_BYTES).enumerate() {
         let offset = (index * PIECE_BYTES) as u64;
-        file.read_at(offset, piece)
-            .map_err(IoFailed::new("read", path))?;
+        file.read_at(offset, piece).map_err(IoFailed::new("read", path))?;
     }
     Ok(bytes)
 }
@@ -287,14 +232,7 @@ mod tests {
     use super::*;
 
     fn header() -> SegmentHeader {
-        SegmentHeader {
-            previous_crc: 1,
-            number: 2,
-            first_position: 3,
-            salt: 4,
-            size: 5,
-            log_id: 6,
-        }
+        SegmentHeader { previous_crc: 1, number: 2, first_position: 3, salt: 4, size: 5, log_id: 6 }
     }
 
     #[test]
@@ -315,22 +253,12 @@ mod tests {
         bytes[8] = 9;
         seal(&mut bytes);
         let error = SegmentHeader::parse(&bytes, Path::new("segment")).expect_err("later");
-        assert!(matches!(
-            error,
-            OpenError::UnsupportedVersion {
-                found: 9,
-                supported: 1,
-                ..
-            }
-        ));
+        assert!(matches!(error, OpenError::UnsupportedVersion { found: 9, supported: 1, .. }));
     }
 
     #[test]
     fn manifest_is_read_back_and_no_flipped_bit_passes() {
-        let manifest = Manifest {
-            log_id: 0xab,
-            newest_segment: 12,
-        };
+        let manifest = Manifest { log_id: 0xab, newest_segment: 12 };
         let text = manifest.to_text();
         assert_eq!(Manifest::parse(&text), Some(manifest));
         for bit in 0..text.len() * 8 {

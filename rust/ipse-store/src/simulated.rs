@@ -143,11 +143,7 @@ impl SimulatedDisk {
     pub fn write(&self, path: &Path, bytes: Vec<u8>) {
         let mut state = self.state();
         let inode = state.files.len();
-        state.files.push(Inode {
-            synced: bytes.clone(),
-            bytes,
-            ..Inode::default()
-        });
+        state.files.push(Inode { synced: bytes.clone(), bytes, ..Inode::default() });
         state.names.insert(path.to_owned(), inode);
         state.synced_names.insert(path.to_owned(), inode);
     }
@@ -208,10 +204,7 @@ impl Disk for SimulatedDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let state = self.plainly()?;
         let inode = *state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(SimulatedFile {
-            disk: self.clone(),
-            inode,
-        }))
+        Ok(Box::new(SimulatedFile { disk: self.clone(), inode }))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -219,10 +212,7 @@ impl Disk for SimulatedDisk {
         let inode = state.files.len();
         state.files.push(Inode::default());
         state.change(NameChange::Set(path.to_owned(), inode));
-        Ok(Box::new(SimulatedFile {
-            disk: self.clone(),
-            inode,
-        }))
+        Ok(Box::new(SimulatedFile { disk: self.clone(), inode }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -272,9 +262,7 @@ impl DiskFile for SimulatedFile {
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
         let state = self.disk.plainly()?;
         let start = usize::try_from(offset).map_err(io::Error::other)?;
-        let there = state.files[self.inode]
-            .bytes
-            .get(start..start.saturating_add(bytes.len()));
+        let there = state.files[self.inode].bytes.get(start..start.saturating_add(bytes.len()));
         bytes.copy_from_slice(there.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
@@ -347,8 +335,7 @@ impl Inode {
         }
         self.bytes[start..end].copy_from_slice(bytes);
         if !bytes.is_empty() {
-            self.unsynced_sectors
-                .extend(start / SECTOR_BYTES..=(end - 1) / SECTOR_BYTES);
+            self.unsynced_sectors.extend(start / SECTOR_BYTES..=(end - 1) / SECTOR_BYTES);
         }
     }
 
@@ -361,9 +348,7 @@ impl Inode {
 
     fn sync_sector(&mut self, sector: usize) {
         let start = sector * SECTOR_BYTES;
-        let end = (start + SECTOR_BYTES)
-            .min(self.bytes.len())
-            .min(self.synced.len());
+        let end = (start + SECTOR_BYTES).min(self.bytes.len()).min(self.synced.len());
         if start < end {
             self.synced[start..end].copy_from_slice(&self.bytes[start..end]);
         }

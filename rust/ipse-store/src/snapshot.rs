@@ -15,7 +15,7 @@ use crate::format::{
 };
 use crate::frame::{u32_at, u64_at};
 use crate::fs::{Disk, DiskFile};
-use crate::segment::{check_header, seal};
+use crate::segment::{POSITION_MAX, check_header, seal};
 use crate::state::{State, StateLoader};
 
 /// What a snapshot's header says.
@@ -56,8 +56,7 @@ pub(crate) fn write(
     let size = writer.finish()?;
     read(disk, &temporary, |_, _| Ok(())).map_err(CheckpointError::Unreadable)?;
     let path = dir.join(snapshot_name(position));
-    disk.rename(&temporary, &path)
-        .map_err(IoFailed::new("rename", &temporary))?;
+    disk.rename(&temporary, &path).map_err(IoFailed::new("rename", &temporary))?;
     disk.sync_dir(dir).map_err(IoFailed::new("sync", dir))?;
     Ok(size)
 }
@@ -74,9 +73,7 @@ pub(crate) fn load(
         part.map_or(Ok(()), |(workspace, part)| loader.add(workspace, part))
     })?;
     let loader = loader.unwrap_or_else(|| StateLoader::new(hash_seed, header.position));
-    let state = loader
-        .finish()
-        .map_err(|problem| OpenError::corrupt(path, 0, problem))?;
+    let state = loader.finish().map_err(|problem| OpenError::corrupt(path, 0, problem))?;
     if state.indexes().count() != usize::try_from(header.workspaces).unwrap_or(usize::MAX) {
         return Err(OpenError::corrupt(path, 0, "workspaces are missing"));
     }
@@ -98,6 +95,9 @@ impl SnapshotHeader {
 
     fn parse(bytes: &[u8; HEADER_BYTES], path: &Path) -> Result<SnapshotHeader, OpenError> {
         check_header(bytes, &SNAPSHOT_MAGIC, SNAPSHOT_VERSION, path)?;
+        if u64_at(bytes, 16) >= POSITION_MAX {
+            return Err(OpenError::corrupt(path, 16, "the position is impossible"));
+        }
         Ok(SnapshotHeader {
             workspaces: u32_at(bytes, 12),
             position: u64_at(bytes, 16),
@@ -141,28 +141,17 @@ impl<'a> SnapshotWriter<'a> {
         workspaces: usize,
     ) -> Result<SnapshotWriter<'a>, IoFailed> {
         let workspaces = u32::try_from(workspaces).expect("workspaces have 32-bit numbers");
-        let salt = disk
-            .random()
-            .map_err(IoFailed::new("get a random number for", path))?;
+        let salt = disk.random().map_err(IoFailed::new("get a random number for", path))?;
         let mut writer = SnapshotWriter {
             path,
             file: disk.create(path).map_err(IoFailed::new("create", path))?,
             salt,
             whole: crc32fast::Hasher::new(),
-            footer: Footer {
-                position,
-                workspaces,
-                ..Footer::default()
-            },
+            footer: Footer { position, workspaces, ..Footer::default() },
             section: Vec::new(),
             section_parts: 0,
         };
-        let header = SnapshotHeader {
-            workspaces,
-            position,
-            salt,
-            log_id,
-        };
+        let header = SnapshotHeader { workspaces, position, salt, log_id };
         writer.write(&header.to_bytes())?;
         writer.begin_section();
         Ok(writer)
@@ -171,11 +160,7 @@ impl<'a> SnapshotWriter<'a> {
     fn add(&mut self, workspace: u32, part: &Part) -> Result<(), IoFailed> {
         encode_part(&mut self.section, workspace, part);
         self.section_parts += 1;
-        if self.section.len() >= SECTION_BYTES_TARGET {
-            self.end_section()
-        } else {
-            Ok(())
-        }
+        if self.section.len() >= SECTION_BYTES_TARGET { self.end_section() } else { Ok(()) }
     }
 
     fn finish(mut self) -> Result<u64, IoFailed> {
@@ -268,14 +253,7 @@ impl<'a> SnapshotReader<'a> {
             .ok_or_else(|| OpenError::corrupt(path, length, "the file is cut short"))?;
         let whole = crc32fast::Hasher::new();
         let footer = Footer::default();
-        Ok(SnapshotReader {
-            path,
-            file,
-            footer_offset,
-            whole,
-            footer,
-            section: Vec::new(),
-        })
+        Ok(SnapshotReader { path, file, footer_offset, whole, footer, section: Vec::new() })
     }
 
     fn header(&mut self) -> Result<SnapshotHeader, OpenError> {
@@ -301,13 +279,7 @@ impl<'a> SnapshotReader<'a> {
         section.resize(aligned(length), 0);
         self.read(&mut section)?;
         self.check_section(start, header, &head, &section)?;
-        self.parts(
-            start,
-            header,
-            u32_at(&head, 24),
-            &section[..length],
-            on_part,
-        )?;
+        self.parts(start, header, u32_at(&head, 24), &section[..length], on_part)?;
         self.section = section;
         Ok(())
     }
@@ -366,10 +338,7 @@ impl<'a> SnapshotReader<'a> {
         if bytes == expected.to_bytes() {
             return Ok(());
         }
-        Err(self.corrupt(
-            self.footer_offset,
-            "the footer does not match what is before it",
-        ))
+        Err(self.corrupt(self.footer_offset, "the footer does not match what is before it"))
     }
 
     fn read(&mut self, bytes: &mut [u8]) -> Result<(), OpenError> {

@@ -66,10 +66,7 @@ impl State {
     }
 
     pub(crate) fn freeze(&self) -> Vec<Frozen> {
-        self.workspaces
-            .iter()
-            .map(|workspace| workspace.graph.freeze())
-            .collect()
+        self.workspaces.iter().map(|workspace| workspace.graph.freeze()).collect()
     }
 
     /// Applies a change that was decided on this state.
@@ -80,11 +77,7 @@ impl State {
         change: Change<'c>,
     ) -> Record<'c> {
         let graph = &self.at(workspace).graph;
-        let mut record = Record {
-            sequence: graph.sequence(),
-            log_time,
-            change,
-        };
+        let mut record = Record { sequence: graph.sequence(), log_time, change };
         record.sequence.0 += 1;
         if record.sequence.0 > 1 {
             record.log_time = record.log_time.max(graph.log_time());
@@ -110,9 +103,7 @@ impl State {
             return Err(format!("workspace {} was not created before", workspace.0));
         }
         check_order(self.graph(workspace), record)?;
-        self.graph(workspace)
-            .validate(record)
-            .map_err(|invalid| invalid.0)?;
+        self.graph(workspace).validate(record).map_err(|invalid| invalid.0)?;
         self.apply(workspace, record);
         Ok(())
     }
@@ -145,12 +136,8 @@ impl State {
     }
 
     fn add_graph(&mut self, name: &str, graph: Graph) {
-        self.by_name
-            .insert(name.to_owned(), WorkspaceIndex(self.count()));
-        self.workspaces.push(Workspace {
-            graph,
-            position: self.position,
-        });
+        self.by_name.insert(name.to_owned(), WorkspaceIndex(self.count()));
+        self.workspaces.push(Workspace { graph, position: self.position });
     }
 
     fn count(&self) -> u32 {
@@ -169,16 +156,10 @@ impl State {
 fn check_order(graph: &Graph, record: &Record<'_>) -> Result<(), String> {
     let (found, expected) = (record.sequence.0, graph.sequence().0 + 1);
     if found != expected {
-        return Err(format!(
-            "its sequence number is {found}, and {expected} comes next"
-        ));
+        return Err(format!("its sequence number is {found}, and {expected} comes next"));
     }
     if found > 1 && record.log_time < graph.log_time() {
-        return Err(format!(
-            "its log time {} is before {}",
-            record.log_time,
-            graph.log_time()
-        ));
+        return Err(format!("its log time {} is before {}", record.log_time, graph.log_time()));
     }
     Ok(())
 }
@@ -187,19 +168,12 @@ impl StateLoader {
     pub(crate) fn new(hash_seed: u64, position: u64) -> StateLoader {
         let mut state = State::new(hash_seed);
         state.position = LogPosition(position);
-        StateLoader {
-            state,
-            current: None,
-        }
+        StateLoader { state, current: None }
     }
 
     /// Takes the next part; workspaces come in order.
     pub(crate) fn add(&mut self, workspace: u32, part: Part) -> Result<(), String> {
-        if self
-            .current
-            .as_ref()
-            .is_none_or(|(current, _)| *current != workspace)
-        {
+        if self.current.as_ref().is_none_or(|(current, _)| *current != workspace) {
             self.finish_workspace()?;
             if workspace != self.state.count() {
                 return Err(format!("workspace {workspace} is out of order"));

@@ -129,10 +129,7 @@ impl Store {
         };
         let writer = writer::start(shared.clone(), recovered.log, options.sync)
             .map_err(IoFailed::new("start the log's thread for", dir))?;
-        let upkeep = Upkeep {
-            writer: Some(writer),
-            lock: Some(lock),
-        };
+        let upkeep = Upkeep { writer: Some(writer), lock: Some(lock) };
         let files = Files {
             disk,
             dir: dir.to_owned(),
@@ -140,34 +137,20 @@ impl Store {
             upkeep: Mutex::new(upkeep),
             snapshots: Mutex::new(snapshots),
         };
-        Ok((
-            Store {
-                shared,
-                options,
-                files: Some(files),
-            },
-            recovered.recovery,
-        ))
+        Ok((Store { shared, options, files: Some(files) }, recovered.recovery))
     }
 
     /// A store without files: every position counts as synced at once.
     pub fn in_memory(hash_seed: u64) -> Store {
         let shared = Arc::new(Shared::new(State::new(hash_seed)));
-        Store {
-            shared,
-            options: Options::default(),
-            files: None,
-        }
+        Store { shared, options: Options::default(), files: None }
     }
 
     /// Exclusive access to the graphs. Not to be held while anything is waited for.
     pub fn lock(&self) -> Locked<'_> {
         Locked {
             inner: self.shared.lock(),
-            wake: WakeOnDrop {
-                shared: &self.shared,
-                committed: false,
-            },
+            wake: WakeOnDrop { shared: &self.shared, committed: false },
             store: self,
         }
     }
@@ -223,11 +206,7 @@ impl Store {
             commit_groups: self.shared.progress.groups.load(Ordering::Relaxed),
             log_bytes: self.shared.progress.bytes.load(Ordering::Relaxed),
             log_bytes_since_snapshot: self.bytes_since_snapshot(),
-            sync: if self.files.is_some() {
-                self.options.sync.name()
-            } else {
-                "memory"
-            },
+            sync: if self.files.is_some() { self.options.sync.name() } else { "memory" },
         }
     }
 
@@ -243,11 +222,7 @@ impl Store {
         if upkeep.writer.is_none() {
             return Ok(());
         }
-        let snapshot = if checkpoint {
-            self.checkpoint_files(files).map(|_| ())
-        } else {
-            Ok(())
-        };
+        let snapshot = if checkpoint { self.checkpoint_files(files).map(|_| ()) } else { Ok(()) };
         self.stop(&mut upkeep, End::Clean);
         match self.failure() {
             Some(failed) => Err(failed.into()),
@@ -274,21 +249,12 @@ impl Store {
             if let Some(newest) = newest.filter(|newest| newest.log_position == position) {
                 return Ok(newest);
             }
-            (
-                position,
-                self.shared.progress.bytes.load(Ordering::Relaxed),
-                inner.state.freeze(),
-            )
+            (position, self.shared.progress.bytes.load(Ordering::Relaxed), inner.state.freeze())
         };
         // A snapshot must not be ahead of the log: its position is proof of what was synced.
         self.shared.sync_through(position)?;
-        let size_bytes = snapshot::write(
-            files.disk.as_ref(),
-            &files.dir,
-            position,
-            files.log_id,
-            graphs,
-        )?;
+        let size_bytes =
+            snapshot::write(files.disk.as_ref(), &files.dir, position, files.log_id, graphs)?;
         let checkpoint = Checkpoint {
             file_name: snapshot_name(position),
             size_bytes,
@@ -308,31 +274,20 @@ impl Store {
         older: Option<u64>,
     ) -> Result<(), CheckpointError> {
         let Some(older) = older else { return Ok(()) };
-        let names = files
-            .disk
-            .list(&files.dir)
-            .map_err(IoFailed::new("list", &files.dir))?;
+        let names = files.disk.list(&files.dir).map_err(IoFailed::new("list", &files.dir))?;
         let mut needless: Vec<String> = names
             .into_iter()
             .filter(|name| snapshot_position(name).is_some_and(|at| at != newest && at != older))
             .collect();
         let segments = locked(&self.shared.progress.segments).clone();
         // Oldest first: whatever comes between, the rest has no gap.
-        let ended = segments
-            .windows(2)
-            .take_while(|pair| pair[1].1 <= older + 1);
+        let ended = segments.windows(2).take_while(|pair| pair[1].1 <= older.saturating_add(1));
         needless.extend(ended.map(|pair| segment_name(pair[0].0)));
         for name in &needless {
             let path = files.dir.join(name);
-            files
-                .disk
-                .remove(&path)
-                .map_err(IoFailed::new("remove", &path))?;
+            files.disk.remove(&path).map_err(IoFailed::new("remove", &path))?;
             // One by one: a crash may undo any of several, and leave a gap in the log.
-            files
-                .disk
-                .sync_dir(&files.dir)
-                .map_err(IoFailed::new("sync", &files.dir))?;
+            files.disk.sync_dir(&files.dir).map_err(IoFailed::new("sync", &files.dir))?;
             locked(&self.shared.progress.segments)
                 .retain(|(number, _)| segment_name(*number) != *name);
         }
@@ -416,16 +371,10 @@ impl Locked<'_> {
         rules: &str,
         log_time: Timestamp,
     ) -> (WorkspaceIndex, LogPosition) {
-        assert!(
-            self.workspace(name).is_none(),
-            "the caller has checked that the name is free"
-        );
+        assert!(self.workspace(name).is_none(), "the caller has checked that the name is free");
         let workspace = self.inner.state.add_workspace(name);
-        let change = Change::WorkspaceCreated {
-            name: name.into(),
-            profile_key,
-            rules: rules.into(),
-        };
+        let change =
+            Change::WorkspaceCreated { name: name.into(), profile_key, rules: rules.into() };
         let (_, position) = self.commit(workspace, log_time, change);
         (workspace, position)
     }
@@ -448,10 +397,7 @@ impl Snapshots {
     /// Makes `checkpoint` the newest and returns the position of the one before, if two can
     /// be relied on.
     fn advance(&mut self, checkpoint: Checkpoint, covered_bytes: u64) -> Option<u64> {
-        self.older = self
-            .newest
-            .replace(checkpoint)
-            .map(|older| older.log_position);
+        self.older = self.newest.replace(checkpoint).map(|older| older.log_position);
         self.replayed_bytes = 0;
         self.covered_bytes = covered_bytes;
         self.older
@@ -463,10 +409,7 @@ fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Send + Sync>, OpenError> 
     let process = std::process::id().to_string();
     disk.lock(&path, &process)
         .map_err(IoFailed::new("lock", &path))?
-        .map_err(|holder| OpenError::Locked {
-            dir: dir.to_owned(),
-            holder,
-        })
+        .map_err(|holder| OpenError::Locked { dir: dir.to_owned(), holder })
 }
 
 fn loaded(disk: &dyn Disk, dir: &Path, position: u64) -> Result<Checkpoint, OpenError> {
@@ -474,12 +417,7 @@ fn loaded(disk: &dyn Disk, dir: &Path, position: u64) -> Result<Checkpoint, Open
     let path = dir.join(&file_name);
     let file = disk.open(&path).map_err(IoFailed::new("open", &path))?;
     let size_bytes = file.length().map_err(IoFailed::new("read", &path))?;
-    Ok(Checkpoint {
-        file_name,
-        size_bytes,
-        log_position: position,
-        seconds: 0.0,
-    })
+    Ok(Checkpoint { file_name, size_bytes, log_position: position, seconds: 0.0 })
 }
 
 /// What these locks guard is whole between any two statements.

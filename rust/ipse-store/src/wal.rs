@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::IoFailed;
-use crate::format::{FRAME_HEADER_BYTES, HEADER_BYTES, aligned};
+use crate::format::{ALIGNMENT, FRAME_HEADER_BYTES, HEADER_BYTES, aligned};
 use crate::frame::{self, FrameHeader, FrameKind};
 use crate::fs::Disk;
 use crate::segment::{Manifest, Segment, SegmentHeader, Spare};
@@ -67,30 +67,26 @@ impl LogPlace {
         written: u64,
         frame_size: u64,
     ) -> Result<Segment, IoFailed> {
-        let salt = self
-            .disk
-            .random()
-            .map_err(IoFailed::new("get a random number for", &self.dir))?;
-        let needed = HEADER_BYTES as u64 + frame_size + FRAME_HEADER_BYTES as u64;
+        let salt =
+            self.disk.random().map_err(IoFailed::new("get a random number for", &self.dir))?;
         let header = SegmentHeader {
             previous_crc,
             number,
             first_position: written + 1,
             salt,
-            size: self.segment_bytes().max(needed),
+            size: self.segment_bytes(frame_size),
             log_id: self.log_id,
         };
-        let segment = spare.into_segment(self.disk.as_ref(), &self.dir, header)?;
-        let manifest = Manifest {
-            log_id: self.log_id,
-            newest_segment: number,
-        };
+        let segment = spare.into_segment(self.disk.as_ref(), &self.dir, header, &[])?;
+        let manifest = Manifest { log_id: self.log_id, newest_segment: number };
         manifest.write(self.disk.as_ref(), &self.dir)?;
         Ok(segment)
     }
 
-    fn segment_bytes(&self) -> u64 {
-        self.segment_size.max(SEGMENT_BYTES_MIN).next_multiple_of(8)
+    /// Size of a segment that must hold `frames` bytes of frames and the mark of the end.
+    pub(crate) fn segment_bytes(&self, frames: u64) -> u64 {
+        let needed = HEADER_BYTES as u64 + frames + FRAME_HEADER_BYTES as u64;
+        self.segment_size.max(SEGMENT_BYTES_MIN).max(needed).next_multiple_of(ALIGNMENT as u64)
     }
 }
 
@@ -119,15 +115,7 @@ impl Log {
         written: u64,
         marked: bool,
     ) -> Log {
-        Log {
-            place,
-            segment,
-            last_crc,
-            written,
-            synced: written,
-            marked,
-            spare: NextSegment::None,
-        }
+        Log { place, segment, last_crc, written, synced: written, marked, spare: NextSegment::None }
     }
 
     pub(crate) fn written(&self) -> u64 {
@@ -140,10 +128,7 @@ impl Log {
 
     /// Number and first log position of the newest segment.
     pub(crate) fn newest_segment(&self) -> (u64, u64) {
-        (
-            self.segment.header.number,
-            self.segment.header.first_position,
-        )
+        (self.segment.header.number, self.segment.header.first_position)
     }
 
     /// Writes a group as one frame. Its buffer is left for another use.
@@ -187,7 +172,7 @@ impl Log {
         if self.segment.end < self.segment.header.size / 2 {
             return;
         }
-        let size = self.place.segment_bytes();
+        let size = self.place.segment_bytes(0);
         self.spare = match std::mem::replace(&mut self.spare, NextSegment::GivenUp) {
             NextSegment::None => Spare::create(self.place.disk.as_ref(), &self.place.dir)
                 .map_or(NextSegment::GivenUp, NextSegment::Growing),
@@ -202,11 +187,7 @@ impl Log {
     /// A frame must leave room for the mark of a clean shutdown.
     fn with_room(self, frame_size: u64) -> Result<Log, IoFailed> {
         let end = self.segment.end + frame_size + FRAME_HEADER_BYTES as u64;
-        if end <= self.segment.header.size {
-            Ok(self)
-        } else {
-            self.roll_over(frame_size)
-        }
+        if end <= self.segment.header.size { Ok(self) } else { self.roll_over(frame_size) }
     }
 
     /// The old segment is synced before the new one has a name: a segment's first position
@@ -219,13 +200,8 @@ impl Log {
         };
         let number = log.segment.header.number + 1;
         let segment =
-            log.place
-                .begin_segment(spare, number, log.last_crc, log.written, frame_size)?;
-        Ok(Log {
-            segment,
-            spare: NextSegment::None,
-            ..log
-        })
+            log.place.begin_segment(spare, number, log.last_crc, log.written, frame_size)?;
+        Ok(Log { segment, spare: NextSegment::None, ..log })
     }
 
     fn write_frame(
@@ -252,9 +228,6 @@ impl Log {
     }
 
     fn sync_file(&self) -> Result<(), IoFailed> {
-        self.segment
-            .file
-            .sync()
-            .map_err(IoFailed::new("sync", &self.segment.path))
+        self.segment.file.sync().map_err(IoFailed::new("sync", &self.segment.path))
     }
 }

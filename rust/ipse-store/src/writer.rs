@@ -92,16 +92,9 @@ struct Work {
 impl Shared {
     pub(crate) fn new(state: State) -> Shared {
         let progress = Progress::default();
-        progress
-            .published
-            .store(state.position().0, Ordering::Release);
-        progress
-            .durable
-            .store(state.position().0, Ordering::Release);
-        let inner = Inner {
-            state,
-            queue: Queue::default(),
-        };
+        progress.published.store(state.position().0, Ordering::Release);
+        progress.durable.store(state.position().0, Ordering::Release);
+        let inner = Inner { state, queue: Queue::default() };
         Shared {
             inner: Mutex::new(inner),
             work: Condvar::new(),
@@ -111,9 +104,7 @@ impl Shared {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner
-            .lock()
-            .expect("no thread panicked while it changed the graphs")
+        self.inner.lock().expect("no thread panicked while it changed the graphs")
     }
 
     /// Tells the writer, if it waits, that there is something to do.
@@ -127,9 +118,7 @@ impl Shared {
     pub(crate) fn sync_through(&self, position: u64) -> Result<(), LogFailed> {
         self.lock().queue.sync_asked = true;
         self.wake_writer();
-        self.progress
-            .wait(&self.progress.durable, position, None)
-            .map(|_| ())
+        self.progress.wait(&self.progress.durable, position, None).map(|_| ())
     }
 
     pub(crate) fn end(&self, end: End) {
@@ -147,10 +136,7 @@ impl Shared {
         while inner.queue.is_idle() {
             self.writer_waits.store(true, Ordering::Release);
             let Some(deadline) = deadline else {
-                inner = self
-                    .work
-                    .wait(inner)
-                    .unwrap_or_else(PoisonError::into_inner);
+                inner = self.work.wait(inner).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             let Some(left) = deadline.checked_duration_since(Instant::now()) else {
@@ -167,18 +153,10 @@ impl Shared {
 impl Queue {
     /// Appends a record; `position` is its log position.
     pub(crate) fn push(&mut self, workspace: WorkspaceIndex, record: &Record<'_>, position: u64) {
-        if self
-            .groups
-            .last()
-            .is_none_or(|group| group.buffer.len() >= GROUP_BYTES_TARGET)
-        {
+        if self.groups.last().is_none_or(|group| group.buffer.len() >= GROUP_BYTES_TARGET) {
             let mut buffer = self.buffers.pop().unwrap_or_default();
             frame::begin(&mut buffer);
-            self.groups.push(Group {
-                buffer,
-                first_position: position,
-                record_count: 0,
-            });
+            self.groups.push(Group { buffer, first_position: position, record_count: 0 });
         }
         if let Some(group) = self.groups.last_mut() {
             let before = group.buffer.len();
@@ -244,10 +222,7 @@ impl Progress {
     }
 
     pub(crate) fn add_waker(&self, wake: Box<dyn Fn() + Send + Sync>) {
-        self.wakers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(wake);
+        self.wakers.write().unwrap_or_else(PoisonError::into_inner).push(wake);
     }
 
     /// Without files everything counts as on disk at once.
@@ -280,12 +255,7 @@ impl Progress {
 
     fn wake(&self) {
         self.changed.notify_all();
-        for wake in self
-            .wakers
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
+        for wake in self.wakers.read().unwrap_or_else(PoisonError::into_inner).iter() {
             wake();
         }
     }
@@ -302,17 +272,12 @@ impl Progress {
             match &*life {
                 Life::Open => {}
                 Life::Closed => {
-                    return Err(LogFailed {
-                        reason: "the store is closed".to_owned(),
-                    });
+                    return Err(LogFailed { reason: "the store is closed".to_owned() });
                 }
                 Life::Failed(failed) => return Err(failed.clone()),
             }
             let Some(deadline) = deadline else {
-                life = self
-                    .changed
-                    .wait(life)
-                    .unwrap_or_else(PoisonError::into_inner);
+                life = self.changed.wait(life).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             let Some(left) = deadline.checked_duration_since(Instant::now()) else {
@@ -335,18 +300,14 @@ pub(crate) fn start(
     log: Log,
     policy: SyncPolicy,
 ) -> std::io::Result<thread::JoinHandle<()>> {
-    thread::Builder::new()
-        .name("ipse-log".to_owned())
-        .spawn(move || {
-            // A panic here would leave everyone waiting for ever.
-            match catch_unwind(AssertUnwindSafe(|| run(&shared, log, policy))) {
-                Ok(Ok(())) => {}
-                Ok(Err(failed)) => shared.progress.fail(failed.to_string()),
-                Err(_) => shared
-                    .progress
-                    .fail("the log's writer met a bug and panicked".to_owned()),
-            }
-        })
+    thread::Builder::new().name("ipse-log".to_owned()).spawn(move || {
+        // A panic here would leave everyone waiting for ever.
+        match catch_unwind(AssertUnwindSafe(|| run(&shared, log, policy))) {
+            Ok(Ok(())) => {}
+            Ok(Err(failed)) => shared.progress.fail(failed.to_string()),
+            Err(_) => shared.progress.fail("the log's writer met a bug and panicked".to_owned()),
+        }
+    })
 }
 
 fn run(shared: &Shared, mut log: Log, policy: SyncPolicy) -> Result<(), IoFailed> {
@@ -383,21 +344,14 @@ fn write_group(
     let segment = log.newest_segment();
     let mut log = log.append(group)?;
     if log.newest_segment() != segment {
-        let mut segments = shared
-            .progress
-            .segments
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut segments = shared.progress.segments.lock().unwrap_or_else(PoisonError::into_inner);
         segments.push(log.newest_segment());
     }
     if policy == SyncPolicy::Always {
         log = log.sync()?;
     }
     shared.progress.groups.fetch_add(1, Ordering::Relaxed);
-    shared
-        .progress
-        .bytes
-        .fetch_add(group.buffer.len() as u64, Ordering::Relaxed);
+    shared.progress.bytes.fetch_add(group.buffer.len() as u64, Ordering::Relaxed);
     publish(shared, &log, policy);
     Ok(log)
 }

@@ -31,11 +31,7 @@ impl Log {
         let mut segments = disk.paths();
         segments.retain(|path| path.extension() == Some("wal".as_ref()));
         assert!(segments.len() > 2, "a few segments");
-        Log {
-            disk,
-            segments,
-            states: expected(STEPS),
-        }
+        Log { disk, segments, states: expected(STEPS) }
     }
 
     fn bytes(&self, segment: usize) -> Vec<u8> {
@@ -54,21 +50,14 @@ impl Log {
         match open(disk, always()) {
             Ok((store, recovery)) => {
                 let position = check(&store, &self.states, what);
-                assert!(
-                    position + 1 >= STEPS,
-                    "{what}: acknowledged records are gone"
-                );
+                assert!(position + 1 >= STEPS, "{what}: acknowledged records are gone");
                 if position < STEPS {
                     assert!(!recovery.clean_shutdown, "{what}");
                 }
                 Ok(position)
             }
             Err(error) => {
-                assert_eq!(
-                    disk.paths(),
-                    before,
-                    "{what}: refused, and changed all the same"
-                );
+                assert_eq!(disk.paths(), before, "{what}: refused, and changed all the same");
                 names_the_place(&error, what);
                 Err(error)
             }
@@ -90,10 +79,7 @@ fn names_the_place(error: &OpenError, what: &str) {
 fn frames(bytes: &[u8]) -> Vec<(usize, usize)> {
     let mut frames = Vec::new();
     let mut start = HEADER_BYTES;
-    while bytes[start..start + FRAME_HEADER_BYTES]
-        .iter()
-        .any(|byte| *byte != 0)
-    {
+    while bytes[start..start + FRAME_HEADER_BYTES].iter().any(|byte| *byte != 0) {
         let length = bytes[start + 4..].first_chunk().expect("a header");
         let length = usize::try_from(u32::from_le_bytes(*length)).expect("short");
         let end = start + aligned(FRAME_HEADER_BYTES + length);
@@ -201,10 +187,7 @@ fn every_frame_dropped_doubled_and_swapped() {
                 let what = format!("segment {segment}, frame {index} {how}");
                 let newest = segment + 1 == log.segments.len() && index + 1 == frames.len();
                 let opened = log.open(&log.segments[segment], variant, &what);
-                assert!(
-                    newest || opened.is_err() || how == "doubled",
-                    "{what}: {opened:?}"
-                );
+                assert!(newest || opened.is_err() || how == "doubled", "{what}: {opened:?}");
             }
         }
     }
@@ -245,11 +228,7 @@ fn every_flipped_bit_of_the_manifest() {
     }
     let disk = log.disk.copy();
     disk.delete(&path);
-    assert_eq!(
-        log.open_disk(&disk, "no manifest")
-            .expect("segments say it all"),
-        STEPS
-    );
+    assert_eq!(log.open_disk(&disk, "no manifest").expect("segments say it all"), STEPS);
 }
 
 #[test]

@@ -51,29 +51,18 @@ fn recovered(disk: &SimulatedDisk, states: &[Fingerprint], acknowledged: u64, wh
         Err(error) => panic!("{what}: {error}"),
     };
     let position = check(&store, states, what);
-    assert!(
-        position >= acknowledged,
-        "{what}: {acknowledged} acknowledged, {position} there"
-    );
+    assert!(position >= acknowledged, "{what}: {acknowledged} acknowledged, {position} there");
     position
 }
 
 #[test]
 fn every_operation_fails_once_and_for_ever() {
     let states = expected(STEPS + 2);
-    for kind in [
-        FaultKind::InputOutput,
-        FaultKind::NoSpace,
-        FaultKind::ShortWrite,
-    ] {
+    for kind in [FaultKind::InputOutput, FaultKind::NoSpace, FaultKind::ShortWrite] {
         for lasting in [false, true] {
             for operation in 1.. {
                 let disk = SimulatedDisk::new(1);
-                disk.fail(Some(Fault {
-                    operation,
-                    kind,
-                    lasting,
-                }));
+                disk.fail(Some(Fault { operation, kind, lasting }));
                 let acknowledged = live(&disk, always(), STEPS);
                 let done = disk.operations() < operation;
                 disk.fail(None);
@@ -81,12 +70,7 @@ fn every_operation_fails_once_and_for_ever() {
                 let reread = disk.copy();
                 recovered(&reread, &states, acknowledged, &what);
                 disk.crash(operation);
-                recovered(
-                    &disk,
-                    &states,
-                    acknowledged,
-                    &format!("{what}, then a crash"),
-                );
+                recovered(&disk, &states, acknowledged, &format!("{what}, then a crash"));
                 if done {
                     assert_eq!(acknowledged, STEPS, "{what}");
                     break;
@@ -100,25 +84,14 @@ fn every_operation_fails_once_and_for_ever() {
 fn every_operation_of_a_recovery_fails() {
     let states = expected(STEPS + 2);
     let torn = SimulatedDisk::new(1);
-    torn.fail(Some(Fault {
-        operation: 90,
-        kind: FaultKind::ShortWrite,
-        lasting: true,
-    }));
+    torn.fail(Some(Fault { operation: 90, kind: FaultKind::ShortWrite, lasting: true }));
     let acknowledged = live(&torn, always(), STEPS);
     torn.fail(None);
-    assert!(
-        acknowledged > 5,
-        "the story has come somewhere: {acknowledged}"
-    );
+    assert!(acknowledged > 5, "the story has come somewhere: {acknowledged}");
     for kind in [FaultKind::InputOutput, FaultKind::ShortWrite] {
         for operation in 1.. {
             let disk = torn.copy();
-            disk.fail(Some(Fault {
-                operation,
-                kind,
-                lasting: true,
-            }));
+            disk.fail(Some(Fault { operation, kind, lasting: true }));
             let opened = open(&disk, always()).is_ok();
             let done = disk.operations() < operation;
             disk.crash(operation);
@@ -134,9 +107,8 @@ fn every_operation_of_a_recovery_fails() {
 
 #[test]
 fn crashes_lose_nothing_that_was_acknowledged() {
-    let seeds = std::env::var("IPSE_CRASH_SEEDS").map_or(CRASH_SEEDS, |seeds| {
-        seeds.parse().expect("IPSE_CRASH_SEEDS is a number")
-    });
+    let seeds = std::env::var("IPSE_CRASH_SEEDS")
+        .map_or(CRASH_SEEDS, |seeds| seeds.parse().expect("IPSE_CRASH_SEEDS is a number"));
     let states = expected(200);
     for seed in 0..seeds {
         let disk = SimulatedDisk::new(seed);
@@ -144,11 +116,7 @@ fn crashes_lose_nothing_that_was_acknowledged() {
         for round in 0..4 {
             let operation = 1 + (seed * 7_919 + round * 104_729) % 70;
             let kind = FaultKind::ShortWrite;
-            disk.fail(Some(Fault {
-                operation,
-                kind,
-                lasting: true,
-            }));
+            disk.fail(Some(Fault { operation, kind, lasting: true }));
             let what = format!("seed {seed}, round {round}, operation {operation}");
             acknowledged = acknowledged.max(live(&disk, always(), 40));
             disk.crash(seed * 31 + round);
@@ -166,19 +134,10 @@ fn crashes_under_relaxed_policies_leave_a_prefix() {
             for round in 0..3 {
                 let operation = 1 + (seed * 7_919 + round * 104_729) % 60;
                 let kind = FaultKind::ShortWrite;
-                disk.fail(Some(Fault {
-                    operation,
-                    kind,
-                    lasting: true,
-                }));
+                disk.fail(Some(Fault { operation, kind, lasting: true }));
                 live(&disk, options(sync), 40);
                 disk.crash(seed * 31 + round);
-                recovered(
-                    &disk,
-                    &states,
-                    0,
-                    &format!("{sync:?}, seed {seed}, round {round}"),
-                );
+                recovered(&disk, &states, 0, &format!("{sync:?}, seed {seed}, round {round}"));
             }
         }
     }

@@ -21,10 +21,7 @@ fn golden() -> PathBuf {
 /// Salts come from the simulated disk, so that every byte is the same each time.
 fn written() -> (SimulatedDisk, String) {
     let disk = SimulatedDisk::new(2026);
-    let options = Options {
-        segment_size_bytes: 4096,
-        ..always()
-    };
+    let options = Options { segment_size_bytes: 4096, ..always() };
     let (store, _) = open(&disk, options).expect("new");
     run(&store, CHECKPOINT_AT);
     store.checkpoint().expect("a snapshot");
@@ -45,11 +42,7 @@ fn files_are_as_they_were() {
     let (disk, state) = written();
     let mut files: Vec<(String, Vec<u8>)> = vec![("STATE".to_owned(), state.into_bytes())];
     for path in disk.paths() {
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .expect("text")
-            .to_owned();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("text").to_owned();
         files.push((name, disk.read(&path).expect("listed")));
     }
     if std::env::var("UPDATE").as_deref() == Ok("1") {
@@ -61,10 +54,7 @@ fn files_are_as_they_were() {
     }
     for (name, bytes) in &files {
         let kept = std::fs::read(golden().join(name)).unwrap_or_default();
-        assert!(
-            kept == *bytes,
-            "{name} differs: look at it, then run again with UPDATE=1"
-        );
+        assert!(kept == *bytes, "{name} differs: look at it, then run again with UPDATE=1");
     }
     let kept = std::fs::read_dir(golden()).expect("a directory").count();
     assert_eq!(kept, files.len(), "a file is no longer written");
@@ -73,9 +63,8 @@ fn files_are_as_they_were() {
 #[test]
 fn files_of_every_version_are_read() {
     let versions = std::fs::read_dir(golden().join("..")).expect("a directory");
-    for version in versions
-        .map(|entry| entry.expect("readable").path())
-        .filter(|path| path.is_dir())
+    for version in
+        versions.map(|entry| entry.expect("readable").path()).filter(|path| path.is_dir())
     {
         let state = std::fs::read_to_string(version.join("STATE")).expect("what it holds");
         for keep_snapshot in [true, false] {

@@ -26,10 +26,7 @@ fn a_closed_store_is_opened_as_it_was() {
         let (store, recovery) = open(&disk, always()).expect("closed before");
         assert_eq!(check(&store, &states, "reopened"), STEPS);
         assert!(recovery.clean_shutdown);
-        assert_eq!(
-            recovery.replayed_records,
-            if checkpoint { 0 } else { STEPS }
-        );
+        assert_eq!(recovery.replayed_records, if checkpoint { 0 } else { STEPS });
         assert_eq!(recovery.snapshot_file_name.is_some(), checkpoint);
         assert_eq!((recovery.torn_bytes, recovery.notes), (0, Vec::new()));
     }
@@ -75,12 +72,7 @@ fn a_real_directory_is_locked_and_reopened() {
     run(&store, 20);
     let refused = real(2).err().expect("locked");
     assert!(matches!(refused, OpenError::Locked { .. }));
-    assert!(
-        refused
-            .to_string()
-            .contains(&std::process::id().to_string()),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains(&std::process::id().to_string()), "{refused}");
     store.checkpoint().expect("a snapshot");
     drop(store);
     let (store, recovery) = real(3).expect("recovered");
@@ -133,13 +125,8 @@ fn commit_rules(store: &Store, next: &AtomicU64) -> LogPosition {
     let workspace = locked.workspaces().next().expect("created");
     let number = next.fetch_add(1, Ordering::Relaxed);
     let rules = format!("[namespaces.user]\npriority = 1\nlimit = {number}\n");
-    let change = locked
-        .graph(workspace)
-        .decide_rules(&rules, None)
-        .expect("good rules");
-    locked
-        .commit(workspace, story::time(number), change.expect("other rules"))
-        .1
+    let change = locked.graph(workspace).decide_rules(&rules, None).expect("good rules");
+    locked.commit(workspace, story::time(number), change.expect("other rules")).1
 }
 
 #[test]
@@ -158,15 +145,9 @@ fn two_snapshots_and_the_log_since_the_older_are_kept() {
         }
     }
     let names = names(&disk);
-    let snapshots: Vec<_> = names
-        .iter()
-        .filter(|name| name.ends_with(".snap"))
-        .collect();
+    let snapshots: Vec<_> = names.iter().filter(|name| name.ends_with(".snap")).collect();
     assert_eq!(snapshots.len(), 2, "{names:?}");
-    assert!(
-        !names.contains(&"segment-000000000001.wal".to_owned()),
-        "{names:?}"
-    );
+    assert!(!names.contains(&"segment-000000000001.wal".to_owned()), "{names:?}");
     drop(store);
 
     // Without the newest, the older one and the log since it give the same.
@@ -192,10 +173,7 @@ fn a_broken_snapshot_is_set_aside_and_the_older_used() {
     }
     run(&store, 30);
     drop(store);
-    let newest = disk
-        .paths()
-        .into_iter()
-        .rfind(|path| path.extension() == Some("snap".as_ref()));
+    let newest = disk.paths().into_iter().rfind(|path| path.extension() == Some("snap".as_ref()));
     let newest = newest.expect("a snapshot");
     let bytes = disk.read(&newest).expect("there");
     for bit in (0..bytes.len() * 8).step_by(7) {
@@ -216,11 +194,7 @@ fn a_broken_snapshot_is_set_aside_and_the_older_used() {
         let damaged = disk.copy();
         damaged.write(&newest, bytes[..length].to_vec());
         let (store, _) = open(&damaged, always()).expect("the older is good");
-        assert_eq!(
-            check(&store, &states, "from the older"),
-            30,
-            "length {length}"
-        );
+        assert_eq!(check(&store, &states, "from the older"), 30, "length {length}");
     }
 }
 
@@ -268,10 +242,7 @@ fn waiting_ends_with_the_time_or_with_the_store() {
 #[test]
 fn a_checkpoint_is_due_when_the_log_has_grown() {
     let disk = SimulatedDisk::new(1);
-    let due = Options {
-        snapshot_log_bytes: 2_000,
-        ..always()
-    };
+    let due = Options { snapshot_log_bytes: 2_000, ..always() };
     let (store, _) = open(&disk, due.clone()).expect("new");
     run(&store, 2);
     assert!(!store.checkpoint_due());
@@ -287,14 +258,7 @@ fn a_checkpoint_is_due_when_the_log_has_grown() {
 #[test]
 fn a_full_queue_is_seen_before_deciding() {
     let disk = SimulatedDisk::new(1);
-    let (store, _) = open(
-        &disk,
-        Options {
-            write_queue_bytes_max: 1,
-            ..always()
-        },
-    )
-    .expect("new");
+    let (store, _) = open(&disk, Options { write_queue_bytes_max: 1, ..always() }).expect("new");
     assert!(!store.lock().queue_is_full());
     let mut locked = store.lock();
     locked.create_workspace("alpha", [1; 16], story::RULES, story::time(0));
@@ -310,14 +274,8 @@ fn a_group_larger_than_a_segment_gets_its_own() {
     run(&store, 3);
     let mut locked = store.lock();
     let workspace = locked.workspaces().next().expect("created");
-    let rules = format!(
-        "[namespaces.user]\npriority = 1\nlimit = 1\n# {}\n",
-        "x".repeat(20_000)
-    );
-    let change = locked
-        .graph(workspace)
-        .decide_rules(&rules, None)
-        .expect("good");
+    let rules = format!("[namespaces.user]\npriority = 1\nlimit = 1\n# {}\n", "x".repeat(20_000));
+    let change = locked.graph(workspace).decide_rules(&rules, None).expect("good");
     let (_, position) = locked.commit(workspace, story::time(9), change.expect("other rules"));
     drop(locked);
     assert_eq!(store.wait_synced(position, None), Ok(true));
@@ -329,7 +287,5 @@ fn a_group_larger_than_a_segment_gets_its_own() {
 
 fn names(disk: &SimulatedDisk) -> Vec<String> {
     let paths = disk.paths().into_iter();
-    paths
-        .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
-        .collect()
+    paths.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect()
 }

@@ -29,9 +29,7 @@ pub(crate) fn on_disk(dir: &std::path::Path, options: Options) -> Dispatch {
 
 fn started(store: Store, recovery: Recovery) -> Dispatch {
     let dispatch = Dispatch::new(store, recovery, at(NOW_MS));
-    dispatch
-        .ensure_default_workspace(at(NOW_MS))
-        .expect("it is free or there");
+    dispatch.ensure_default_workspace(at(NOW_MS)).expect("it is free or there");
     dispatch
 }
 
@@ -51,13 +49,8 @@ pub(crate) fn answered<M: Message + Default>(
     request: &impl Message,
 ) -> (M, LogPosition) {
     let reply = call(dispatch, method, request);
-    let bytes = reply
-        .result
-        .unwrap_or_else(|status| panic!("{method} refused: {status:?}"));
-    (
-        M::decode(bytes.as_slice()).expect("an answer of its method"),
-        reply.position,
-    )
+    let bytes = reply.result.unwrap_or_else(|status| panic!("{method} refused: {status:?}"));
+    (M::decode(bytes.as_slice()).expect("an answer of its method"), reply.position)
 }
 
 /// The answer alone.
@@ -86,10 +79,7 @@ pub(crate) fn refused(reply: Reply) -> Refusal {
     let status = reply.result.expect_err("a refusal").encode();
     let status = rpc::Status::decode(status.as_slice()).expect("a google.rpc.Status");
     let of_type = |name: &str| {
-        let found = status
-            .details
-            .iter()
-            .find(|any| any.type_url.ends_with(name));
+        let found = status.details.iter().find(|any| any.type_url.ends_with(name));
         found.map(|any| any.value.as_slice())
     };
     let info = of_type("ErrorInfo").expect("one ErrorInfo always");
@@ -100,12 +90,7 @@ pub(crate) fn refused(reply: Reply) -> Refusal {
         code: status.code,
         reason: info.reason,
         metadata: info.metadata,
-        fields: bad
-            .unwrap_or_default()
-            .field_violations
-            .into_iter()
-            .map(|v| v.field)
-            .collect(),
+        fields: bad.unwrap_or_default().field_violations.into_iter().map(|v| v.field).collect(),
         retries: of_type("RetryInfo").is_some(),
         message: status.message,
         position,
@@ -119,32 +104,20 @@ pub(crate) fn identifiers(text: &str) -> Vec<v1::Identifier> {
 
 pub(crate) fn identifier(pair: &str) -> v1::Identifier {
     let (namespace, value) = pair.split_once('=').expect("namespace=value");
-    v1::Identifier {
-        namespace: namespace.to_owned(),
-        value: value.to_owned(),
-    }
+    v1::Identifier { namespace: namespace.to_owned(), value: value.to_owned() }
 }
 
 /// An event that carries these identifiers and nothing else.
 pub(crate) fn event(text: &str) -> v1::Event {
-    v1::Event {
-        identifiers: identifiers(text),
-        ..Default::default()
-    }
+    v1::Event { identifiers: identifiers(text), ..Default::default() }
 }
 
 pub(crate) fn raw(json: &str) -> v1::Event {
-    v1::Event {
-        raw_json: json.as_bytes().to_vec(),
-        ..Default::default()
-    }
+    v1::Event { raw_json: json.as_bytes().to_vec(), ..Default::default() }
 }
 
 pub(crate) fn resolve(event: v1::Event) -> v1::ResolveEventRequest {
-    v1::ResolveEventRequest {
-        event: Some(event),
-        ..Default::default()
-    }
+    v1::ResolveEventRequest { event: Some(event), ..Default::default() }
 }
 
 pub(crate) fn resolved(dispatch: &Dispatch, event: v1::Event) -> v1::Resolution {
@@ -154,23 +127,16 @@ pub(crate) fn resolved(dispatch: &Dispatch, event: v1::Event) -> v1::Resolution 
 
 pub(crate) fn by_identifier(pair: &str) -> Option<v1::ProfileLookup> {
     let lookup = v1::profile_lookup::Lookup::Identifier(identifier(pair));
-    Some(v1::ProfileLookup {
-        lookup: Some(lookup),
-    })
+    Some(v1::ProfileLookup { lookup: Some(lookup) })
 }
 
 pub(crate) fn by_id(id: &str) -> Option<v1::ProfileLookup> {
     let lookup = v1::profile_lookup::Lookup::ProfileId(id.to_owned());
-    Some(v1::ProfileLookup {
-        lookup: Some(lookup),
-    })
+    Some(v1::ProfileLookup { lookup: Some(lookup) })
 }
 
 pub(crate) fn profile(dispatch: &Dispatch, lookup: Option<v1::ProfileLookup>) -> v1::Profile {
-    let request = v1::GetProfileRequest {
-        lookup,
-        ..Default::default()
-    };
+    let request = v1::GetProfileRequest { lookup, ..Default::default() };
     let answer: v1::GetProfileResponse = ask(dispatch, "GetProfile", &request);
     answer.profile.expect("an answer has one")
 }

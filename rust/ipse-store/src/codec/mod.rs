@@ -59,11 +59,7 @@ fn write_profile_target(out: &mut Writer<'_>, tag: u64, profile: ProfileNumber) 
 
 fn read_target(input: &mut Reader<'_>) -> Result<Target, Malformed> {
     let length = input.array("target")?;
-    let tag = if length == 0 {
-        u64::MAX
-    } else {
-        input.uint("target")?
-    };
+    let tag = if length == 0 { u64::MAX } else { input.uint("target")? };
     match (tag, length) {
         (0, 1) => Ok(Target::Unresolved),
         (1, 2) => Ok(Target::Created(read_profile(input)?)),
@@ -120,11 +116,7 @@ fn read_verdict(input: &mut Reader<'_>) -> Result<Verdict, Malformed> {
     let reason = Reason {
         rule: read_rule(input)?,
         limit: read_limit(input)?,
-        collided: if input.take_nil() {
-            None
-        } else {
-            Some(read_profile(input)?)
-        },
+        collided: if input.take_nil() { None } else { Some(read_profile(input)?) },
     };
     match tag {
         2 => Ok(Verdict::Dropped(reason)),
@@ -138,15 +130,8 @@ fn read_limit(input: &mut Reader<'_>) -> Result<Option<PassedLimit>, Malformed> 
         return Ok(None);
     }
     input.fixed_array("limit", 2)?;
-    let namespace = if input.take_nil() {
-        None
-    } else {
-        Some(input.text("limit")?.into())
-    };
-    Ok(Some(PassedLimit {
-        namespace,
-        value: input.uint32("limit")?,
-    }))
+    let namespace = if input.take_nil() { None } else { Some(input.text("limit")?.into()) };
+    Ok(Some(PassedLimit { namespace, value: input.uint32("limit")? }))
 }
 
 /// Its place in [`RULES`], from 1. A match, so that a new rule cannot be forgotten here.
@@ -164,13 +149,8 @@ fn rule_number(rule: Rule) -> u64 {
 
 fn read_rule(input: &mut Reader<'_>) -> Result<Rule, Malformed> {
     let number = input.uint("rule")?;
-    let index = usize::try_from(number)
-        .unwrap_or(usize::MAX)
-        .wrapping_sub(1);
-    RULES
-        .get(index)
-        .copied()
-        .ok_or_else(|| input.malformed("rule", "of an unknown number"))
+    let index = usize::try_from(number).unwrap_or(usize::MAX).wrapping_sub(1);
+    RULES.get(index).copied().ok_or_else(|| input.malformed("rule", "of an unknown number"))
 }
 
 fn write_trait_value(out: &mut Writer<'_>, value: Option<&TraitValue<'_>>) {

@@ -93,10 +93,7 @@ impl<'a> Reader<'a> {
 
     #[cold]
     pub(super) fn malformed(&self, what: &str, problem: impl fmt::Display) -> Malformed {
-        Malformed {
-            offset: self.offset,
-            problem: format!("{what} is {problem}"),
-        }
+        Malformed { offset: self.offset, problem: format!("{what} is {problem}") }
     }
 
     /// Whether an array is next.

@@ -50,9 +50,9 @@ pub fn decode_part(bytes: &[u8]) -> Result<(u32, Part, usize), Malformed> {
         (part_tag::LINKS, 3) => Part::Links(read_links(input)?),
         (part_tag::TRAITS, 5) => Part::Traits(read_traits(input)?),
         (part_tag::REMEMBERED_EVENTS, 8) => Part::RememberedEvents(read_remembered_events(input)?),
-        (part_tag::REMEMBERED_REFUSALS, 1) => Part::RememberedRefusals(RememberedRefusalsPart {
-            hash: read_u64s(input, "refusal")?,
-        }),
+        (part_tag::REMEMBERED_REFUSALS, 1) => {
+            Part::RememberedRefusals(RememberedRefusalsPart { hash: read_u64s(input, "refusal")? })
+        }
         (tag, fields) => {
             return Err(input.malformed(
                 "part",
@@ -156,9 +156,7 @@ fn read_links(input: &mut Reader<'_>) -> Result<LinksPart, Malformed> {
 fn write_traits(out: &mut Writer<'_>, part: &TraitsPart) {
     write_uints(out, &part.profile);
     write_texts(out, &part.name);
-    write_list(out, &part.value, |out, value| {
-        write_trait_value(out, value.as_ref())
-    });
+    write_list(out, &part.value, |out, value| write_trait_value(out, value.as_ref()));
     write_ints(out, &part.time);
     write_uints(out, &part.sequence);
 }
@@ -191,9 +189,7 @@ fn write_remembered_events(out: &mut Writer<'_>, part: &RememberedEventsPart) {
     write_uints(out, &part.rules_version);
     write_list(out, &part.known, |out, known| out.bool(*known));
     write_list(out, &part.target, write_target);
-    write_list(out, &part.verdicts, |out, verdicts| {
-        write_list(out, verdicts, write_verdict)
-    });
+    write_list(out, &part.verdicts, |out, verdicts| write_list(out, verdicts, write_verdict));
 }
 
 fn read_remembered_events(input: &mut Reader<'_>) -> Result<RememberedEventsPart, Malformed> {

@@ -26,11 +26,7 @@ pub fn encode_record(buffer: &mut Vec<u8>, workspace: u32, record: &Record<'_>) 
         out.uint(tag);
     };
     match &record.change {
-        Change::WorkspaceCreated {
-            name,
-            profile_key,
-            rules,
-        } => {
+        Change::WorkspaceCreated { name, profile_key, rules } => {
             common(3, record_tag::WORKSPACE_CREATED);
             out.text(name);
             out.bytes(profile_key);
@@ -59,15 +55,7 @@ pub fn decode_record(bytes: &[u8]) -> Result<(u32, Record<'_>, usize), Malformed
     let sequence = SequenceNumber(input.uint("sequence")?);
     let log_time = read_time(input, "log time")?;
     let change = read_change(input, length - COMMON_FIELDS)?;
-    Ok((
-        workspace,
-        Record {
-            sequence,
-            log_time,
-            change,
-        },
-        input.offset(),
-    ))
+    Ok((workspace, Record { sequence, log_time, change }, input.offset()))
 }
 
 fn read_change<'a>(input: &mut Reader<'a>, fields: usize) -> Result<Change<'a>, Malformed> {
@@ -122,11 +110,7 @@ fn read_event<'a>(input: &mut Reader<'a>) -> Result<EventResolved<'a>, Malformed
         source: Cow::Borrowed(input.text("source")?),
         timestamp: read_time(input, "event time")?,
         rules_version: RulesVersion(input.uint32("rules version")?),
-        named_profile: if input.take_nil() {
-            None
-        } else {
-            Some(read_profile(input)?)
-        },
+        named_profile: if input.take_nil() { None } else { Some(read_profile(input)?) },
         key_namespace: Cow::Borrowed(input.text("key namespace")?),
         target: read_target(input)?,
         identifiers: input.list("identifiers", read_identifier)?,
@@ -150,19 +134,12 @@ fn read_identifier<'a>(input: &mut Reader<'a>) -> Result<ObservedIdentifier<'a>,
     Ok(ObservedIdentifier {
         namespace: Cow::Borrowed(input.text("namespace")?),
         value: Cow::Borrowed(input.text("identifier value")?),
-        raw: if input.take_nil() {
-            None
-        } else {
-            Some(Cow::Borrowed(input.text("raw value")?))
-        },
+        raw: if input.take_nil() { None } else { Some(Cow::Borrowed(input.text("raw value")?)) },
         verdict: read_verdict(input)?,
     })
 }
 
 fn read_trait<'a>(input: &mut Reader<'a>) -> Result<TraitSet<'a>, Malformed> {
     input.fixed_array("trait", 2)?;
-    Ok(TraitSet {
-        name: Cow::Borrowed(input.text("trait name")?),
-        value: read_trait_value(input)?,
-    })
+    Ok(TraitSet { name: Cow::Borrowed(input.text("trait name")?), value: read_trait_value(input)? })
 }

@@ -48,13 +48,8 @@ fn reason() -> impl Strategy<Value = Reason> {
         namespace: namespace.map(|name| name.into_owned().into_boxed_str()),
         value,
     });
-    (0..RULES.len(), option::of(limit), option::of(profile())).prop_map(
-        |(rule, limit, collided)| Reason {
-            rule: RULES[rule],
-            limit,
-            collided,
-        },
-    )
+    (0..RULES.len(), option::of(limit), option::of(profile()))
+        .prop_map(|(rule, limit, collided)| Reason { rule: RULES[rule], limit, collided })
 }
 
 fn verdict() -> impl Strategy<Value = Verdict> {
@@ -80,12 +75,7 @@ fn trait_value() -> impl Strategy<Value = Option<TraitValue<'static>>> {
 
 fn identifier() -> impl Strategy<Value = ObservedIdentifier<'static>> {
     (text(), text(), option::of(text()), verdict()).prop_map(|(namespace, value, raw, verdict)| {
-        ObservedIdentifier {
-            namespace,
-            value,
-            raw,
-            verdict,
-        }
+        ObservedIdentifier { namespace, value, raw, verdict }
     })
 }
 
@@ -93,38 +83,27 @@ fn event() -> impl Strategy<Value = EventResolved<'static>> {
     let strings = (text(), text(), text(), text());
     let numbers = (any::<u128>(), time(), any::<u32>(), option::of(profile()));
     let traits = (text(), trait_value()).prop_map(|(name, value)| TraitSet { name, value });
-    (
-        strings,
-        numbers,
-        target(),
-        vec(identifier(), 0..20),
-        vec(traits, 0..20),
+    (strings, numbers, target(), vec(identifier(), 0..20), vec(traits, 0..20)).prop_map(
+        |(strings, numbers, target, identifiers, traits)| EventResolved {
+            event_id: strings.0,
+            digest: numbers.0,
+            kind: strings.1,
+            source: strings.2,
+            timestamp: numbers.1,
+            rules_version: RulesVersion(numbers.2),
+            named_profile: numbers.3,
+            key_namespace: strings.3,
+            target,
+            identifiers,
+            traits,
+        },
     )
-        .prop_map(
-            |(strings, numbers, target, identifiers, traits)| EventResolved {
-                event_id: strings.0,
-                digest: numbers.0,
-                kind: strings.1,
-                source: strings.2,
-                timestamp: numbers.1,
-                rules_version: RulesVersion(numbers.2),
-                named_profile: numbers.3,
-                key_namespace: strings.3,
-                target,
-                identifiers,
-                traits,
-            },
-        )
 }
 
 fn record() -> impl Strategy<Value = Record<'static>> {
     let change = prop_oneof![
         (text(), any::<[u8; 16]>(), text()).prop_map(|(name, profile_key, rules)| {
-            Change::WorkspaceCreated {
-                name,
-                profile_key,
-                rules,
-            }
+            Change::WorkspaceCreated { name, profile_key, rules }
         }),
         (any::<u32>(), text()).prop_map(|(version, rules)| Change::RulesSet {
             version: RulesVersion(version),
@@ -144,33 +123,24 @@ fn strings() -> impl Strategy<Value = Vec<String>> {
 }
 
 fn part() -> impl Strategy<Value = Part> {
-    let workspace = (
-        strings(),
-        any::<[u8; 16]>(),
-        time(),
-        number(),
-        any::<u32>(),
-        any::<u128>(),
-    );
+    let workspace = (strings(), any::<[u8; 16]>(), time(), number(), any::<u32>(), any::<u128>());
     let sequences = || vec(number(), 3);
     let numbers = || vec(any::<u32>(), 3);
     let times = || vec(any::<i64>(), 3);
     prop_oneof![
-        workspace.prop_map(
-            |(names, profile_key, time, sequence, version, state_hash)| {
-                Part::Workspace(WorkspacePart {
-                    name: names[0].clone(),
-                    profile_key,
-                    created_time: time,
-                    sequence: SequenceNumber(sequence),
-                    log_time: time,
-                    rules_version: RulesVersion(version),
-                    rules: names[1].clone(),
-                    namespaces: names,
-                    state_hash,
-                })
-            }
-        ),
+        workspace.prop_map(|(names, profile_key, time, sequence, version, state_hash)| {
+            Part::Workspace(WorkspacePart {
+                name: names[0].clone(),
+                profile_key,
+                created_time: time,
+                sequence: SequenceNumber(sequence),
+                log_time: time,
+                rules_version: RulesVersion(version),
+                rules: names[1].clone(),
+                namespaces: names,
+                state_hash,
+            })
+        }),
         (numbers(), sequences(), numbers(), sequences(), times()).prop_map(
             |(parent, merged_sequence, bearer, created_sequence, created_time)| {
                 Part::Profiles(ProfilesPart {
@@ -182,47 +152,25 @@ fn part() -> impl Strategy<Value = Part> {
                 })
             }
         ),
-        (
-            vec(any::<u16>(), 3),
-            strings(),
-            numbers(),
-            sequences(),
-            times()
-        )
-            .prop_map(
-                |(namespace, value, profile, attached_sequence, attached_time)| {
-                    Part::Identifiers(IdentifiersPart {
-                        namespace,
-                        value,
-                        profile,
-                        attached_sequence,
-                        attached_time,
-                    })
-                }
-            ),
-        (numbers(), numbers(), sequences()).prop_map(|(stronger, weaker, sequence)| Part::Links(
-            LinksPart {
-                stronger,
-                weaker,
-                sequence
-            }
-        )),
-        (
-            numbers(),
-            strings(),
-            vec(trait_value(), 3),
-            times(),
-            sequences()
-        )
-            .prop_map(|(profile, name, value, time, sequence)| {
-                Part::Traits(TraitsPart {
-                    profile,
-                    name,
+        (vec(any::<u16>(), 3), strings(), numbers(), sequences(), times()).prop_map(
+            |(namespace, value, profile, attached_sequence, attached_time)| {
+                Part::Identifiers(IdentifiersPart {
+                    namespace,
                     value,
-                    time,
-                    sequence,
+                    profile,
+                    attached_sequence,
+                    attached_time,
                 })
-            }),
+            }
+        ),
+        (numbers(), numbers(), sequences()).prop_map(|(stronger, weaker, sequence)| Part::Links(
+            LinksPart { stronger, weaker, sequence }
+        )),
+        (numbers(), strings(), vec(trait_value(), 3), times(), sequences()).prop_map(
+            |(profile, name, value, time, sequence)| {
+                Part::Traits(TraitsPart { profile, name, value, time, sequence })
+            }
+        ),
         (
             strings(),
             vec(any::<u128>(), 3),
@@ -315,20 +263,11 @@ fn strings_are_borrowed() {
     let record = Record {
         sequence: SequenceNumber(1),
         log_time: Timestamp::MIN,
-        change: Change::RulesSet {
-            version: RulesVersion(2),
-            rules: Cow::Borrowed("rules"),
-        },
+        change: Change::RulesSet { version: RulesVersion(2), rules: Cow::Borrowed("rules") },
     };
     let bytes = encoded(0, &record);
     let (_, decoded, _) = decode_record(&bytes).expect("whole");
-    assert!(matches!(
-        decoded.change,
-        Change::RulesSet {
-            rules: Cow::Borrowed("rules"),
-            ..
-        }
-    ));
+    assert!(matches!(decoded.change, Change::RulesSet { rules: Cow::Borrowed("rules"), .. }));
 }
 
 #[test]
@@ -337,10 +276,7 @@ fn what_is_wrong_is_named() {
         (&[], "record is cut short"),
         (&[0x93, 0, 1, 0], "record is too short"),
         (&[0xc0], "record is not an array"),
-        (
-            &[0xdd, 0xff, 0xff, 0xff, 0xff],
-            "record is longer than the bytes that are left",
-        ),
+        (&[0xdd, 0xff, 0xff, 0xff, 0xff], "record is longer than the bytes that are left"),
         (
             &[0x94, 0, 1, 0, 9],
             "record is of kind 9 with 0 fields, which this program does not know",
@@ -353,20 +289,14 @@ fn what_is_wrong_is_named() {
         (&[0x96, 0, 1, 0, 2, 0xff, 0xa0], "rules version is negative"),
     ];
     for (bytes, problem) in cases {
-        assert_eq!(
-            decode_record(bytes).expect_err("malformed").problem,
-            problem,
-            "{bytes:?}"
-        );
+        assert_eq!(decode_record(bytes).expect_err("malformed").problem, problem, "{bytes:?}");
     }
 }
 
 #[test]
 fn a_length_that_lies_allocates_little() {
     // An event whose list of identifiers claims as many items as there are bytes.
-    let mut bytes = vec![
-        0x9f, 0, 1, 0, 3, 0xa0, 0xc0, 0xa0, 0xa0, 0, 1, 0xc0, 0xa0, 0x91, 0,
-    ];
+    let mut bytes = vec![0x9f, 0, 1, 0, 3, 0xa0, 0xc0, 0xa0, 0xa0, 0, 1, 0xc0, 0xa0, 0x91, 0];
     bytes.extend_from_slice(&[0xdd, 0x00, 0x10, 0x00, 0x00]);
     bytes.resize(bytes.len() + (2 << 20), 0xc0);
     let error = decode_record(&bytes).expect_err("nil is no identifier");

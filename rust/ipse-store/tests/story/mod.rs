@@ -31,11 +31,7 @@ limit = 100
 
 /// Small segments, so that a short story has several.
 pub(crate) fn options(sync: SyncPolicy) -> Options {
-    Options {
-        sync,
-        segment_size_bytes: 1024,
-        ..Options::default()
-    }
+    Options { sync, segment_size_bytes: 1024, ..Options::default() }
 }
 
 pub(crate) fn always() -> Options {
@@ -51,15 +47,7 @@ pub(crate) type Fingerprint = Vec<(String, u64, u128)>;
 
 pub(crate) fn fingerprint(locked: &Locked<'_>) -> Fingerprint {
     let graphs = locked.workspaces().map(|workspace| locked.graph(workspace));
-    graphs
-        .map(|graph| {
-            (
-                graph.name().to_owned(),
-                graph.sequence().0,
-                graph.state_hash(),
-            )
-        })
-        .collect()
+    graphs.map(|graph| (graph.name().to_owned(), graph.sequence().0, graph.state_hash())).collect()
 }
 
 /// What the state is after each record; entry 0 is the beginning.
@@ -102,16 +90,9 @@ pub(crate) fn check(store: &Store, expected: &[Fingerprint], what: &str) -> u64 
     let locked = store.lock();
     let position = locked.position().0;
     let index = usize::try_from(position).expect("a short story");
-    assert_eq!(
-        fingerprint(&locked),
-        expected[index],
-        "{what}: not the state at {position}"
-    );
+    assert_eq!(fingerprint(&locked), expected[index], "{what}: not the state at {position}");
     for workspace in locked.workspaces() {
-        locked
-            .graph(workspace)
-            .check()
-            .expect("the graph holds together");
+        locked.graph(workspace).check().expect("the graph holds together");
     }
     position
 }
@@ -124,13 +105,8 @@ pub(crate) fn time(number: u64) -> Timestamp {
 fn set_rules(locked: &mut Locked<'_>, number: u64) -> LogPosition {
     let rules = format!("{RULES}# Version of step {number}.\n");
     let workspace = WorkspaceIndex(0);
-    let change = locked
-        .graph(workspace)
-        .decide_rules(&rules, None)
-        .expect("good rules");
-    locked
-        .commit(workspace, time(number), change.expect("other rules"))
-        .1
+    let change = locked.graph(workspace).decide_rules(&rules, None).expect("good rules");
+    locked.commit(workspace, time(number), change.expect("other rules")).1
 }
 
 /// An address that no event had before, with others that many events have: all of attach,
@@ -158,10 +134,7 @@ fn resolve(locked: &mut Locked<'_>, number: u64) -> LogPosition {
         }],
         ..Event::default()
     };
-    let decision = locked
-        .graph(workspace)
-        .decide(&event, time(number))
-        .expect("a good event");
+    let decision = locked.graph(workspace).decide(&event, time(number)).expect("a good event");
     assert!(decision.teaches, "a new device teaches");
     let change = ipse_core::Change::EventResolved(decision.resolved);
     locked.commit(workspace, time(number), change).1
