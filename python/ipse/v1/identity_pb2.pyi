@@ -239,7 +239,9 @@ class Resolution(_message.Message):
     RULES_VERSION_FIELD_NUMBER: _builtins.int
     IGNORED_FIELD_NUMBER: _builtins.int
     profile_id: _builtins.str
-    """The profile the event belongs to; empty if UNRESOLVED."""
+    """The profile the event belongs to. Empty if UNRESOLVED, and with `read_only` if the
+    event would create it: ids are given out when profiles are created.
+    """
     decision: Global___Decision.ValueType
     """What happened."""
     created: _builtins.bool
@@ -251,7 +253,9 @@ class Resolution(_message.Message):
     nothing and wrote nothing, of the newest record the answer rests on.
     """
     recorded: _builtins.bool
-    """Whether this event wrote a record. Never with `read_only`."""
+    """Whether this event wrote a record; true of a repeated event, whose first coming did.
+    Never with `read_only`.
+    """
     repeated: _builtins.bool
     """Whether this is the recorded answer to an event id that came again."""
     rules_version: _builtins.int

@@ -6,16 +6,18 @@
 //!
 //! Reading order: [`format`] (what the files look like), [`codec`] (records as msgpack),
 //! `frame` and `segment` (the log's pieces), `wal` (appending), `writer` (group commit),
-//! `snapshot`, `recovery` (opening), `store` (what callers use), [`fs`] (what is asked of a
+//! `snapshot`, `recovery` (opening: `directory`, then `replay`), `store` (what callers use), [`fs`] (what is asked of a
 //! disk) and [`simulated`] (a disk that fails on demand).
 
 pub mod codec;
+mod directory;
 mod error;
 pub mod format;
 mod frame;
 pub mod fs;
 mod options;
 mod recovery;
+mod replay;
 mod segment;
 pub mod simulated;
 mod snapshot;

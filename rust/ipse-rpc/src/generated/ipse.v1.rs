@@ -460,7 +460,8 @@ pub struct IgnoredField {
 /// The answer to one event.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Resolution {
-    /// The profile the event belongs to; empty if UNRESOLVED.
+    /// The profile the event belongs to. Empty if UNRESOLVED, and with `read_only` if the
+    /// event would create it: ids are given out when profiles are created.
     #[prost(string, tag = "1")]
     pub profile_id: ::prost::alloc::string::String,
     /// What happened.
@@ -482,7 +483,8 @@ pub struct Resolution {
     /// nothing and wrote nothing, of the newest record the answer rests on.
     #[prost(uint64, tag = "7")]
     pub sequence_number: u64,
-    /// Whether this event wrote a record. Never with `read_only`.
+    /// Whether this event wrote a record; true of a repeated event, whose first coming did.
+    /// Never with `read_only`.
     #[prost(bool, tag = "8")]
     pub recorded: bool,
     /// Whether this is the recorded answer to an event id that came again.
