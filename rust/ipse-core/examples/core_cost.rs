@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::hint::black_box;
 use std::time::Instant;
 
-use ipse_core::rules::preset;
+use ipse_core::rules::{RulesText, preset};
 use ipse_core::{Change, Event, Graph, Record, SentIdentifier, SequenceNumber, Timestamp};
 
 const PER_PERSON: u32 = 4;
@@ -84,7 +84,7 @@ fn new_graph() -> Graph {
         Change::WorkspaceCreated {
             name: "bench".into(),
             profile_key: [7; 16],
-            rules: rules.into(),
+            rules: RulesText::from(rules),
         },
     );
     graph

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::event::TraitValue;
+use crate::rules::RulesText;
 use crate::time::Timestamp;
 
 /// Position of a record in its workspace: dense, from 1.
@@ -48,14 +49,14 @@ pub enum Change<'a> {
         /// The key that turns profile numbers into profile ids: random, given once.
         profile_key: [u8; 16],
         /// Rules version 1, as TOML.
-        rules: Cow<'a, str>,
+        rules: RulesText<'a>,
     },
     /// Other rules came into force, for the events after this record.
     RulesSet {
         /// The version: one more than the last.
         version: RulesVersion,
         /// The rules, as TOML.
-        rules: Cow<'a, str>,
+        rules: RulesText<'a>,
     },
     /// An event taught something.
     EventResolved(EventResolved<'a>),

@@ -58,3 +58,16 @@ pub enum TraitValue<'a> {
     /// An array or object as JSON text.
     Json(Cow<'a, str>),
 }
+
+impl TraitValue<'_> {
+    /// The same value, on its own.
+    pub fn to_static(&self) -> TraitValue<'static> {
+        match self {
+            TraitValue::Text(text) => TraitValue::Text(Cow::Owned(text.to_string())),
+            TraitValue::Integer(number) => TraitValue::Integer(*number),
+            TraitValue::Number(number) => TraitValue::Number(*number),
+            TraitValue::Bool(value) => TraitValue::Bool(*value),
+            TraitValue::Json(text) => TraitValue::Json(Cow::Owned(text.to_string())),
+        }
+    }
+}

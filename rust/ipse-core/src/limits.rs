@@ -36,8 +36,13 @@ pub const REMEMBERED_REFUSALS_MAX: usize = 1 << 16;
 pub const RULES_BYTES_MAX: usize = 256 * 1024;
 /// Blocked values of one namespace.
 pub const BLOCKED_VALUES_MAX: usize = 1_000;
-/// Memory that one blocked pattern may take when compiled, in bytes.
-pub const PATTERN_BYTES_MAX: usize = 1 << 20;
+/// Blocked patterns of one rules text, all namespaces together.
+pub const PATTERNS_MAX: usize = 256;
+/// Memory that one blocked pattern may take when compiled, in bytes: together with the number
+/// of patterns, the bound on how long reading rules may take.
+pub const PATTERN_BYTES_MAX: usize = 32 * 1024;
+/// Problems reported of one rules text.
+pub const RULES_PROBLEMS_MAX: usize = 100;
 /// Profiles of one workspace: numbers are 32 bits, and 0 means none.
 pub const PROFILES_MAX: usize = u32::MAX as usize - 1;
 /// Identifiers of one workspace, likewise.

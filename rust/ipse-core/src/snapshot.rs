@@ -11,6 +11,7 @@
 
 mod freeze;
 mod load;
+mod verify;
 
 use std::fmt;
 
@@ -154,6 +155,54 @@ pub struct RememberedRefusalsPart {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPart(pub String);
 
+impl ProfilesPart {
+    fn other_columns(&self) -> [usize; 4] {
+        [
+            self.merged_sequence.len(),
+            self.bearer.len(),
+            self.created_sequence.len(),
+            self.created_time.len(),
+        ]
+    }
+}
+
+impl IdentifiersPart {
+    fn other_columns(&self) -> [usize; 4] {
+        [
+            self.value.len(),
+            self.profile.len(),
+            self.attached_sequence.len(),
+            self.attached_time.len(),
+        ]
+    }
+}
+
+impl LinksPart {
+    fn other_columns(&self) -> [usize; 2] {
+        [self.weaker.len(), self.sequence.len()]
+    }
+}
+
+impl TraitsPart {
+    fn other_columns(&self) -> [usize; 4] {
+        [self.name.len(), self.value.len(), self.time.len(), self.sequence.len()]
+    }
+}
+
+impl RememberedEventsPart {
+    fn other_columns(&self) -> [usize; 7] {
+        [
+            self.digest.len(),
+            self.sequence.len(),
+            self.log_time.len(),
+            self.rules_version.len(),
+            self.known.len(),
+            self.target.len(),
+            self.verdicts.len(),
+        ]
+    }
+}
+
 impl fmt::Display for InvalidPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -164,3 +213,4 @@ impl std::error::Error for InvalidPart {}
 
 pub use freeze::Frozen;
 pub use load::Loader;
+pub use verify::Verifier;

@@ -4,7 +4,7 @@
 //! log last in commit groups, and gives everything back after a crash. It decides nothing:
 //! that is [`ipse_core`]'s, and it knows neither Python nor the wire.
 //!
-//! Reading order: [`format`] (what the files look like), [`codec`] (records as msgpack),
+//! Reading order: [`mod@format`] (what the files look like), [`codec`] (records as msgpack),
 //! `frame` and `segment` (the log's pieces), `wal` (appending), `writer` (group commit),
 //! `snapshot`, `recovery` (opening: `directory`, then `replay`), `store` (what callers use), [`fs`] (what is asked of a
 //! disk) and [`simulated`] (a disk that fails on demand).

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use ipse_core::snapshot::{Frozen, Part};
+use ipse_core::snapshot::{Frozen, Part, Verifier};
 
 use crate::codec::{decode_part, encode_part};
 use crate::error::{CheckpointError, IoFailed, OpenError};
@@ -54,11 +54,30 @@ pub(crate) fn write(
         }
     }
     let size = writer.finish()?;
-    read(disk, &temporary, |_, _| Ok(())).map_err(CheckpointError::Unreadable)?;
+    verify(disk, &temporary).map_err(CheckpointError::Unreadable)?;
     let path = dir.join(snapshot_name(position));
     disk.rename(&temporary, &path).map_err(IoFailed::new("rename", &temporary))?;
     disk.sync_dir(dir).map_err(IoFailed::new("sync", dir))?;
     Ok(size)
+}
+
+/// Reads a snapshot in one pass and compares each workspace with the state hash that it
+/// promises: log that a snapshot covers is deleted on its word.
+fn verify(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
+    let mut current: Option<(u32, Verifier)> = None;
+    let finish = |done: Option<(u32, Verifier)>| match done {
+        Some((_, verifier)) => verifier.finish().map_err(|problem| problem.to_string()),
+        None => Ok(()),
+    };
+    read(disk, path, |_, part| {
+        let Some((workspace, part)) = part else { return Ok(()) };
+        if current.as_ref().is_none_or(|(number, _)| *number != workspace) {
+            finish(current.replace((workspace, Verifier::default())))?;
+        }
+        let Some((_, verifier)) = &mut current else { return Ok(()) };
+        verifier.add(part).map_err(|problem| problem.to_string())
+    })?;
+    finish(current.take()).map_err(|problem| OpenError::corrupt(path, 0, problem))
 }
 
 /// Loads the state that a snapshot holds, and the id of the log that it belongs to.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use ipse_core::rules::RulesText;
 use ipse_core::{Change, Graph, Record, Timestamp};
 
 use crate::error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError};
@@ -147,6 +148,10 @@ impl Store {
     }
 
     /// Exclusive access to the graphs. Not to be held while anything is waited for.
+    ///
+    /// # Panics
+    ///
+    /// If another caller panicked while it held them: see [`Store::failure`].
     pub fn lock(&self) -> Locked<'_> {
         Locked {
             inner: self.shared.lock(),
@@ -178,7 +183,7 @@ impl Store {
 
     /// Why nothing will be written any more, if that is so.
     pub fn failure(&self) -> Option<LogFailed> {
-        self.shared.progress.failure()
+        self.shared.failure()
     }
 
     /// Writes a snapshot of the newest state and deletes the files that it makes needless:
@@ -222,8 +227,9 @@ impl Store {
         if upkeep.writer.is_none() {
             return Ok(());
         }
+        let broken = self.shared.lock_whole().is_err();
         let snapshot = if checkpoint { self.checkpoint_files(files).map(|_| ()) } else { Ok(()) };
-        self.stop(&mut upkeep, End::Clean);
+        self.stop(&mut upkeep, if broken { End::Abandon } else { End::Clean });
         match self.failure() {
             Some(failed) => Err(failed.into()),
             None => Ok(snapshot?),
@@ -243,7 +249,7 @@ impl Store {
     fn checkpoint_files(&self, files: &Files) -> Result<Checkpoint, CheckpointError> {
         let started = Instant::now();
         let (position, covered_bytes, graphs) = {
-            let inner = self.shared.lock();
+            let inner = self.shared.lock_whole()?;
             let position = inner.state.position().0;
             let newest = locked(&files.snapshots).newest.clone();
             if let Some(newest) = newest.filter(|newest| newest.log_position == position) {
@@ -364,11 +370,11 @@ impl Locked<'_> {
     }
 
     /// Begins a workspace whose name is free and whose rules are valid.
-    pub fn create_workspace(
+    pub fn create_workspace<'r>(
         &mut self,
         name: &str,
         profile_key: [u8; 16],
-        rules: &str,
+        rules: impl Into<RulesText<'r>>,
         log_time: Timestamp,
     ) -> (WorkspaceIndex, LogPosition) {
         assert!(self.workspace(name).is_none(), "the caller has checked that the name is free");

@@ -107,6 +107,18 @@ impl Shared {
         self.inner.lock().expect("no thread panicked while it changed the graphs")
     }
 
+    /// The same for those who must not panic: an error if a bug may have left the graphs half
+    /// changed. Nothing may be read from them then, and nothing written.
+    pub(crate) fn lock_whole(&self) -> Result<MutexGuard<'_, Inner>, LogFailed> {
+        self.inner.lock().map_err(|_| half_changed())
+    }
+
+    /// Why nothing will be written any more, if that is so.
+    pub(crate) fn failure(&self) -> Option<LogFailed> {
+        let broken = self.inner.is_poisoned().then(half_changed);
+        broken.or_else(|| self.progress.failure())
+    }
+
     /// Tells the writer, if it waits, that there is something to do.
     pub(crate) fn wake_writer(&self) {
         if self.writer_waits.swap(false, Ordering::AcqRel) {
@@ -147,6 +159,12 @@ impl Shared {
         }
         self.writer_waits.store(false, Ordering::Release);
         inner.queue.take()
+    }
+}
+
+fn half_changed() -> LogFailed {
+    LogFailed {
+        reason: "a bug interrupted a change, and the graphs may be half changed".to_owned(),
     }
 }
 

@@ -8,6 +8,8 @@ use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
 use crate::identifier::{Normaliser, normalise};
 
+use crate::limits::NAMESPACES_MAX;
+
 use super::{Refusal, fields};
 
 /// An identifier of the event on its way to a verdict.
@@ -43,14 +45,30 @@ pub(super) fn of_event<'a>(
     event: &'a Event<'a>,
 ) -> Result<Vec<Candidate<'a>>, Refusal> {
     let mut candidates = Vec::with_capacity(event.identifiers.len());
+    let added = added_namespaces(graph, event);
     for (at, sent) in event.identifiers.iter().enumerate() {
         let index = graph.namespaces().index(&sent.namespace);
         fields::check_identifier(at, sent, index.is_some())?;
-        candidates.push(candidate(graph, event.key_namespace, sent, index));
+        let is_added = added.contains(&sent.namespace.as_ref());
+        candidates.push(candidate(graph, event.key_namespace, sent, index, is_added));
     }
     candidates.sort_unstable_by(|a, b| a.strength().cmp(&b.strength()));
     candidates.dedup_by(|b, a| a.namespace == b.namespace && a.value == b.value);
     Ok(candidates)
+}
+
+/// The namespaces that the event may bring in: by name, as many as there is room for.
+fn added_namespaces<'a>(graph: &Graph, event: &'a Event<'a>) -> Vec<&'a str> {
+    let namespaces = graph.namespaces();
+    if namespaces.rules().auto_add().is_none() {
+        return Vec::new();
+    }
+    let names = event.identifiers.iter().map(|sent| sent.namespace.as_ref());
+    let mut new: Vec<&str> = names.filter(|name| namespaces.index(name).is_none()).collect();
+    new.sort_unstable();
+    new.dedup();
+    new.truncate(NAMESPACES_MAX - namespaces.names().len());
+    new
 }
 
 impl Candidate<'_> {
@@ -65,6 +83,7 @@ fn candidate<'a>(
     key: &str,
     sent: &'a SentIdentifier<'a>,
     index: Option<u16>,
+    is_added: bool,
 ) -> Candidate<'a> {
     let (priority, _) = graph.namespaces().order_of(index, &sent.namespace);
     let is_key = *sent.namespace == *key;
@@ -77,7 +96,7 @@ fn candidate<'a>(
         found: None,
         dropped: None,
     };
-    if let Err(rule) = judge(graph, sent, &mut candidate) {
+    if let Err(rule) = judge(graph, sent, is_added, &mut candidate) {
         candidate.dropped = Some(Reason { rule, limit: None, collided: None });
     }
     candidate
@@ -88,12 +107,13 @@ fn candidate<'a>(
 fn judge<'a>(
     graph: &Graph,
     sent: &'a SentIdentifier<'a>,
+    is_added: bool,
     candidate: &mut Candidate<'a>,
 ) -> Result<(), Rule> {
     let namespaces = graph.namespaces();
     let rules = match candidate.index {
         Some(index) => namespaces.rules_of(index),
-        None => namespaces.rules().auto_add().filter(|_| namespaces.has_room()),
+        None => namespaces.rules().auto_add().filter(|_| is_added),
     };
     let normaliser = rules.map_or(Normaliser::None, |rules| rules.normaliser);
     let normal = normalise(normaliser, &sent.value).ok_or(Rule::InvalidValue)?;

@@ -39,9 +39,9 @@ pub(super) fn check_identifier(
 }
 
 /// Refuses an event that claims to come from more than a day ahead. The past is not refused.
-pub(super) fn check_time(event: &Event<'_>, log_time: Timestamp) -> Result<(), Refusal> {
-    let time = event.timestamp.unwrap_or(log_time);
-    let ahead_ms = time.as_millis() - log_time.as_millis();
+pub(super) fn check_time(event: &Event<'_>, now: Timestamp) -> Result<(), Refusal> {
+    let time = event.timestamp.unwrap_or(now);
+    let ahead_ms = time.as_millis() - now.as_millis();
     if ahead_ms > EVENT_TIME_AHEAD_MS_MAX {
         return Err(Refusal::TimestampInFuture { ahead_ms });
     }

@@ -15,6 +15,8 @@ mod limits;
 mod repeat;
 mod resolve;
 mod teach;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 
@@ -22,7 +24,7 @@ use crate::change::{Change, EventResolved, RulesVersion, SequenceNumber, Target}
 use crate::event::Event;
 use crate::graph::Graph;
 use crate::limits::{NAMESPACES_MAX, PROFILES_MAX};
-use crate::rules::{Rules, RulesProblem};
+use crate::rules::{RulesProblem, RulesText};
 use crate::time::Timestamp;
 
 use resolve::Resolved;
@@ -61,7 +63,7 @@ pub enum Refusal {
         /// How many there are.
         found: usize,
     },
-    /// The event's time is more than a day ahead of the log.
+    /// The event's time is more than a day ahead of the server's clock.
     TimestampInFuture {
         /// By how many milliseconds it is ahead.
         ahead_ms: i64,
@@ -92,23 +94,26 @@ pub enum Refusal {
 }
 
 impl Graph {
-    /// Decides what an event means, were it the next record at `log_time`. Writes nothing.
+    /// Decides what an event means, were it the next record, at `now` by the server's clock.
+    /// Writes nothing. A clock that was ahead once and was put right does not age events: only
+    /// the order of records goes by the newest log time.
     pub fn decide<'a>(
         &self,
         event: &'a Event<'a>,
-        log_time: Timestamp,
+        now: Timestamp,
     ) -> Result<Decision<'a>, Refusal> {
-        let log_time = log_time.max(self.log_time);
         fields::check(event)?;
         let candidates = candidates::of_event(self, event)?;
-        fields::check_time(event, log_time)?;
+        fields::check_time(event, now)?;
         let named = self.named_root(event)?;
         let digest = repeat::digest(event, &candidates);
-        if let Some(decision) = repeat::recorded(self, event, &candidates, digest, log_time)? {
+        if let Some(decision) =
+            repeat::recorded(self, event, &candidates, digest, now.max(self.log_time))?
+        {
             return Ok(decision);
         }
 
-        let timestamp = event.timestamp.unwrap_or(log_time);
+        let timestamp = event.timestamp.unwrap_or(now);
         let resolved = resolve::resolve(self, candidates, named, timestamp);
         self.check_capacity(&resolved)?;
         let lesson = teach::lesson(self, event, &resolved, timestamp)?;
@@ -132,25 +137,25 @@ impl Graph {
         })
     }
 
-    /// Decides a change of rules; `None` if the text is in force already.
+    /// Decides a change of rules; `None` if the text is in force already. A text that was
+    /// parsed before is not parsed again.
     pub fn decide_rules<'a>(
         &self,
-        text: &'a str,
+        rules: impl Into<RulesText<'a>>,
         expected: Option<RulesVersion>,
     ) -> Result<Option<Change<'a>>, Refusal> {
-        let rules = Rules::from_toml(text).map_err(Refusal::InvalidRules)?;
+        let rules = rules.into().parsed().map_err(Refusal::InvalidRules)?;
+        let parsed = rules.rules().map_err(Refusal::InvalidRules)?;
         let actual = self.rules_version();
         if let Some(expected) = expected.filter(|&expected| expected != actual) {
             return Err(Refusal::RulesVersionMismatch { expected, actual });
         }
-        if !self.namespaces().has_room_for(&rules) {
+        if !self.namespaces().has_room_for(&parsed) {
             return Err(Refusal::CapacityExceeded { what: "namespaces", bound: NAMESPACES_MAX });
         }
-        let is_new = *text != *self.rules_text();
-        Ok(is_new.then(|| Change::RulesSet {
-            version: RulesVersion(actual.0 + 1),
-            rules: Cow::Borrowed(text),
-        }))
+        let is_new = *rules.text() != *self.rules_text();
+        let version = RulesVersion(actual.0 + 1);
+        Ok(is_new.then_some(Change::RulesSet { version, rules }))
     }
 
     fn named_root(&self, event: &Event<'_>) -> Result<Option<u32>, Refusal> {

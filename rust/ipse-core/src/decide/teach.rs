@@ -95,11 +95,20 @@ fn changes(held: Option<&TraitRow>, sent: &SentTrait<'_>, time: Timestamp) -> bo
     held.value != sent.value || day(time) > day(held.time)
 }
 
+/// Refuses an event that would give a profile more traits than it may have; one that only
+/// changes traits that are there is never refused.
 fn check_room(graph: &Graph, nodes: &[u32], changed: &[TraitSet<'_>]) -> Result<(), Refusal> {
-    let held: usize = nodes.iter().map(|&node| graph.traits.of_node(node).len()).sum();
     let is_new = |set: &&TraitSet<'_>| graph.strongest_trait(nodes, &set.name).is_none();
-    let found = held + changed.iter().filter(is_new).count();
-    if changed.is_empty() || found <= PROFILE_TRAITS_MAX {
+    let new = changed.iter().filter(is_new).count();
+    if new == 0 {
+        return Ok(());
+    }
+    let rows = nodes.iter().flat_map(|&node| graph.traits.of_node(node));
+    let mut names: Vec<&str> = rows.map(|row| &*row.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let found = names.len() + new;
+    if found <= PROFILE_TRAITS_MAX {
         return Ok(());
     }
     Err(Refusal::LimitExceeded {

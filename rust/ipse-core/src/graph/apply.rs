@@ -3,7 +3,6 @@
 //! It decides nothing and cannot fail. What it is given was decided on this very state, or
 //! was read back and validated against it; anything else is a bug and panics.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::change::{
@@ -11,7 +10,7 @@ use crate::change::{
     Target, TraitSet, Verdict,
 };
 use crate::event::TraitValue;
-use crate::rules::Rules;
+use crate::rules::{Rules, RulesText};
 use crate::time::Timestamp;
 use crate::union_find::Node;
 
@@ -45,23 +44,26 @@ impl Graph {
         }
     }
 
-    fn create_workspace(&mut self, name: &str, profile_key: [u8; 16], text: &str) {
+    fn create_workspace(&mut self, name: &str, profile_key: [u8; 16], rules: &RulesText<'_>) {
         self.workspace = Some(Workspace {
             name: name.into(),
             profile_key,
             created_time: self.log_time,
             rules_version: RulesVersion(1),
-            rules_text: text.into(),
-            namespaces: Namespaces::new(parse_rules(text)),
+            rules_text: rules.text().into(),
+            namespaces: Namespaces::new(parsed(rules)),
         });
     }
 
-    fn set_rules(&mut self, version: RulesVersion, text: &str) {
+    fn set_rules(&mut self, version: RulesVersion, rules: &RulesText<'_>) {
         let workspace = self.workspace.as_mut().expect("record 1 created the workspace");
         workspace.rules_version = version;
-        workspace.rules_text = text.into();
-        workspace.namespaces.set_rules(parse_rules(text));
-        self.recount_known();
+        workspace.rules_text = rules.text().into();
+        let before = workspace.namespaces.rules().clone();
+        workspace.namespaces.set_rules(parsed(rules));
+        if !workspace.namespaces.rules().has_logins_of(&before) {
+            self.recount_known();
+        }
     }
 
     fn apply_event(&mut self, event: &EventResolved<'_>) {
@@ -147,7 +149,7 @@ impl Graph {
     fn set_trait(&mut self, root: Node, set: &TraitSet<'_>, time: Timestamp) {
         let row = TraitRow {
             name: set.name.as_ref().into(),
-            value: set.value.as_ref().map(own_value),
+            value: set.value.as_ref().map(TraitValue::to_static),
             time,
             sequence: self.sequence,
         };
@@ -230,18 +232,8 @@ impl Graph {
     }
 }
 
-fn parse_rules(text: &str) -> Arc<Rules> {
-    Arc::new(Rules::from_toml(text).expect("rules are checked before they are decided"))
-}
-
-fn own_value(value: &TraitValue<'_>) -> TraitValue<'static> {
-    match value {
-        TraitValue::Text(text) => TraitValue::Text(Cow::Owned(text.to_string())),
-        TraitValue::Integer(number) => TraitValue::Integer(*number),
-        TraitValue::Number(number) => TraitValue::Number(*number),
-        TraitValue::Bool(value) => TraitValue::Bool(*value),
-        TraitValue::Json(text) => TraitValue::Json(Cow::Owned(text.to_string())),
-    }
+fn parsed(rules: &RulesText<'_>) -> Arc<Rules> {
+    rules.rules().expect("rules are checked before they are decided")
 }
 
 /// Only for [`crate::snapshot`]: puts back state that was validated part by part.

@@ -55,13 +55,20 @@ pub(crate) fn add_link(identifiers: &mut Identifiers, further: &mut FurtherLinks
 impl FurtherLinks {
     /// All of them, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Link> {
-        self.links.iter().map(|(&(lower, higher), further)| {
-            let (lower, higher) = (IdentifierId(lower), IdentifierId(higher));
-            let (stronger, weaker) =
-                if further.lower_is_stronger { (lower, higher) } else { (higher, lower) };
-            Link { stronger, weaker, sequence: SequenceNumber(further.sequence) }
-        })
+        self.links.iter().map(link_of)
     }
+
+    /// All of them, in lists that are given back one by one.
+    pub(crate) fn into_shards(self) -> impl Iterator<Item = Vec<Link>> + Send {
+        self.links.into_shards().map(|shard| shard.iter().map(link_of).collect())
+    }
+}
+
+fn link_of((&(lower, higher), further): (&(u32, u32), &Further)) -> Link {
+    let (lower, higher) = (IdentifierId(lower), IdentifierId(higher));
+    let (stronger, weaker) =
+        if further.lower_is_stronger { (lower, higher) } else { (higher, lower) };
+    Link { stronger, weaker, sequence: SequenceNumber(further.sequence) }
 }
 
 /// What the state hash takes of a link: rows are stable numbers, in order of attachment.

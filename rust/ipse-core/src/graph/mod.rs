@@ -183,20 +183,19 @@ impl Graph {
     }
 
     fn workspace_hash(&self) -> RecordHash {
-        let hasher = RecordHasher::new(Kind::Workspace)
-            .number(self.sequence.0)
-            .number(self.log_time.as_millis() as u64);
         let Some(workspace) = &self.workspace else {
-            return hasher.finish();
+            return RecordHasher::new(Kind::Workspace).finish();
         };
-        let hasher = hasher
-            .text(workspace.name.as_bytes())
-            .text(&workspace.profile_key)
-            .number(workspace.created_time.as_millis() as u64)
-            .number(u64::from(workspace.rules_version.0))
-            .text(workspace.rules_text.as_bytes());
-        let names = workspace.namespaces.names();
-        names.iter().fold(hasher, |hasher, name| hasher.text(name.as_bytes())).finish()
+        workspace_hash(&WorkspaceRecord {
+            sequence: self.sequence,
+            log_time: self.log_time,
+            name: &workspace.name,
+            profile_key: &workspace.profile_key,
+            created_time: workspace.created_time,
+            rules_version: workspace.rules_version,
+            rules_text: &workspace.rules_text,
+            namespaces: workspace.namespaces.names(),
+        })
     }
 
     fn identifier_hash(&self, id: IdentifierId) -> RecordHash {
@@ -209,4 +208,29 @@ impl Graph {
             row.attached_time(),
         )
     }
+}
+
+/// What the state hash takes of what there is one of.
+pub(crate) struct WorkspaceRecord<'a, N> {
+    pub(crate) sequence: SequenceNumber,
+    pub(crate) log_time: Timestamp,
+    pub(crate) name: &'a str,
+    pub(crate) profile_key: &'a [u8; 16],
+    pub(crate) created_time: Timestamp,
+    pub(crate) rules_version: RulesVersion,
+    pub(crate) rules_text: &'a str,
+    pub(crate) namespaces: &'a [N],
+}
+
+pub(crate) fn workspace_hash<N: AsRef<str>>(record: &WorkspaceRecord<'_, N>) -> RecordHash {
+    let hasher = RecordHasher::new(Kind::Workspace)
+        .number(record.sequence.0)
+        .number(record.log_time.as_millis() as u64)
+        .text(record.name.as_bytes())
+        .text(record.profile_key)
+        .number(record.created_time.as_millis() as u64)
+        .number(u64::from(record.rules_version.0))
+        .text(record.rules_text.as_bytes());
+    let add = |hasher: RecordHasher, name: &N| hasher.text(name.as_ref().as_bytes());
+    record.namespaces.iter().fold(hasher, add).finish()
 }

@@ -78,11 +78,6 @@ impl Namespaces {
         self.names.len() + new <= NAMESPACES_MAX
     }
 
-    /// Whether one more name fits.
-    pub(crate) fn has_room(&self) -> bool {
-        self.names.len() < NAMESPACES_MAX
-    }
-
     pub(crate) fn index(&self, name: &str) -> Option<u16> {
         self.by_name.get(name).copied()
     }

@@ -178,19 +178,13 @@ impl Profiles {
 
     /// What the state hash takes of a node.
     pub(crate) fn hash(&self, node: Node) -> RecordHash {
-        let (created_sequence, created_time) = self.created(node);
+        let (created, created_time) = self.created(node);
         let (parent, merged) = match self.parent(node) {
             Some((parent, merged)) => (parent + 1, merged),
             None => (0, SequenceNumber(0)),
         };
-        RecordHasher::new(Kind::Profile)
-            .number(u64::from(node))
-            .number(u64::from(parent))
-            .number(merged.0)
-            .number(u64::from(self.rows.get(node).bearer))
-            .number(created_sequence.0)
-            .number(created_time.as_millis() as u64)
-            .finish()
+        let bearer = self.bearer(node);
+        profile_hash(&ProfileRecord { node, parent, merged, bearer, created, created_time })
     }
 
     fn hang(&mut self, child: Node, root: Node) {
@@ -203,4 +197,26 @@ impl Profiles {
         self.rows.get_mut(child).next_sibling = sibling;
         self.absorbed += 1;
     }
+}
+
+/// What the state hash takes of a node.
+pub(crate) struct ProfileRecord {
+    pub(crate) node: Node,
+    /// Counted from 1; 0 for a root.
+    pub(crate) parent: u32,
+    pub(crate) merged: SequenceNumber,
+    pub(crate) bearer: ProfileNumber,
+    pub(crate) created: SequenceNumber,
+    pub(crate) created_time: Timestamp,
+}
+
+pub(crate) fn profile_hash(record: &ProfileRecord) -> RecordHash {
+    RecordHasher::new(Kind::Profile)
+        .number(u64::from(record.node))
+        .number(u64::from(record.parent))
+        .number(record.merged.0)
+        .number(u64::from(record.bearer.0))
+        .number(record.created.0)
+        .number(record.created_time.as_millis() as u64)
+        .finish()
 }

@@ -28,7 +28,7 @@ pub(crate) struct RememberedEvent {
     pub(crate) rules_version: RulesVersion,
     pub(crate) known: bool,
     pub(crate) target: Target,
-    /// In the order of (namespace, value), which rules cannot change.
+    /// In the order of (namespace, value), not of strength, which other rules see otherwise.
     pub(crate) verdicts: Box<[Verdict]>,
 }
 

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 
 const SHARDS: usize = 64;
 
-type Shard<K, V> = HashMap<K, V, FixedState>;
+pub(crate) type Shard<K, V> = HashMap<K, V, FixedState>;
 
 /// A map in shards. Keys are our own numbers, so a fixed seed does no harm; nothing may
 /// depend on the order in which it is iterated.
@@ -33,6 +33,16 @@ impl<K: Clone + Eq + Hash, V: Clone> Sharded<K, V> {
     /// Sets the value of a key; gives the old one.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         Arc::make_mut(&mut self.shards[shard(&key)]).insert(key, value)
+    }
+
+    /// The value of a key, to change it.
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        Arc::make_mut(&mut self.shards[shard(key)]).get_mut(key)
+    }
+
+    /// The shards one by one, each given back when it has passed.
+    pub(crate) fn into_shards(self) -> impl Iterator<Item = Arc<Shard<K, V>>> {
+        self.shards.into_iter()
     }
 
     /// All entries, in no order.

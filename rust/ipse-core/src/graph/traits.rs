@@ -10,7 +10,7 @@ use crate::change::SequenceNumber;
 use crate::event::TraitValue;
 use crate::time::Timestamp;
 
-use super::sharded::Sharded;
+use super::sharded::{Shard, Sharded};
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
 /// One trait of one node. A removed trait stays, so that late news do not revive it.
@@ -44,17 +44,27 @@ impl Traits {
 
     /// Sets a trait of a node; gives the row it replaced.
     pub(crate) fn set(&mut self, node: u32, row: TraitRow) -> Option<TraitRow> {
-        let mut rows = self.by_node.get(&node).cloned().unwrap_or_default();
-        let list = Arc::make_mut(&mut rows);
-        let old = match list.binary_search_by(|held| held.name.cmp(&row.name)) {
-            Ok(at) => Some(std::mem::replace(&mut list[at], row)),
+        let Some(rows) = self.by_node.get_mut(&node) else {
+            self.by_node.insert(node, Arc::new(vec![row]));
+            return None;
+        };
+        // Copied only if a view still holds it.
+        let rows = Arc::make_mut(rows);
+        match rows.binary_search_by(|held| held.name.cmp(&row.name)) {
+            Ok(at) => Some(std::mem::replace(&mut rows[at], row)),
             Err(at) => {
-                list.insert(at, row);
+                rows.insert(at, row);
                 None
             }
+        }
+    }
+
+    /// The traits of all nodes, in lists that are given back one by one.
+    pub(crate) fn into_shards(self) -> impl Iterator<Item = Vec<(u32, Arc<Vec<TraitRow>>)>> + Send {
+        let entries = |shard: Arc<Shard<u32, Arc<Vec<TraitRow>>>>| {
+            shard.iter().map(|(&node, rows)| (node, rows.clone())).collect()
         };
-        self.by_node.insert(node, rows);
-        old
+        self.by_node.into_shards().map(entries)
     }
 
     /// All nodes with traits, in no order.

@@ -13,8 +13,9 @@ use crate::identifier::{is_namespace_name, is_workspace_name};
 use crate::limits::{
     EVENT_ID_BYTES_MAX, EVENT_IDENTIFIERS_MAX, EVENT_TRAITS_MAX, IDENTIFIER_VALUE_BYTES_MAX,
 };
-use crate::rules::Rules;
+use crate::rules::{Rules, RulesText};
 use crate::time::Timestamp;
+use std::sync::Arc;
 
 use super::Graph;
 
@@ -44,7 +45,7 @@ impl Graph {
         match (&record.change, &self.workspace) {
             (Change::WorkspaceCreated { name, rules, .. }, None) => {
                 ensure(is_workspace_name(name), || format!("{name:?} cannot name a workspace"))?;
-                parse_rules(rules).map(|_| ())
+                parsed(rules).map(|_| ())
             }
             (Change::WorkspaceCreated { .. }, Some(_)) => fail("the workspace exists already"),
             (_, None) => fail("the workspace does not exist yet"),
@@ -53,10 +54,10 @@ impl Graph {
         }
     }
 
-    fn validate_rules(&self, version: RulesVersion, text: &str) -> Checked {
+    fn validate_rules(&self, version: RulesVersion, rules: &RulesText<'_>) -> Checked {
         let next = self.rules_version().0 + 1;
         ensure(version.0 == next, || format!("its rules version is {version}, not {next}"))?;
-        let rules = parse_rules(text)?;
+        let rules = parsed(rules)?;
         ensure(self.namespaces().has_room_for(&rules), || "too many namespaces".to_owned())
     }
 
@@ -166,8 +167,8 @@ impl Graph {
     }
 }
 
-fn parse_rules(text: &str) -> Result<Rules, InvalidRecord> {
-    Rules::from_toml(text).map_err(|problems| {
+fn parsed(rules: &RulesText<'_>) -> Result<Arc<Rules>, InvalidRecord> {
+    rules.rules().map_err(|problems| {
         let first = problems.first().map_or(String::new(), ToString::to_string);
         InvalidRecord(format!("its rules have {} problems; the first: {first}", problems.len()))
     })

@@ -3,7 +3,7 @@
 use crate::change::{ProfileNumber, SequenceNumber};
 use crate::decide::Refusal;
 use crate::event::TraitValue;
-use crate::identifier::normalise;
+use crate::identifier::{is_namespace_name, normalise};
 use crate::time::Timestamp;
 use crate::union_find::Node;
 
@@ -40,10 +40,13 @@ impl Graph {
 
     /// The profile that holds an identifier, which is normalised here as an event's would be.
     ///
-    /// Refuses a namespace that the workspace does not have, and a value that is none of its
+    /// Refuses a namespace that the workspace cannot have, and a value that is none of its
     /// namespace, by field: `namespace` or `value`.
     pub fn lookup(&self, namespace: &str, value: &str) -> Result<Option<ProfileView<'_>>, Refusal> {
         let Some(index) = self.namespaces().index(namespace) else {
+            if self.rules().auto_add().is_some() && is_namespace_name(namespace) {
+                return Ok(None);
+            }
             return Err(Refusal::InvalidField {
                 field: "namespace".to_owned(),
                 problem: format!("{namespace:?} is not a namespace of this workspace"),

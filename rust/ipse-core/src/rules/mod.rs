@@ -12,7 +12,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use regex::RegexSet;
@@ -105,6 +107,14 @@ pub struct Blocked {
     patterns: RegexSet,
 }
 
+/// A rules text and, if it was parsed here already, what it says: compiling patterns takes
+/// time, so a text is parsed once on its way from the request to the graph.
+#[derive(Clone, Debug)]
+pub struct RulesText<'a> {
+    text: Cow<'a, str>,
+    parsed: Option<Arc<Rules>>,
+}
+
 /// One thing that is wrong with a rules text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RulesProblem {
@@ -147,9 +157,63 @@ impl Rules {
         self.auto_add.as_ref()
     }
 
+    /// Whether the same namespaces log in under other rules.
+    pub(crate) fn has_logins_of(&self, other: &Rules) -> bool {
+        fn logins(rules: &Rules) -> impl Iterator<Item = &str> {
+            rules.namespaces.iter().filter(|namespace| namespace.login).map(|n| &*n.name)
+        }
+        let is_login = |rules: &Rules, name: &str| rules.namespace(name).is_some_and(|n| n.login);
+        logins(self).all(|name| is_login(other, name))
+            && logins(other).all(|name| is_login(self, name))
+    }
+
     /// How raw events are read.
     pub fn mapping(&self) -> &Mapping {
         &self.mapping
+    }
+}
+
+impl<'a> RulesText<'a> {
+    /// A text that is parsed when it is needed.
+    pub fn unparsed(text: impl Into<Cow<'a, str>>) -> RulesText<'a> {
+        RulesText { text: text.into(), parsed: None }
+    }
+
+    /// Reads and checks a text.
+    pub fn parse(text: impl Into<Cow<'a, str>>) -> Result<RulesText<'a>, Vec<RulesProblem>> {
+        RulesText::unparsed(text).parsed()
+    }
+
+    /// The same, parsed.
+    pub fn parsed(self) -> Result<RulesText<'a>, Vec<RulesProblem>> {
+        let rules = self.rules()?;
+        Ok(RulesText { text: self.text, parsed: Some(rules) })
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What it says.
+    pub fn rules(&self) -> Result<Arc<Rules>, Vec<RulesProblem>> {
+        match &self.parsed {
+            Some(rules) => Ok(rules.clone()),
+            None => Rules::from_toml(&self.text).map(Arc::new),
+        }
+    }
+}
+
+impl<'a, T: AsRef<str> + ?Sized> From<&'a T> for RulesText<'a> {
+    fn from(text: &'a T) -> RulesText<'a> {
+        RulesText::unparsed(text.as_ref())
+    }
+}
+
+/// Texts are equal, whether they were parsed or not.
+impl PartialEq for RulesText<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Blocked, DropPolicy, Limit, NamespaceRules, Rules, RulesProblem, Sur
 use crate::identifier::{Normaliser, is_namespace_name};
 use crate::limits::{
     BLOCKED_VALUES_MAX, IDENTIFIER_VALUE_BYTES_MAX, NAMESPACES_MAX, PATTERN_BYTES_MAX,
-    RULES_BYTES_MAX,
+    PATTERNS_MAX, RULES_BYTES_MAX,
 };
 
 /// Segment's default for every namespace but `user_id`.
@@ -158,6 +158,8 @@ fn namespace_tables(
 struct Taken {
     priorities: HashMap<u32, String, foldhash::fast::FixedState>,
     keys: HashMap<String, String, foldhash::fast::FixedState>,
+    /// Patterns so far, which all namespaces share a bound on.
+    patterns: usize,
 }
 
 fn namespace_rules(
@@ -176,7 +178,7 @@ fn namespace_rules(
     namespace.login = table.get("login").and_then(|entry| entry.boolean()).unwrap_or(false);
     namespace.normaliser = normaliser(table.get("normalise"), table.get("region"));
     if let Some(entry) = table.get("blocked") {
-        namespace.blocked = blocked(&entry);
+        namespace.blocked = blocked(&entry, taken);
     }
     let source = NamespaceSources {
         namespace: name.to_owned(),
@@ -259,7 +261,7 @@ fn phone_region(entry: &Entry<'_>) -> Option<country::Id> {
     region
 }
 
-fn blocked(entry: &Entry<'_>) -> Blocked {
+fn blocked(entry: &Entry<'_>, taken: &mut Taken) -> Blocked {
     let items = entry.items();
     if items.len() > BLOCKED_VALUES_MAX {
         entry.problem(format!("{} values; at most {BLOCKED_VALUES_MAX}", items.len()));
@@ -269,6 +271,11 @@ fn blocked(entry: &Entry<'_>) -> Blocked {
     let mut patterns = Vec::new();
     for item in &items {
         if item.value.is_table() {
+            taken.patterns += 1;
+            if taken.patterns > PATTERNS_MAX {
+                item.problem(format!("is one pattern too many: {PATTERNS_MAX} are allowed in all"));
+                return Blocked::default();
+            }
             patterns.extend(pattern(item));
         } else if let Some(text) = item.text() {
             exact.push(text.into());

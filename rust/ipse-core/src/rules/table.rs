@@ -10,6 +10,7 @@ use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::RulesProblem;
+use crate::limits::RULES_PROBLEMS_MAX;
 
 /// The text, and what was found wrong with it so far.
 pub(super) struct Problems<'t> {
@@ -22,7 +23,11 @@ impl<'t> Problems<'t> {
         Problems { text, found: RefCell::default() }
     }
 
+    /// Notes a problem; beyond the bound, only that there are more.
     pub(super) fn add(&self, span: Option<Range<usize>>, key: &str, message: impl Into<String>) {
+        if self.found.borrow().len() >= RULES_PROBLEMS_MAX {
+            return;
+        }
         let line = span.map_or(0, |span| self.line(span.start));
         let problem = RulesProblem { line, key: key.to_owned(), message: message.into() };
         self.found.borrow_mut().push(problem);

@@ -103,3 +103,22 @@ blocked = ["null", { regex = "^[0-]*$" }]"#;
         "line 2: namespaces.a.blocked[0].regex: is not a pattern: ",
     );
 }
+
+#[test]
+fn patterns_are_bounded_in_size_and_number() {
+    let many = r#"{ regex = "^x$" },"#.repeat(crate::limits::PATTERNS_MAX + 1);
+    check(
+        &format!("[namespaces.a]\nblocked = [{many}]"),
+        "line 2: namespaces.a.blocked[256]: is one pattern too many: 256 are allowed in all",
+    );
+    check(
+        "[namespaces.a]\nblocked = [{ regex = '\\w{10}' }]",
+        "line 2: namespaces.a.blocked[0].regex: is not a pattern: Compiled regex exceeds",
+    );
+}
+
+#[test]
+fn no_more_problems_are_reported_than_somebody_reads() {
+    let text: String = (0..1_000).map(|n| format!("x{n} = 1\n")).collect();
+    assert_eq!(problems(&text).len(), crate::limits::RULES_PROBLEMS_MAX);
+}

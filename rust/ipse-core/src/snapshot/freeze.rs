@@ -9,7 +9,7 @@ use crate::graph::identifiers::{IdentifierId, IdentifierRows};
 use crate::graph::links::{FurtherLinks, Link};
 use crate::graph::profiles::Profiles;
 use crate::graph::remembered::{RefusalHash, RememberedEvent};
-use crate::graph::traits::Traits;
+use crate::graph::traits::{TraitRow, Traits};
 
 use super::{
     IdentifiersPart, LinksPart, PART_ROWS_MAX, Part, ProfilesPart, RememberedEventsPart,
@@ -134,8 +134,7 @@ fn first_link_parts(rows: Arc<IdentifierRows>) -> impl Iterator<Item = Part> + S
 }
 
 fn further_link_parts(further: FurtherLinks) -> impl Iterator<Item = Part> + Send {
-    let links: Vec<Link> = further.iter().collect();
-    chunks(links).map(|links| links_part(&links))
+    further.into_shards().flat_map(|links| chunks(links.into_iter()).map(|l| links_part(&l)))
 }
 
 fn links_part(links: &[Link]) -> Part {
@@ -147,25 +146,28 @@ fn links_part(links: &[Link]) -> Part {
 }
 
 fn trait_parts(traits: Traits) -> impl Iterator<Item = Part> + Send {
-    let rows: Vec<_> = traits
-        .iter()
-        .flat_map(|(node, rows)| rows.iter().map(move |row| (node, row.clone())))
-        .collect();
-    chunks(rows).map(|rows| {
-        let mut part = TraitsPart::default();
-        for (node, row) in rows {
-            part.profile.push(node + 1);
-            part.name.push(row.name.into());
-            part.value.push(row.value);
-            part.time.push(row.time.as_millis());
-            part.sequence.push(row.sequence.0);
-        }
-        Part::Traits(part)
+    traits.into_shards().flat_map(|nodes| {
+        let rows = |(node, rows): (u32, Arc<Vec<TraitRow>>)| {
+            (0..rows.len()).map(move |at| (node, rows[at].clone()))
+        };
+        chunks(nodes.into_iter().flat_map(rows)).map(traits_part)
     })
 }
 
+fn traits_part(rows: Vec<(u32, TraitRow)>) -> Part {
+    let mut part = TraitsPart::default();
+    for (node, row) in rows {
+        part.profile.push(node + 1);
+        part.name.push(row.name.into());
+        part.value.push(row.value);
+        part.time.push(row.time.as_millis());
+        part.sequence.push(row.sequence.0);
+    }
+    Part::Traits(part)
+}
+
 fn event_parts(events: VecDeque<Arc<RememberedEvent>>) -> impl Iterator<Item = Part> + Send {
-    chunks(events.into_iter().collect()).map(|events| {
+    chunks(events.into_iter()).map(|events| {
         let mut part = RememberedEventsPart::default();
         for event in events {
             part.event_id.push(event.event_id.to_string());
@@ -182,15 +184,15 @@ fn event_parts(events: VecDeque<Arc<RememberedEvent>>) -> impl Iterator<Item = P
 }
 
 fn refusal_parts(refusals: VecDeque<RefusalHash>) -> impl Iterator<Item = Part> + Send {
-    chunks(refusals.into_iter().collect()).map(|refusals| {
+    chunks(refusals.into_iter()).map(|refusals| {
         let hash = refusals.into_iter().map(|refusal| refusal.0).collect();
         Part::RememberedRefusals(RememberedRefusalsPart { hash })
     })
 }
 
-/// A list in pieces of at most [`PART_ROWS_MAX`].
-fn chunks<T: Send>(list: Vec<T>) -> impl Iterator<Item = Vec<T>> + Send {
-    let mut rest = list.into_iter();
+/// A list in pieces of at most [`PART_ROWS_MAX`], made as they are asked for.
+fn chunks<T: Send>(list: impl Iterator<Item = T> + Send) -> impl Iterator<Item = Vec<T>> + Send {
+    let mut rest = list;
     std::iter::from_fn(move || {
         let chunk: Vec<T> = rest.by_ref().take(PART_ROWS_MAX).collect();
         (!chunk.is_empty()).then_some(chunk)

@@ -19,7 +19,7 @@ use super::{
     RememberedEventsPart, RememberedRefusalsPart, TraitsPart, WorkspacePart,
 };
 
-type Checked = Result<(), InvalidPart>;
+pub(super) type Checked = Result<(), InvalidPart>;
 
 /// Builds a graph from parts.
 #[derive(Debug)]
@@ -68,14 +68,9 @@ impl Loader {
     }
 
     fn add_workspace(&mut self, part: WorkspacePart) -> Checked {
-        let rules = Rules::from_toml(&part.rules).map_err(|problems| {
-            InvalidPart(format!("its rules have {} problems", problems.len()))
-        })?;
-        let names = &part.namespaces;
-        let named = names.len() <= NAMESPACES_MAX && names.iter().all(|n| is_namespace_name(n));
-        ensure(named, || "it has impossible namespaces".to_owned())?;
-        let namespaces = Namespaces::with_names(Arc::new(rules), names);
-        ensure(namespaces.names().len() == names.len(), || {
+        let rules = check_workspace(&part)?;
+        let namespaces = Namespaces::with_names(rules, &part.namespaces);
+        ensure(namespaces.names().len() == part.namespaces.len(), || {
             "its namespaces lack some of its rules".to_owned()
         })?;
         self.graph.workspace = Some(Workspace {
@@ -94,15 +89,7 @@ impl Loader {
 
     fn add_profiles(&mut self, part: &ProfilesPart) -> Checked {
         let rows = part.parent.len();
-        columns(
-            rows,
-            &[
-                part.merged_sequence.len(),
-                part.bearer.len(),
-                part.created_sequence.len(),
-                part.created_time.len(),
-            ],
-        )?;
+        columns(rows, &part.other_columns())?;
         for row in 0..rows {
             let created_time = time(part.created_time[row])?;
             let created = sequence(part.created_sequence[row])?;
@@ -114,15 +101,7 @@ impl Loader {
 
     fn add_identifiers(&mut self, part: &IdentifiersPart) -> Checked {
         let rows = part.namespace.len();
-        columns(
-            rows,
-            &[
-                part.value.len(),
-                part.profile.len(),
-                part.attached_sequence.len(),
-                part.attached_time.len(),
-            ],
-        )?;
+        columns(rows, &part.other_columns())?;
         for row in 0..rows {
             let (namespace, value) = (part.namespace[row], &part.value[row]);
             let known = self.graph.namespaces().names().len();
@@ -144,7 +123,7 @@ impl Loader {
 
     fn add_links(&mut self, part: &LinksPart) -> Checked {
         let rows = part.stronger.len();
-        columns(rows, &[part.weaker.len(), part.sequence.len()])?;
+        columns(rows, &part.other_columns())?;
         let identifiers = self.graph.identifiers.rows.len();
         for row in 0..rows {
             let (stronger, weaker) = (part.stronger[row], part.weaker[row]);
@@ -161,7 +140,7 @@ impl Loader {
 
     fn add_traits(&mut self, part: TraitsPart) -> Checked {
         let rows = part.profile.len();
-        columns(rows, &[part.name.len(), part.value.len(), part.time.len(), part.sequence.len()])?;
+        columns(rows, &part.other_columns())?;
         let texts = part.name.into_iter().zip(part.value);
         for (row, (name, value)) in texts.enumerate() {
             let node = self.node(part.profile[row])?;
@@ -173,18 +152,7 @@ impl Loader {
 
     fn add_events(&mut self, part: RememberedEventsPart) -> Checked {
         let rows = part.event_id.len();
-        columns(
-            rows,
-            &[
-                part.digest.len(),
-                part.sequence.len(),
-                part.log_time.len(),
-                part.rules_version.len(),
-                part.known.len(),
-                part.target.len(),
-                part.verdicts.len(),
-            ],
-        )?;
+        columns(rows, &part.other_columns())?;
         let owned = part.event_id.into_iter().zip(part.target).zip(part.verdicts);
         for (row, ((event_id, target), verdicts)) in owned.enumerate() {
             let log_time = time(part.log_time[row])?;
@@ -252,6 +220,16 @@ impl Loader {
     }
 }
 
+/// What a workspace part says, if it can be one; gives its rules.
+pub(super) fn check_workspace(part: &WorkspacePart) -> Result<Arc<Rules>, InvalidPart> {
+    let rules = Rules::from_toml(&part.rules)
+        .map_err(|problems| InvalidPart(format!("its rules have {} problems", problems.len())))?;
+    let names = &part.namespaces;
+    let named = names.len() <= NAMESPACES_MAX && names.iter().all(|n| is_namespace_name(n));
+    ensure(named, || "it has impossible namespaces".to_owned())?;
+    Ok(Arc::new(rules))
+}
+
 fn kind_of(part: &Part) -> u8 {
     match part {
         Part::Workspace(_) => 1,
@@ -264,22 +242,22 @@ fn kind_of(part: &Part) -> u8 {
     }
 }
 
-fn columns(rows: usize, others: &[usize]) -> Checked {
+pub(super) fn columns(rows: usize, others: &[usize]) -> Checked {
     ensure(rows <= PART_ROWS_MAX, || format!("a part has {rows} rows"))?;
     ensure(others.iter().all(|&other| other == rows), || {
         format!("columns of {rows} and {others:?} rows")
     })
 }
 
-fn time(millis: i64) -> Result<Timestamp, InvalidPart> {
+pub(super) fn time(millis: i64) -> Result<Timestamp, InvalidPart> {
     Timestamp::from_millis(millis).ok_or_else(|| InvalidPart(format!("{millis} is no time")))
 }
 
-fn sequence(number: u64) -> Result<SequenceNumber, InvalidPart> {
+pub(super) fn sequence(number: u64) -> Result<SequenceNumber, InvalidPart> {
     ensure(number < 1 << 48, || format!("{number} is no sequence number"))?;
     Ok(SequenceNumber(number))
 }
 
-fn ensure(holds: bool, reason: impl FnOnce() -> String) -> Checked {
+pub(super) fn ensure(holds: bool, reason: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(InvalidPart(reason())) }
 }

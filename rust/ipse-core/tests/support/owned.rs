@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use ipse_core::change::{ObservedIdentifier, Record};
+use ipse_core::rules::RulesText;
 use ipse_core::{Change, EventResolved, TraitSet, TraitValue};
 
 /// The same record, borrowing nothing.
@@ -15,10 +16,10 @@ fn change(change: &Change<'_>) -> Change<'static> {
         Change::WorkspaceCreated { name, profile_key, rules } => Change::WorkspaceCreated {
             name: text(name),
             profile_key: *profile_key,
-            rules: text(rules),
+            rules: RulesText::unparsed(text(rules.text())),
         },
         Change::RulesSet { version, rules } => {
-            Change::RulesSet { version: *version, rules: text(rules) }
+            Change::RulesSet { version: *version, rules: RulesText::unparsed(text(rules.text())) }
         }
         Change::EventResolved(resolved) => Change::EventResolved(event(resolved)),
     }

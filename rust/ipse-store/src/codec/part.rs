@@ -1,11 +1,11 @@
 //! Parts of a snapshot.
 
+use ipse_core::SequenceNumber;
 use ipse_core::change::RulesVersion;
 use ipse_core::snapshot::{
     IdentifiersPart, LinksPart, Part, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
     TraitsPart, WorkspacePart,
 };
-use ipse_core::{SequenceNumber, TraitValue};
 
 use super::msgpack::{Malformed, Reader, Writer};
 use super::{
@@ -165,20 +165,11 @@ fn read_traits(input: &mut Reader<'_>) -> Result<TraitsPart, Malformed> {
     Ok(TraitsPart {
         profile: read_u32s(input, "profile")?,
         name: read_texts(input, "trait name")?,
-        value: input.list("trait", |input| Ok(read_trait_value(input)?.map(owned)))?,
+        value: input
+            .list("trait", |input| Ok(read_trait_value(input)?.map(|value| value.to_static())))?,
         time: read_i64s(input, "trait time")?,
         sequence: read_u64s(input, "trait sequence")?,
     })
-}
-
-fn owned(value: TraitValue<'_>) -> TraitValue<'static> {
-    match value {
-        TraitValue::Text(text) => TraitValue::Text(text.into_owned().into()),
-        TraitValue::Integer(number) => TraitValue::Integer(number),
-        TraitValue::Number(number) => TraitValue::Number(number),
-        TraitValue::Bool(value) => TraitValue::Bool(value),
-        TraitValue::Json(text) => TraitValue::Json(text.into_owned().into()),
-    }
 }
 
 fn write_remembered_events(out: &mut Writer<'_>, part: &RememberedEventsPart) {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use ipse_core::change::RulesVersion;
+use ipse_core::rules::RulesText;
 use ipse_core::{Change, EventResolved, ObservedIdentifier, Record, SequenceNumber, TraitSet};
 
 use super::msgpack::{Malformed, Reader, Writer};
@@ -30,12 +31,12 @@ pub fn encode_record(buffer: &mut Vec<u8>, workspace: u32, record: &Record<'_>) 
             common(3, record_tag::WORKSPACE_CREATED);
             out.text(name);
             out.bytes(profile_key);
-            out.text(rules);
+            out.text(rules.text());
         }
         Change::RulesSet { version, rules } => {
             common(2, record_tag::RULES_SET);
             out.uint(u64::from(version.0));
-            out.text(rules);
+            out.text(rules.text());
         }
         Change::EventResolved(event) => {
             common(11, record_tag::EVENT_RESOLVED);
@@ -63,11 +64,11 @@ fn read_change<'a>(input: &mut Reader<'a>, fields: usize) -> Result<Change<'a>, 
         (record_tag::WORKSPACE_CREATED, 3) => Ok(Change::WorkspaceCreated {
             name: Cow::Borrowed(input.text("name")?),
             profile_key: input.bytes16("profile key")?,
-            rules: Cow::Borrowed(input.text("rules")?),
+            rules: RulesText::unparsed(input.text("rules")?),
         }),
         (record_tag::RULES_SET, 2) => Ok(Change::RulesSet {
             version: RulesVersion(input.uint32("rules version")?),
-            rules: Cow::Borrowed(input.text("rules")?),
+            rules: RulesText::unparsed(input.text("rules")?),
         }),
         (record_tag::EVENT_RESOLVED, 11) => Ok(Change::EventResolved(read_event(input)?)),
         (tag, fields) => Err(input.malformed(

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 
 use ipse_core::change::RulesVersion;
+use ipse_core::rules::RulesText;
 use ipse_core::snapshot::{
     IdentifiersPart, LinksPart, Part, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
     TraitsPart, WorkspacePart,
@@ -103,11 +104,11 @@ fn event() -> impl Strategy<Value = EventResolved<'static>> {
 fn record() -> impl Strategy<Value = Record<'static>> {
     let change = prop_oneof![
         (text(), any::<[u8; 16]>(), text()).prop_map(|(name, profile_key, rules)| {
-            Change::WorkspaceCreated { name, profile_key, rules }
+            Change::WorkspaceCreated { name, profile_key, rules: RulesText::unparsed(rules) }
         }),
         (any::<u32>(), text()).prop_map(|(version, rules)| Change::RulesSet {
             version: RulesVersion(version),
-            rules
+            rules: RulesText::unparsed(rules),
         }),
         event().prop_map(Change::EventResolved),
     ];
@@ -263,11 +264,15 @@ fn strings_are_borrowed() {
     let record = Record {
         sequence: SequenceNumber(1),
         log_time: Timestamp::MIN,
-        change: Change::RulesSet { version: RulesVersion(2), rules: Cow::Borrowed("rules") },
+        change: Change::RulesSet { version: RulesVersion(2), rules: RulesText::unparsed("rules") },
     };
     let bytes = encoded(0, &record);
     let (_, decoded, _) = decode_record(&bytes).expect("whole");
-    assert!(matches!(decoded.change, Change::RulesSet { rules: Cow::Borrowed("rules"), .. }));
+    let Change::RulesSet { rules, .. } = &decoded.change else {
+        panic!("another change: {decoded:?}")
+    };
+    // Borrowed: the text still lies in the bytes that were decoded.
+    assert!(bytes.as_ptr_range().contains(&rules.text().as_ptr()));
 }
 
 #[test]

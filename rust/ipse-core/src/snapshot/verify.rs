@@ -1,0 +1,152 @@
+//! Checking parts without a graph: do they add up to the state hash that they promise?
+//!
+//! One pass over a snapshot that was just written, in the memory of one part. What only a
+//! graph can see (an identifier that stands twice, merges in a circle) shows in the sum.
+
+use crate::change::{ProfileNumber, RulesVersion};
+use crate::graph::identifiers::{IdentifierId, identifier_hash};
+use crate::graph::links::{Link, link_hash};
+use crate::graph::profiles::{ProfileRecord, profile_hash};
+use crate::graph::remembered::{RefusalHash, RememberedEvent, event_hash};
+use crate::graph::state_hash::StateHash;
+use crate::graph::traits::{TraitRow, trait_hash};
+use crate::graph::{WorkspaceRecord, workspace_hash};
+
+use super::load::{Checked, check_workspace, columns, ensure, sequence, time};
+use super::{
+    IdentifiersPart, LinksPart, Part, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
+    TraitsPart, WorkspacePart,
+};
+
+/// Adds up the parts of one workspace.
+#[derive(Debug, Default)]
+pub struct Verifier {
+    sum: StateHash,
+    namespaces: Vec<String>,
+    promised: Option<u128>,
+    nodes: u32,
+}
+
+impl Verifier {
+    /// Adds the next part, or says what is impossible about it.
+    pub fn add(&mut self, part: Part) -> Checked {
+        match part {
+            Part::Workspace(part) => self.add_workspace(part),
+            Part::Profiles(part) => self.add_profiles(&part),
+            Part::Identifiers(part) => self.add_identifiers(&part),
+            Part::Links(part) => self.add_links(&part),
+            Part::Traits(part) => self.add_traits(part),
+            Part::RememberedEvents(part) => self.add_events(part),
+            Part::RememberedRefusals(part) => self.add_refusals(&part),
+        }
+    }
+
+    /// Whether the parts give the state hash that they promised.
+    pub fn finish(self) -> Checked {
+        let (found, promised) = (self.sum.get(), self.promised);
+        ensure(promised == Some(found), || {
+            format!("its parts add up to {found:032x}, and promised {promised:032x?}")
+        })
+    }
+
+    fn add_workspace(&mut self, part: WorkspacePart) -> Checked {
+        ensure(self.promised.is_none(), || "it has two workspace parts".to_owned())?;
+        check_workspace(&part)?;
+        self.sum.add(workspace_hash(&WorkspaceRecord {
+            sequence: part.sequence,
+            log_time: part.log_time,
+            name: &part.name,
+            profile_key: &part.profile_key,
+            created_time: part.created_time,
+            rules_version: part.rules_version,
+            rules_text: &part.rules,
+            namespaces: &part.namespaces,
+        }));
+        self.promised = Some(part.state_hash);
+        self.namespaces = part.namespaces;
+        Ok(())
+    }
+
+    fn add_profiles(&mut self, part: &ProfilesPart) -> Checked {
+        let rows = part.parent.len();
+        columns(rows, &part.other_columns())?;
+        for row in 0..rows {
+            self.sum.add(profile_hash(&ProfileRecord {
+                node: self.nodes,
+                parent: part.parent[row],
+                merged: sequence(part.merged_sequence[row])?,
+                bearer: ProfileNumber(part.bearer[row]),
+                created: sequence(part.created_sequence[row])?,
+                created_time: time(part.created_time[row])?,
+            }));
+            self.nodes += 1;
+        }
+        Ok(())
+    }
+
+    fn add_identifiers(&mut self, part: &IdentifiersPart) -> Checked {
+        let rows = part.namespace.len();
+        columns(rows, &part.other_columns())?;
+        for row in 0..rows {
+            let name = self.namespaces.get(usize::from(part.namespace[row]));
+            ensure(name.is_some(), || "an identifier has no namespace".to_owned())?;
+            self.sum.add(identifier_hash(
+                name.map_or("", String::as_str),
+                &part.value[row],
+                part.profile[row].wrapping_sub(1),
+                sequence(part.attached_sequence[row])?,
+                time(part.attached_time[row])?,
+            ));
+        }
+        Ok(())
+    }
+
+    fn add_links(&mut self, part: &LinksPart) -> Checked {
+        let rows = part.stronger.len();
+        columns(rows, &part.other_columns())?;
+        for row in 0..rows {
+            self.sum.add(link_hash(Link {
+                stronger: IdentifierId(part.stronger[row]),
+                weaker: IdentifierId(part.weaker[row]),
+                sequence: sequence(part.sequence[row])?,
+            }));
+        }
+        Ok(())
+    }
+
+    fn add_traits(&mut self, part: TraitsPart) -> Checked {
+        let rows = part.profile.len();
+        columns(rows, &part.other_columns())?;
+        for (row, (name, value)) in part.name.into_iter().zip(part.value).enumerate() {
+            let (time, sequence) = (time(part.time[row])?, sequence(part.sequence[row])?);
+            let held = TraitRow { name: name.into(), value, time, sequence };
+            self.sum.add(trait_hash(part.profile[row].wrapping_sub(1), &held));
+        }
+        Ok(())
+    }
+
+    fn add_events(&mut self, part: RememberedEventsPart) -> Checked {
+        let rows = part.event_id.len();
+        columns(rows, &part.other_columns())?;
+        let owned = part.event_id.into_iter().zip(part.target).zip(part.verdicts);
+        for (row, ((event_id, target), verdicts)) in owned.enumerate() {
+            self.sum.add(event_hash(&RememberedEvent {
+                event_id: event_id.into(),
+                digest: part.digest[row],
+                sequence: sequence(part.sequence[row])?,
+                log_time: time(part.log_time[row])?,
+                rules_version: RulesVersion(part.rules_version[row]),
+                known: part.known[row],
+                target,
+                verdicts: verdicts.into(),
+            }));
+        }
+        Ok(())
+    }
+
+    fn add_refusals(&mut self, part: &RememberedRefusalsPart) -> Checked {
+        columns(part.hash.len(), &[])?;
+        part.hash.iter().for_each(|&hash| self.sum.add(RefusalHash(hash).state()));
+        Ok(())
+    }
+}
