@@ -6,6 +6,7 @@
 //!
 //! Rules never look at a graph: [`crate::decide`] asks them.
 
+mod blocked;
 mod mapping;
 mod parse;
 mod table;
@@ -17,10 +18,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use regex::RegexSet;
 
 use crate::identifier::Normaliser;
 
+pub use blocked::Blocked;
 pub use mapping::{Condition, Literal, Mapping, NamespaceSources, Source};
 
 /// The presets that ship with ipse, by name.
@@ -98,13 +99,6 @@ pub enum Window {
     Ever,
     /// This many milliseconds.
     Millis(i64),
-}
-
-/// Values that name nobody, such as `null` or all zeros.
-#[derive(Clone, Debug, Default)]
-pub struct Blocked {
-    exact: Vec<Box<str>>,
-    patterns: RegexSet,
 }
 
 /// A rules text and, if it was parsed here already, what it says: compiling patterns takes
@@ -221,13 +215,6 @@ impl Limit {
     /// Whether the namespace allows one value for ever: what Segment calls unique.
     pub fn is_unique(self) -> bool {
         self.values == 1 && self.window == Window::Ever
-    }
-}
-
-impl Blocked {
-    /// Whether a normalised value is blocked.
-    pub fn contains(&self, value: &str) -> bool {
-        self.exact.iter().any(|blocked| **blocked == *value) || self.patterns.is_match(value)
     }
 }
 

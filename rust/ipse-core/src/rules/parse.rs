@@ -2,7 +2,6 @@
 
 use hashbrown::HashMap;
 use phonenumber::country;
-use regex::RegexSetBuilder;
 use toml::de::DeTable;
 
 use super::mapping::{
@@ -281,16 +280,10 @@ fn blocked(entry: &Entry<'_>, taken: &mut Taken) -> Blocked {
             exact.push(text.into());
         }
     }
-    let set = RegexSetBuilder::new(&patterns)
-        .size_limit(PATTERN_BYTES_MAX * patterns.len().max(1))
-        .build();
-    match set {
-        Ok(patterns) => Blocked { exact, patterns },
-        Err(error) => {
-            entry.problem(format!("the patterns together are too large: {error}"));
-            Blocked::default()
-        }
-    }
+    Blocked::new(exact, &patterns).unwrap_or_else(|error| {
+        entry.problem(format!("the patterns together are too large: {error}"));
+        Blocked::default()
+    })
 }
 
 fn pattern<'a>(item: &Entry<'a>) -> Option<&'a str> {

@@ -1,0 +1,103 @@
+//! Values that name nobody, such as `null` or all zeros.
+//!
+//! Every identifier of every event is asked for, so patterns are compiled into one automaton
+//! that leaves an ordinary value at its first byte. Patterns that would make it too large are
+//! searched by the general engine instead, with the same answers.
+
+use regex::RegexSet;
+use regex_automata::dfa::{Automaton, dense};
+use regex_automata::nfa::thompson;
+use regex_automata::{Anchored, Input};
+
+/// Largest automaton, in bytes: a table that stays in the cache.
+const AUTOMATON_BYTES_MAX: usize = 64 * 1024;
+
+/// The blocked values of a namespace.
+#[derive(Clone, Debug, Default)]
+pub struct Blocked {
+    exact: Vec<Box<str>>,
+    patterns: Patterns,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Patterns {
+    #[default]
+    None,
+    Automaton {
+        table: Box<dense::DFA<Vec<u32>>>,
+        /// Whether no pattern can match but from the first byte on.
+        anchored: Anchored,
+    },
+    Engine(RegexSet),
+}
+
+impl Blocked {
+    /// Values and patterns; the patterns are known to be good, one by one.
+    pub(super) fn new(exact: Vec<Box<str>>, patterns: &[&str]) -> Result<Blocked, regex::Error> {
+        let patterns = match automaton(patterns) {
+            _ if patterns.is_empty() => Patterns::None,
+            Some(automaton) => automaton,
+            None => Patterns::Engine(RegexSet::new(patterns)?),
+        };
+        Ok(Blocked { exact, patterns })
+    }
+
+    /// Whether a normalised value is blocked.
+    pub fn contains(&self, value: &str) -> bool {
+        self.exact.iter().any(|blocked| **blocked == *value) || self.patterns.match_part_of(value)
+    }
+}
+
+impl Patterns {
+    fn match_part_of(&self, value: &str) -> bool {
+        match self {
+            Patterns::None => false,
+            Patterns::Automaton { table, anchored } => {
+                let input = Input::new(value).anchored(*anchored).earliest(true);
+                let found = table.try_search_fwd(&input);
+                found.expect("the automaton has no byte that it gives up on").is_some()
+            }
+            Patterns::Engine(set) => set.is_match(value),
+        }
+    }
+}
+
+/// The patterns as one table; `None` if it would be too large, or if they need what a table
+/// cannot do (word boundaries beyond ASCII).
+fn automaton(patterns: &[&str]) -> Option<Patterns> {
+    let nfa = thompson::Compiler::new().build_many(patterns).ok()?;
+    let config = dense::Config::new()
+        .dfa_size_limit(Some(AUTOMATON_BYTES_MAX))
+        .determinize_size_limit(Some(AUTOMATON_BYTES_MAX));
+    let table = dense::Builder::new().configure(config).build_from_nfa(&nfa).ok()?;
+    let anchored = if nfa.is_always_start_anchored() { Anchored::Yes } else { Anchored::No };
+    Some(Patterns::Automaton { table: Box::new(table), anchored })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn automaton_and_engine_agree() {
+        let cases: [&[&str]; 6] = [
+            &["^[0-]*$"],
+            &["^[0-]*$", "test"],
+            &["(?i)^undefined$|^n/?a$"],
+            &["@test\\.com$", "^.{1,2}$"],
+            &["é+", "^$"],
+            &["\\bfoo\\b"],
+        ];
+        let values =
+            ["", "0", "00-00", "0a", "a test", "TEST", "UNDEFINED", "n/a", "na", "x@test.com"];
+        let more = ["x@test.community", "ab", "abc", "ééé", "a foo b", "afoob"];
+        for patterns in cases {
+            let blocked = Blocked::new(Vec::new(), patterns).expect("good patterns");
+            let engine = RegexSet::new(patterns).expect("good patterns");
+            for value in values.iter().chain(&more) {
+                assert_eq!(blocked.contains(value), engine.is_match(value), "{patterns:?} {value}");
+            }
+        }
+        assert!(matches!(automaton(&["^[0-]*$"]), Some(Patterns::Automaton { .. })));
+    }
+}
