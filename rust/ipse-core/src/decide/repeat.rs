@@ -4,9 +4,10 @@
 //! on: type, timestamp, normalised identifiers and traits. Nothing else counts, because SDKs
 //! change the rest of an event when they send it again.
 //!
-//! The digest has two halves. The upper one is of type, timestamp and traits; the lower one
-//! of the identifiers, which other rules may find and normalise in another way: under other
-//! rules than those that judged the event, only the upper half is compared.
+//! The digest has two halves: the upper one of the identifiers as they were normalised, the
+//! lower one as they were sent. An event is the same if either half is. Normalised ones are
+//! the same however they were written; sent ones are the same even if other rules normalise
+//! them in another way by now.
 
 use crate::change::{EventResolved, ObservedIdentifier};
 use crate::event::{Event, SentTrait};
@@ -25,29 +26,35 @@ pub(super) fn digest(event: &Event<'_>, candidates: &[Candidate<'_>]) -> u128 {
     if event.event_id.is_empty() {
         return 0;
     }
-    let upper = digest_of_fields(event).get() >> 64;
-    let lower = digest_of_identifiers(candidates).get() >> 64;
+    let normalised = candidates.iter().map(|c| (c.namespace.as_ref(), c.value.as_ref()));
+    let sent = event.identifiers.iter().map(|i| (i.namespace.as_ref(), i.value.as_ref()));
+    let upper = digest_with(event, normalised.collect()).get() >> 64;
+    let lower = digest_with(event, sent.collect()).get() >> 64;
     upper << 64 | lower
 }
 
-fn digest_of_fields(event: &Event<'_>) -> RecordHash {
-    let time = event.timestamp.map_or(i64::MIN, Timestamp::as_millis);
-    let hasher =
-        RecordHasher::new(Kind::RememberedEvent).text(event.kind.as_bytes()).number(time as u64);
-    let mut traits: Vec<_> = event.traits.iter().collect();
-    traits.sort_by(|a, b| a.name.cmp(&b.name));
-    let add = |hasher: RecordHasher, sent: &SentTrait<'_>| {
-        hash_value(hasher.text(sent.name.as_bytes()), sent.value.as_ref())
-    };
-    traits.into_iter().fold(hasher, add).finish()
+/// Whether two digests are of the same event.
+fn is_same(a: u128, b: u128) -> bool {
+    a >> 64 == b >> 64 || a as u64 == b as u64
 }
 
-fn digest_of_identifiers(candidates: &[Candidate<'_>]) -> RecordHash {
-    let add = |hasher: RecordHasher, candidate: &Candidate<'_>| {
-        hasher.text(candidate.namespace.as_bytes()).text(candidate.value.as_bytes())
-    };
-    let hasher = RecordHasher::new(Kind::RememberedEvent);
-    in_fixed_order(candidates).into_iter().fold(hasher, add).finish()
+fn digest_with(event: &Event<'_>, mut identifiers: Vec<(&str, &str)>) -> RecordHash {
+    let time = event.timestamp.map_or(i64::MIN, Timestamp::as_millis);
+    let mut traits: Vec<&SentTrait<'_>> = event.traits.iter().collect();
+    traits.sort_by(|a, b| a.name.cmp(&b.name));
+    identifiers.sort_unstable();
+    identifiers.dedup();
+    let mut hasher = RecordHasher::new(Kind::RememberedEvent)
+        .text(event.kind.as_bytes())
+        .number(time as u64)
+        .number(identifiers.len() as u64);
+    for (namespace, value) in identifiers {
+        hasher = hasher.text(namespace.as_bytes()).text(value.as_bytes());
+    }
+    for sent in traits {
+        hasher = hash_value(hasher.text(sent.name.as_bytes()), sent.value.as_ref());
+    }
+    hasher.finish()
 }
 
 /// The recorded answer of an event that comes again; refuses another event under its id.
@@ -64,9 +71,7 @@ pub(super) fn recorded<'a>(
     let Some(remembered) = graph.remembered_events.find(event.event_id, log_time) else {
         return Ok(None);
     };
-    let same_rules = remembered.rules_version == graph.rules_version();
-    let compared = if same_rules { u128::MAX } else { u128::MAX << 64 };
-    if (remembered.digest ^ digest) & compared != 0 {
+    if !is_same(remembered.digest, digest) {
         return Err(Refusal::EventIdReused { sequence: remembered.sequence });
     }
     Ok(Some(answer(event, candidates, remembered)))
@@ -124,11 +129,4 @@ fn with_verdicts<'a>(
         .collect();
     ranked.sort_by_key(|(at, _)| *at);
     ranked.into_iter().map(|(_, observed)| observed).collect()
-}
-
-/// By namespace and value: an order that rules cannot change.
-fn in_fixed_order<'c, 'a>(candidates: &'c [Candidate<'a>]) -> Vec<&'c Candidate<'a>> {
-    let mut sorted: Vec<&Candidate<'a>> = candidates.iter().collect();
-    sorted.sort_by_key(|candidate| (&candidate.namespace, &candidate.value));
-    sorted
 }
