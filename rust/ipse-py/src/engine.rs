@@ -14,11 +14,12 @@ use crate::errors::{checkpoint_error, close_error, log_failed, open_error};
 use crate::now;
 use crate::wake::{self, WakeReader};
 
-/// Requests longer than this are worked on while other Python threads run. Shorter ones take
+/// The one method whose work is bound by its request: an event. A read's length says nothing
+/// about its answer, rules take long to compile, and a checkpoint waits for the disk.
+const EVENT_METHOD: &str = "/ipse.v1.IdentityService/ResolveEvent";
+/// Events longer than this are worked on while other Python threads run. Shorter ones take
 /// less time than giving the interpreter away and getting it back.
-const ATTACHED_REQUEST_BYTES_MAX: usize = 4 * 1024;
-/// The one call that waits for the disk.
-const CHECKPOINT_METHOD: &str = "/ipse.v1.AdminService/Checkpoint";
+const ATTACHED_EVENT_BYTES_MAX: usize = 4 * 1024;
 
 /// The engine of one data directory.
 #[pyclass(frozen, module = "ipse._native")]
@@ -63,8 +64,8 @@ impl Engine {
         read_deadline_ms: Option<i64>,
     ) -> (u64, i32, Bound<'py, PyBytes>) {
         let call = || self.dispatch.call(method, request, read_deadline_ms, now());
-        let is_long = request.len() > ATTACHED_REQUEST_BYTES_MAX || method == CHECKPOINT_METHOD;
-        let reply = if is_long { py.detach(call) } else { call() };
+        let is_short = method == EVENT_METHOD && request.len() <= ATTACHED_EVENT_BYTES_MAX;
+        let reply = if is_short { call() } else { py.detach(call) };
         let (code, payload) = match reply.result {
             Ok(payload) => (0, payload),
             Err(status) => (status.code(), status.encode()),

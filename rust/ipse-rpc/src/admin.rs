@@ -3,15 +3,13 @@
 use ipse_core::change::RulesVersion;
 use ipse_core::identifier::is_workspace_name;
 use ipse_core::limits::RULES_BYTES_MAX;
-use ipse_core::rules::{RulesProblem, preset};
+use ipse_core::rules::{DEFAULT_PRESET, RulesProblem, RulesText, preset};
 use ipse_core::{Graph, Rules, Timestamp};
 use ipse_store::{CheckpointError, Locked, LogPosition, WorkspaceIndex};
 use prost::Message;
 
 use crate::convert::{Place, invalid_rules, refused, wire_time};
-use crate::dispatch::{
-    Answer, DEFAULT_PRESET, Dispatch, Handled, decode, find_workspace, resting_on,
-};
+use crate::dispatch::{Answer, Dispatch, Handled, decode, find_workspace, resting_on};
 use crate::identity::write_queue_full;
 use crate::limits::WORKSPACES_MAX;
 use crate::page_token;
@@ -89,7 +87,7 @@ impl Dispatch {
 
     pub(crate) fn set_rules(&self, request: &[u8], now: Timestamp) -> Handled {
         let request: v1::SetRulesRequest = decode(request)?;
-        let text = checked_rules(&request.rules_toml)?;
+        let rules = parsed(&request.rules_toml)?;
         let expected = Some(request.expected_version).filter(|&version| version != 0);
         let mut locked = self.lock()?;
         let workspace = find_workspace(&locked, "workspace", &request.workspace)?;
@@ -98,7 +96,7 @@ impl Dispatch {
         }
         let graph = locked.graph(workspace);
         let change = graph
-            .decide_rules(text, expected.map(RulesVersion))
+            .decide_rules(rules, expected.map(RulesVersion))
             .map_err(|refusal| refused(refusal, Place::Request))
             .map_err(resting_on(locked.workspace_position(workspace)))?;
         let mut version = graph.rules_version().0;
@@ -136,18 +134,18 @@ impl Dispatch {
 
     pub(crate) fn get_stats(&self, request: &[u8], _now: Timestamp) -> Handled {
         let v1::GetStatsRequest {} = decode(request)?;
+        // Before the graphs are locked: the store's figures then tell of nothing newer than the
+        // position that the answer rests on.
+        let stats = self.store.stats();
         let locked = self.lock()?;
         let workspaces = graphs_by_name(&locked).into_iter().take(WORKSPACES_MAX);
         let workspaces = workspaces.map(describe).collect();
         let position = locked.position();
-        // The store's figures have a lock of their own to take.
-        drop(locked);
-        let stats = self.store.stats();
         let message = v1::GetStatsResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_time: Some(wire_time(self.started_time)),
             recovery: Some(self.recovery_stats()),
-            log_position: stats.log_position.0,
+            log_position: position.0,
             synced_log_position: stats.synced.0,
             commit_group_count: stats.commit_groups,
             log_bytes: stats.log_bytes,
@@ -213,20 +211,20 @@ fn graphs_by_name<'l>(locked: &'l Locked<'_>) -> Vec<&'l Graph> {
     graphs
 }
 
-fn rules_or_preset(text: &str) -> Result<&str, Status> {
-    if text.is_empty() {
-        return Ok(preset(DEFAULT_PRESET).expect("the default preset is built in"));
-    }
-    checked_rules(text)
+/// The preset of workspaces that are given no rules.
+pub(crate) fn default_rules() -> RulesText<'static> {
+    let text = preset(DEFAULT_PRESET).expect("the default preset is built in");
+    RulesText::parse(text).expect("tests show that the presets are good rules")
 }
 
-/// Checks rules before the lock is taken: compiling patterns may take a while.
-fn checked_rules(text: &str) -> Result<&str, Status> {
+fn rules_or_preset(text: &str) -> Result<RulesText<'_>, Status> {
+    if text.is_empty() { Ok(default_rules()) } else { parsed(text) }
+}
+
+/// Reads rules, once, before the graphs are locked: compiling patterns may take a while.
+fn parsed(text: &str) -> Result<RulesText<'_>, Status> {
     check_rules_size(text)?;
-    match Rules::from_toml(text) {
-        Ok(_) => Ok(text),
-        Err(problems) => Err(invalid_rules(&problems)),
-    }
+    RulesText::parse(text).map_err(|problems| invalid_rules(&problems))
 }
 
 fn check_rules_size(text: &str) -> Result<(), Status> {

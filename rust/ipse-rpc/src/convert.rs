@@ -12,7 +12,7 @@ use ipse_core::{Event, Refusal, SentIdentifier, SentTrait, Timestamp, TraitValue
 use crate::extract::{self, Ignored};
 use crate::json::{Kind, Node, canonical};
 use crate::limits::{JSON_DEPTH_MAX, RAW_JSON_BYTES_MAX};
-use crate::proto::v1;
+use crate::request;
 use crate::status::{Reason, Status};
 
 /// An event that was read, before it is known which profile its `profile_id` is.
@@ -47,7 +47,10 @@ pub(crate) enum Place {
 
 impl<'a> ReadEvent<'a> {
     /// Reads an event in whichever form it was sent.
-    pub(crate) fn read(event: &'a v1::Event, mapping: &'a Mapping) -> Result<Self, Status> {
+    pub(crate) fn read(
+        event: &'a request::Event<'a>,
+        mapping: &'a Mapping,
+    ) -> Result<Self, Status> {
         if event.raw_json.is_empty() {
             return ReadEvent::explicit(event);
         }
@@ -75,25 +78,25 @@ impl<'a> ReadEvent<'a> {
         }
     }
 
-    fn explicit(event: &'a v1::Event) -> Result<Self, Status> {
+    fn explicit(event: &'a request::Event<'a>) -> Result<Self, Status> {
         let traits = event.traits.iter().enumerate();
         Ok(ReadEvent {
-            event_id: Cow::Borrowed(&event.event_id),
-            kind: Cow::Borrowed(&event.r#type),
-            source: &event.source,
+            event_id: Cow::Borrowed(event.event_id),
+            kind: Cow::Borrowed(event.kind),
+            source: event.source,
             timestamp: sent_time(event)?,
-            key_namespace: &event.key_namespace,
+            key_namespace: event.key_namespace,
             identifiers: event.identifiers.iter().map(sent_identifier).collect(),
             traits: traits
                 .map(|(index, sent)| sent_trait(index, sent))
                 .collect::<Result<_, _>>()?,
-            profile_id: &event.profile_id,
+            profile_id: event.profile_id,
             ignored: Vec::new(),
             place: Place::Event,
         })
     }
 
-    fn raw(event: &'a v1::Event, mapping: &'a Mapping) -> Result<Self, Status> {
+    fn raw(event: &'a request::Event<'a>, mapping: &'a Mapping) -> Result<Self, Status> {
         let size = event.raw_json.len();
         if size > RAW_JSON_BYTES_MAX {
             return Err(Status::limit_exceeded(
@@ -103,20 +106,20 @@ impl<'a> ReadEvent<'a> {
                 size,
             ));
         }
-        let node = extract::parse(&event.raw_json)?;
+        let node = extract::parse(event.raw_json)?;
         let extracted = extract::extract(&node, mapping);
         Ok(ReadEvent {
-            event_id: or_else(&event.event_id, || extract::event_id(&node))?,
-            kind: or_else(&event.r#type, || extract::kind(&node))?,
-            source: &event.source,
+            event_id: or_else(event.event_id, || extract::event_id(&node))?,
+            kind: or_else(event.kind, || extract::kind(&node))?,
+            source: event.source,
             timestamp: match sent_time(event)? {
                 Some(time) => Some(time),
                 None => extract::timestamp(&node)?,
             },
-            key_namespace: &event.key_namespace,
+            key_namespace: event.key_namespace,
             identifiers: extracted.identifiers,
             traits: extracted.traits,
-            profile_id: &event.profile_id,
+            profile_id: event.profile_id,
             ignored: extracted.ignored,
             place: Place::RawEvent,
         })
@@ -132,7 +135,12 @@ pub(crate) fn refused(refusal: Refusal, place: Place) -> Status {
             Status::invalid_field(place.field(field), problem)
         }
         Refusal::LimitExceeded { field, what, bound, found } => {
-            Status::limit_exceeded(&place.field(field), what, bound, found)
+            // What was taken from JSON keeps its name, since its place does not tell it.
+            let what = match place {
+                Place::RawEvent if is_taken_from_json(&field) => format!("{what} of {field}"),
+                _ => what.to_owned(),
+            };
+            Status::limit_exceeded(&place.field(field), &what, bound, found)
         }
         Refusal::TimestampInFuture { ahead_ms } => in_future(ahead_ms, place),
         Refusal::EventIdReused { sequence } => event_id_reused(sequence.0, place),
@@ -227,7 +235,7 @@ fn or_else<'a>(
     if sent.is_empty() { extracted() } else { Ok(Cow::Borrowed(sent)) }
 }
 
-fn sent_time(event: &v1::Event) -> Result<Option<Timestamp>, Status> {
+fn sent_time(event: &request::Event<'_>) -> Result<Option<Timestamp>, Status> {
     let Some(time) = &event.timestamp else {
         return Ok(None);
     };
@@ -240,33 +248,28 @@ fn sent_time(event: &v1::Event) -> Result<Option<Timestamp>, Status> {
         .ok_or_else(|| Status::invalid_field("event.timestamp", "outside the years 1 to 9999"))
 }
 
-fn sent_identifier(identifier: &v1::Identifier) -> SentIdentifier<'_> {
+fn sent_identifier<'a>(identifier: &request::Identifier<'a>) -> SentIdentifier<'a> {
     SentIdentifier {
-        namespace: Cow::Borrowed(&identifier.namespace),
-        value: Cow::Borrowed(&identifier.value),
+        namespace: Cow::Borrowed(identifier.namespace),
+        value: Cow::Borrowed(identifier.value),
     }
 }
 
-fn sent_trait(index: usize, sent: &v1::Trait) -> Result<SentTrait<'_>, Status> {
-    use v1::r#trait::Value;
+fn sent_trait<'a>(index: usize, sent: &request::Trait<'a>) -> Result<SentTrait<'a>, Status> {
     let problem = |field, problem: &str| {
         Status::invalid_field(format!("event.traits[{index}].{field}"), problem)
     };
     let value = match &sent.value {
-        None => None,
-        Some(Value::StringValue(text)) => Some(TraitValue::Text(Cow::Borrowed(text))),
-        Some(Value::IntegerValue(number)) => Some(TraitValue::Integer(*number)),
-        Some(Value::NumberValue(number)) if !number.is_finite() => {
+        Some(TraitValue::Number(number)) if !number.is_finite() => {
             return Err(problem("number_value", "not a finite number"));
         }
-        Some(Value::NumberValue(number)) => Some(TraitValue::Number(*number)),
-        Some(Value::BoolValue(flag)) => Some(TraitValue::Bool(*flag)),
-        Some(Value::JsonValue(text)) => {
+        Some(TraitValue::Json(text)) => {
             let text = json_text(text).map_err(|why| problem("json_value", why))?;
             Some(TraitValue::Json(Cow::Owned(text)))
         }
+        value => value.clone(),
     };
-    Ok(SentTrait { name: Cow::Borrowed(&sent.name), value })
+    Ok(SentTrait { name: Cow::Borrowed(sent.name), value })
 }
 
 fn json_text(text: &str) -> Result<String, &'static str> {

@@ -14,13 +14,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ipse_core::Timestamp;
 use ipse_core::graph::Counts;
-use ipse_core::rules::preset;
 use ipse_store::{
     Checkpoint, CheckpointError, CloseError, Locked, LogPosition, Recovery, Store, StoreStats,
     WorkspaceIndex,
 };
 use prost::Message;
 
+use crate::admin::default_rules;
 use crate::fault::{Fault, Faults, catching};
 use crate::limits::REQUEST_BYTES_MAX;
 use crate::mappings::Mappings;
@@ -29,8 +29,6 @@ use crate::status::{Reason, Status, quoted};
 
 /// The workspace that an empty name means.
 pub const DEFAULT_WORKSPACE: &str = "default";
-/// The preset of a workspace that was given no rules.
-pub const DEFAULT_PRESET: &str = "segment";
 
 /// Answers calls on a store.
 pub struct Dispatch {
@@ -41,8 +39,6 @@ pub struct Dispatch {
     pub(crate) metrics: Metrics,
     faults: Faults,
     closed: AtomicBool,
-    /// A panic came while the graphs were locked: what they hold now is not what is logged.
-    broken: AtomicBool,
 }
 
 /// What a call comes to, and when that may be told.
@@ -55,6 +51,7 @@ pub struct Reply {
 }
 
 /// An answer and the position it rests on.
+#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) position: LogPosition,
     pub(crate) bytes: Vec<u8>,
@@ -62,6 +59,7 @@ pub(crate) struct Answer {
 
 /// A refusal and the position it rests on: the caller learns of what was written from
 /// refusals too.
+#[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) position: LogPosition,
     pub(crate) status: Status,
@@ -98,13 +96,12 @@ impl Dispatch {
             metrics: Metrics::default(),
             faults: Faults::default(),
             closed: AtomicBool::new(false),
-            broken: AtomicBool::new(false),
         }
     }
 
     /// Creates the workspace `default` with the preset `segment` if there is none.
     pub fn ensure_default_workspace(&self, now: Timestamp) -> Result<(), Status> {
-        let rules = preset(DEFAULT_PRESET).expect("the default preset is built in");
+        let rules = default_rules();
         let profile_key = self.random_key()?;
         let mut locked = self.lock()?;
         if locked.workspace(DEFAULT_WORKSPACE).is_none() {
@@ -123,13 +120,7 @@ impl Dispatch {
         now: Timestamp,
     ) -> Reply {
         self.metrics.calls.add(1);
-        // Sound, because nothing is answered any more if the graphs may be half changed.
-        let unwinding = AssertUnwindSafe(|| self.answer(method, request, deadline_ms, now));
-        let handled = catching(unwinding).unwrap_or_else(|panic| {
-            self.check_graphs();
-            Err(self.panicked(method, &panic).into())
-        });
-        match handled {
+        match self.guarded(method, || self.answer(method, request, deadline_ms, now)) {
             Ok(Answer { position, bytes }) => Reply { position, result: Ok(bytes) },
             Err(Refused { position, status }) => {
                 self.metrics.calls_refused.add(1);
@@ -169,7 +160,7 @@ impl Dispatch {
     /// Counters since the start (`_total`) and figures of now, by name.
     pub fn figures(&self) -> Vec<(&'static str, u64)> {
         let mut figures = self.metrics.counts();
-        if !self.broken.load(Ordering::Acquire) {
+        if self.failure().is_none() {
             figures.extend(self.sizes());
             figures.extend(log_figures(&self.store.stats()));
         }
@@ -178,9 +169,6 @@ impl Dispatch {
 
     /// Why nothing is answered any more and the process must stop, if that is so.
     pub fn failure(&self) -> Option<String> {
-        if self.broken.load(Ordering::Acquire) {
-            return Some("a bug was met while graphs were being changed".to_owned());
-        }
         self.store.failure().map(|failed| failed.to_string())
     }
 
@@ -208,6 +196,13 @@ impl Dispatch {
         getrandom::fill(&mut key)
             .map_err(|error| self.internal(format!("no randomness for a profile key: {error}")))?;
         Ok(key)
+    }
+
+    /// Turns a panic into INTERNAL. Sound, because the store says so in `failure`, and nothing
+    /// is answered any more, if the graphs may be half changed.
+    fn guarded(&self, method: &str, work: impl FnOnce() -> Handled) -> Handled {
+        catching(AssertUnwindSafe(work))
+            .unwrap_or_else(|panic| Err(self.panicked(method, &panic).into()))
     }
 
     fn answer(
@@ -274,13 +269,6 @@ impl Dispatch {
         }
         Ok(())
     }
-
-    /// After a panic: the store's lock says whether it was held.
-    fn check_graphs(&self) {
-        if catching(AssertUnwindSafe(|| drop(self.store.lock()))).is_err() {
-            self.broken.store(true, Ordering::Release);
-        }
-    }
 }
 
 impl From<Status> for Refused {
@@ -329,4 +317,26 @@ fn log_figures(stats: &StoreStats) -> [(&'static str, u64); 5] {
 
 fn unknown_method(method: &str) -> Status {
     Status::new(Reason::MethodNotFound, format!("there is no method {}", quoted(method)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::keep_panics_for_the_log;
+
+    #[test]
+    fn a_panic_is_answered_and_ends_nothing_but_its_call() {
+        keep_panics_for_the_log();
+        let now = Timestamp::from_millis(0).expect("within range");
+        let dispatch = Dispatch::new(Store::in_memory(1), Recovery::default(), now);
+        let handled = dispatch.guarded("/a/Method", || panic!("a secret"));
+        let refused = handled.expect_err("a refusal");
+        assert_eq!(refused.status.reason(), Reason::Internal);
+        assert!(!refused.status.message().contains("secret"));
+        let faults = dispatch.take_faults();
+        assert!(faults[0].text.starts_with("/a/Method: panic at "), "{}", faults[0].text);
+        assert!(faults[0].text.ends_with(": a secret"), "{}", faults[0].text);
+        assert_eq!(dispatch.failure(), None);
+        assert!(dispatch.figures().contains(&("panics_total", 1)));
+    }
 }

@@ -65,19 +65,20 @@ impl Encoder {
 
     /// A message within the message. Its length goes before it and is not known yet: one byte
     /// is kept free, and the few messages that need more are moved up.
-    pub(crate) fn message(&mut self, field: u32, body: impl FnOnce(&mut Encoder)) {
+    pub(crate) fn message<T>(&mut self, field: u32, body: impl FnOnce(&mut Encoder) -> T) -> T {
         self.tag(field, DELIMITED);
         let length_at = self.0.len();
         self.0.push(0);
-        body(self);
+        let told = body(self);
         let length = self.0.len() - length_at - 1;
         if length < 0x80 {
             self.0[length_at] = length as u8;
-            return;
+            return told;
         }
         let mut prefix = Encoder::default();
         prefix.varint(length as u64);
         self.0.splice(length_at..=length_at, prefix.0);
+        told
     }
 
     /// A message within the message, of a generated type.

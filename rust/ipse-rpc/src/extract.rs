@@ -2,15 +2,16 @@
 //!
 //! Only what the mapping names is looked at. `sentAt`, `receivedAt` and the library's context
 //! change when an SDK sends an event again, so nothing may depend on them. What stands where
-//! an identifier or trait could have been and cannot be used is listed, never an error: an
-//! SDK's caller cannot mend an event that is already sent.
+//! an identifier or trait could have been and cannot be used is listed, never an error, and
+//! so is what an event has too much of: an SDK's caller cannot mend an event that is already
+//! sent. The bounds of the core are looked at here for this alone.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use ipse_core::identifier::is_namespace_name;
 use ipse_core::limits::{
-    EVENT_ID_BYTES_MAX, EVENT_IDENTIFIERS_MAX, EVENT_TYPE_BYTES_MAX, TRAIT_NAME_BYTES_MAX,
+    EVENT_IDENTIFIERS_MAX, EVENT_TRAITS_MAX, IDENTIFIER_VALUE_BYTES_MAX, TRAIT_NAME_BYTES_MAX,
     TRAIT_VALUE_BYTES_MAX,
 };
 use ipse_core::rules::{Condition, Literal, Mapping, NamespaceSources, Source};
@@ -56,12 +57,12 @@ pub(crate) fn parse(raw_json: &[u8]) -> Result<Node<'_>, Status> {
 
 /// `messageId`, or nothing.
 pub(crate) fn event_id<'a>(event: &Node<'a>) -> Result<Cow<'a, str>, Status> {
-    text_field(event, "messageId", EVENT_ID_BYTES_MAX)
+    text_field(event, "messageId")
 }
 
 /// `type`, or nothing.
 pub(crate) fn kind<'a>(event: &Node<'a>) -> Result<Cow<'a, str>, Status> {
-    text_field(event, "type", EVENT_TYPE_BYTES_MAX)
+    text_field(event, "type")
 }
 
 /// `timestamp`, or `originalTimestamp`, or nothing.
@@ -134,18 +135,26 @@ impl<'n, 'a> Extraction<'n, 'a> {
     /// A place that may hold an identifier's value.
     fn value(&mut self, namespace: &'a str, node: &Node<'a>, path: impl FnOnce() -> String) {
         match identifier_value(node) {
-            Ok(value) => self.identifier(Cow::Borrowed(namespace), value),
+            Ok(value) => self.identifier(Cow::Borrowed(namespace), value, path),
             Err(reason) => self.ignore(path, reason),
         }
     }
 
-    fn identifier(&mut self, namespace: Cow<'a, str>, value: Cow<'a, str>) {
+    fn identifier(
+        &mut self,
+        namespace: Cow<'a, str>,
+        value: Cow<'a, str>,
+        path: impl FnOnce() -> String,
+    ) {
         let identifiers = &mut self.found.identifiers;
         let identifier = SentIdentifier { namespace, value };
-        // Past the bound the event will be refused; comparing all with all would be the cost.
-        if identifiers.len() > EVENT_IDENTIFIERS_MAX || !identifiers.contains(&identifier) {
-            identifiers.push(identifier);
+        if identifiers.contains(&identifier) {
+            return;
         }
+        if identifiers.len() == EVENT_IDENTIFIERS_MAX {
+            return self.ignore(path, "more than 64 identifiers");
+        }
+        identifiers.push(identifier);
     }
 
     fn external_ids(&mut self, source: &'a Source) {
@@ -156,7 +165,7 @@ impl<'n, 'a> Extraction<'n, 'a> {
         for (index, element) in elements.iter().enumerate() {
             let path = |field: &str| format!("{}[{index}]{field}", source.path.join("."));
             match external_id(element) {
-                Ok((namespace, value)) => self.identifier(namespace, value),
+                Ok((namespace, value)) => self.identifier(namespace, value, || path(".id")),
                 Err((field, reason)) => self.ignore(|| path(field), reason),
             }
         }
@@ -167,18 +176,20 @@ impl<'n, 'a> Extraction<'n, 'a> {
         let Some(object) = node.object() else {
             return self.ignore(|| source.path.join("."), no_object(node));
         };
+        let mut usable = Vec::new();
         for (name, node) in object.fields_from_last() {
             if !self.seen_traits.insert(name.clone()) {
                 continue;
             }
             match trait_value(name, node) {
-                Ok(value) => self.found.traits.push(SentTrait { name: name.clone(), value }),
-                Err(reason) => self.ignore(
-                    || format!("{}.{}", source.path.join("."), cut(name, TRAIT_NAME_BYTES_MAX)),
-                    reason,
-                ),
+                Ok(value) => usable.push(SentTrait { name: name.clone(), value }),
+                Err(reason) => self.ignore(|| trait_path(source, name), reason),
             }
         }
+        for surplus in beyond(EVENT_TRAITS_MAX - self.found.traits.len(), &mut usable) {
+            self.ignore(|| trait_path(source, &surplus.name), "more than 300 traits");
+        }
+        self.found.traits.append(&mut usable);
     }
 
     /// What stands at a source's path, if its conditions hold.
@@ -213,8 +224,17 @@ fn holds(event: &Node<'_>, condition: &Condition) -> bool {
     })
 }
 
-/// Text as it is and whole numbers as decimal text; nothing else names anybody.
+/// A value of an identifier. White space around one that is short enough is let through, as
+/// the core does: normalising takes it off.
 fn identifier_value<'a>(node: &Node<'a>) -> Result<Cow<'a, str>, &'static str> {
+    let value = identifier_text(node)?;
+    let is_short = value.trim().len() <= IDENTIFIER_VALUE_BYTES_MAX
+        && value.len() <= 2 * IDENTIFIER_VALUE_BYTES_MAX;
+    if is_short { Ok(value) } else { Err("value is longer than 1024 bytes") }
+}
+
+/// Text as it is and whole numbers as decimal text; nothing else names anybody.
+fn identifier_text<'a>(node: &Node<'a>) -> Result<Cow<'a, str>, &'static str> {
     match node.kind() {
         Kind::Integer if node.text() == "-0" => Ok(Cow::Borrowed("0")),
         Kind::Integer => Ok(Cow::Borrowed(node.text())),
@@ -295,20 +315,27 @@ fn number(text: &str) -> Result<TraitValue<'static>, &'static str> {
     }
 }
 
-fn text_field<'a>(
-    event: &Node<'a>,
-    name: &'static str,
-    bytes_max: usize,
-) -> Result<Cow<'a, str>, Status> {
+/// The place of a trait in the event.
+fn trait_path(source: &Source, name: &str) -> String {
+    format!("{}.{}", source.path.join("."), cut(name, TRAIT_NAME_BYTES_MAX))
+}
+
+/// Takes off the traits for which there is no room: those whose names sort last, so that the
+/// same ones stay when the event comes again in another order.
+fn beyond<'a>(room: usize, traits: &mut Vec<SentTrait<'a>>) -> Vec<SentTrait<'a>> {
+    if traits.len() <= room {
+        return Vec::new();
+    }
+    traits.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    traits.split_off(room)
+}
+
+fn text_field<'a>(event: &Node<'a>, name: &'static str) -> Result<Cow<'a, str>, Status> {
     let Some(node) = present(event, name) else {
         return Ok(Cow::Borrowed(""));
     };
-    let problem = match node.string() {
-        Some(text) if text.len() <= bytes_max => return Ok(text),
-        Some(text) => format!("{} bytes, at most {bytes_max} are allowed", text.len()),
-        None => "not a string of text".to_owned(),
-    };
-    Err(Status::invalid_field(format!("event.raw_json.{name}"), problem))
+    let problem = "not a string of text";
+    node.string().ok_or_else(|| Status::invalid_field(format!("event.raw_json.{name}"), problem))
 }
 
 /// A field at the top that is there and not null.

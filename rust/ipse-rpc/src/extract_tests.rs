@@ -260,6 +260,54 @@ fn a_place_is_listed_once_and_the_list_is_bounded() {
 }
 
 #[test]
+fn identifiers_too_long_for_any_rule_are_listed() {
+    let event = |value: &str| format!(r#"{{"userId":"{value}","anonymousId":"a"}}"#);
+    for (long, spaces) in [(1_024, 0), (1_024, 1_024), (1, 2_047)] {
+        let value = format!("{}{}", "x".repeat(long), " ".repeat(spaces));
+        assert_eq!(identifiers(&event(&value)), ["anonymous_id=a", &format!("user_id={value}")]);
+        assert_eq!(ignored(&event(&value)), [] as [&str; 0]);
+    }
+    for (long, spaces) in [(1_025, 0), (1_024, 1_025), (1_025, 1)] {
+        let value = format!("{}{}", "x".repeat(long), " ".repeat(spaces));
+        assert_eq!(identifiers(&event(&value)), ["anonymous_id=a"]);
+        assert_eq!(ignored(&event(&value)), ["userId: value is longer than 1024 bytes"]);
+    }
+    let number = format!(r#"{{"userId":{}}}"#, "7".repeat(1_025));
+    assert_eq!(ignored(&number), ["userId: value is longer than 1024 bytes"]);
+}
+
+#[test]
+fn what_an_event_has_too_much_of_is_listed() {
+    let element = |number: usize| {
+        format!(r#"{{"id":{number},"type":"phone","collection":"users","encoding":"none"}}"#)
+    };
+    let elements: Vec<_> = (0..66).map(element).collect();
+    // Again the first, which is there, and so is not too much.
+    let json = format!(
+        r#"{{"userId":"u","context":{{"externalIds":[{},{}]}}}}"#,
+        elements.join(","),
+        element(0),
+    );
+    assert_eq!(identifiers(&json).len(), EVENT_IDENTIFIERS_MAX);
+    let path = "context.externalIds";
+    assert_eq!(
+        ignored(&json),
+        [63, 64, 65].map(|at| format!("{path}[{at}].id: more than 64 identifiers"))
+    );
+
+    let mut fields: Vec<_> = (0..302).map(|number| format!(r#""t{number:03}":1"#)).collect();
+    let event = |fields: &[String]| {
+        format!(r#"{{"traits":{{{}}},"context":{{"traits":{{"z":1}}}}}}"#, fields.join(","))
+    };
+    let json = event(&fields);
+    fields.reverse();
+    assert_eq!(traits(&json).len(), EVENT_TRAITS_MAX);
+    assert_eq!(traits(&json), traits(&event(&fields)));
+    let left = ["context.traits.z", "traits.t300", "traits.t301"];
+    assert_eq!(ignored(&json), left.map(|path| format!("{path}: more than 300 traits")));
+}
+
+#[test]
 fn what_changes_when_an_event_is_sent_again_does_not_matter() {
     let first = r#"{"messageId":"m","userId":"u","traits":{"a":{"x":1,"y":2}},
         "sentAt":"2024-01-01T00:00:00Z","context":{"library":{"version":"1"}}}"#;
@@ -297,31 +345,22 @@ fn id_type_and_time_are_read() {
 
 #[test]
 fn id_type_and_time_are_refused_by_name() {
-    let long = "x".repeat(129);
     let cases = [
-        (r#"{"messageId":7}"#.to_owned(), "event.raw_json.messageId: not a string of text"),
+        (r#"{"messageId":7}"#, "event.raw_json.messageId: not a string of text"),
+        (r#"{"type":{}}"#, "event.raw_json.type: not a string of text"),
         (
-            format!(r#"{{"messageId":"{long}"}}"#),
-            "event.raw_json.messageId: 129 bytes, at most 128 are allowed",
-        ),
-        (r#"{"type":{}}"#.to_owned(), "event.raw_json.type: not a string of text"),
-        (
-            format!(r#"{{"type":"{long}"}}"#),
-            "event.raw_json.type: 129 bytes, at most 64 are allowed",
-        ),
-        (
-            r#"{"timestamp":1573812000}"#.to_owned(),
+            r#"{"timestamp":1573812000}"#,
             "event.raw_json.timestamp: not an RFC 3339 time such as 2024-05-01T12:30:00.000Z",
         ),
         (
-            r#"{"originalTimestamp":"yesterday"}"#.to_owned(),
+            r#"{"originalTimestamp":"yesterday"}"#,
             "event.raw_json.originalTimestamp: not an RFC 3339 time such as 2024-05-01T12:30:00.000Z",
         ),
     ];
     for (json, expected) in cases {
         let node = parse(json.as_bytes()).expect("a JSON object");
         let error = event_id(&node).and(kind(&node)).and(timestamp(&node));
-        let status = error.expect_err(&json);
+        let status = error.expect_err(json);
         assert_eq!((status.reason(), status.message()), (Reason::InvalidField, expected));
     }
 }

@@ -13,19 +13,20 @@ use ipse_core::{
 use ipse_store::{Locked, LogPosition, WorkspaceIndex};
 
 use crate::convert::{ReadEvent, refused};
-use crate::dispatch::{Answer, Dispatch, Handled, Refused, decode, find_workspace};
+use crate::dispatch::{Answer, Dispatch, Handled, Refused, find_workspace};
 use crate::encode::Encoder;
 use crate::extract::Ignored;
 use crate::fault::catching;
 use crate::limits::{EVENTS_MAX, WRITE_QUEUE_RETRY_DELAY_MS};
 use crate::mappings::VersionedMapping;
 use crate::proto::v1;
+use crate::request;
 use crate::status::{Reason, Status};
 
 /// Events of one workspace, with what the whole call says about them.
 struct Batch<'a> {
     workspace: &'a str,
-    events: &'a [v1::Event],
+    events: &'a [request::Event<'a>],
     read_only: bool,
     now: Timestamp,
 }
@@ -50,12 +51,12 @@ impl<F: FnMut(Outcome<'_>, &Graph)> Told for F {}
 
 impl Dispatch {
     pub(crate) fn resolve_event(&self, request: &[u8], now: Timestamp) -> Handled {
-        let request: v1::ResolveEventRequest = decode(request)?;
+        let request: request::ResolveEvent<'_> = request::read(request)?;
         let Some(event) = &request.event else {
             return Err(Status::invalid_field("event", "is missing").into());
         };
         let batch = Batch {
-            workspace: &request.workspace,
+            workspace: request.workspace,
             events: std::slice::from_ref(event),
             read_only: request.read_only,
             now,
@@ -73,13 +74,13 @@ impl Dispatch {
     }
 
     pub(crate) fn resolve_events(&self, request: &[u8], now: Timestamp) -> Handled {
-        let request: v1::ResolveEventsRequest = decode(request)?;
-        let count = request.events.len();
+        let request: request::ResolveEvents<'_> = request::read(request)?;
+        let count = request.event_count;
         if count > EVENTS_MAX {
             return Err(Status::limit_exceeded("events", "events", EVENTS_MAX, count).into());
         }
         let batch = Batch {
-            workspace: &request.workspace,
+            workspace: request.workspace,
             events: &request.events,
             read_only: request.read_only,
             now,
@@ -101,7 +102,17 @@ impl Dispatch {
         batch: &Batch<'_>,
         mut told: impl Told,
     ) -> Result<LogPosition, Refused> {
-        let mut mapping = self.mapping(batch)?;
+        let mapping = self.mapping(batch)?;
+        self.resolve_read_by(mapping, batch, &mut told)
+    }
+
+    /// [`Dispatch::resolve_batch`], beginning with a mapping that need not be in force any more.
+    fn resolve_read_by(
+        &self,
+        mut mapping: VersionedMapping,
+        batch: &Batch<'_>,
+        told: &mut impl Told,
+    ) -> Result<LogPosition, Refused> {
         loop {
             let read = |event| ReadEvent::read(event, &mapping.mapping);
             let events: Vec<_> = batch.events.iter().map(read).collect();
@@ -118,7 +129,7 @@ impl Dispatch {
                 return Err(write_queue_full().into());
             }
             for event in events {
-                self.resolve_one(batch, &mut locked, workspace, event, &mut told);
+                self.resolve_one(batch, &mut locked, workspace, event, told);
             }
             return Ok(locked.workspace_position(workspace));
         }
@@ -133,7 +144,7 @@ impl Dispatch {
         told: &mut impl Told,
     ) {
         let refuse = |status, graph: &Graph, told: &mut dyn FnMut(Outcome<'_>, &Graph)| {
-            self.metrics.events_refused.add(1);
+            self.count(batch, None);
             told(Err(status), graph);
         };
         let graph = locked.graph(workspace);
@@ -151,7 +162,7 @@ impl Dispatch {
             Ok(Err(refusal)) => refuse(refused(refusal, place), graph, told),
             Ok(Ok(decision)) => {
                 let resolution = commit(batch, locked, workspace, decision, &ignored);
-                self.count(&resolution);
+                self.count(batch, Some(&resolution));
                 told(Ok(&resolution), locked.graph(workspace));
             }
         }
@@ -166,12 +177,18 @@ impl Dispatch {
         Ok(self.mappings.of(workspace, locked.graph(workspace)))
     }
 
-    fn count(&self, resolution: &Resolution<'_>) {
-        if resolution.repeated {
-            return self.metrics.events_repeated.add(1);
+    /// Counts an event; without a resolution it was refused.
+    fn count(&self, batch: &Batch<'_>, resolution: Option<&Resolution<'_>>) {
+        let metrics = &self.metrics;
+        match resolution {
+            _ if batch.read_only => metrics.previews.add(1),
+            None => metrics.events_refused.add(1),
+            Some(resolution) if resolution.repeated => metrics.events_repeated.add(1),
+            Some(resolution) => {
+                metrics.count_event(&resolution.resolved.target);
+                metrics.events_recorded.add(u64::from(resolution.recorded));
+            }
         }
-        self.metrics.count_event(&resolution.resolved.target);
-        self.metrics.events_recorded.add(u64::from(resolution.recorded));
     }
 }
 
@@ -321,4 +338,38 @@ pub(crate) fn write_queue_full() -> Status {
         "more writes wait for the disk than the queue may hold: try again after the delay",
     )
     .retry_after_ms(WRITE_QUEUE_RETRY_DELAY_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use ipse_store::{Recovery, Store};
+    use prost::Message;
+
+    use super::*;
+
+    #[test]
+    fn an_event_that_was_read_by_older_rules_is_read_again() {
+        let now = Timestamp::from_millis(0).expect("within range");
+        let dispatch = Dispatch::new(Store::in_memory(1), Recovery::default(), now);
+        dispatch.ensure_default_workspace(now).expect("it is free");
+        let raw_json = br#"{"userId":"u1","who":"w1"}"#;
+        let event = request::Event { raw_json, ..Default::default() };
+        let events = std::slice::from_ref(&event);
+        let batch = Batch { workspace: "", events, read_only: false, now };
+
+        let stale = dispatch.mapping(&batch).expect("the default workspace");
+        let rules_toml = "[namespaces.who]\nlimit = 1\nfrom = \"who\"\n".to_owned();
+        let request = v1::SetRulesRequest { rules_toml, ..Default::default() };
+        dispatch.set_rules(&request.encode_to_vec(), now).expect("good rules");
+
+        let mut seen = Vec::new();
+        let told = &mut |outcome: Outcome<'_>, _: &Graph| {
+            let resolved = &outcome.expect("a good event").resolved;
+            let shown = |found: &ObservedIdentifier<'_>| format!("{}", found.namespace);
+            seen.extend(resolved.identifiers.iter().map(shown));
+            assert_eq!(resolved.rules_version.0, 2);
+        };
+        dispatch.resolve_read_by(stale, &batch, told).expect("room in the queue");
+        assert_eq!(seen, ["who"]);
+    }
 }

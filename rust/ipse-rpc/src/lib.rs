@@ -5,8 +5,8 @@
 //! It never waits for the disk (the one exception is a checkpoint), knows no transport, and
 //! keeps every bound of the wire in [`limits`], so that all transports refuse alike.
 //!
-//! Reading order: [`dispatch`] (how a call goes), [`identity`] and [`admin`] (the methods),
-//! [`extract`] (how a raw event is read), [`status`] (how a call is refused).
+//! Reading order: [`dispatch`] (how a call goes), `identity` and `admin` (the methods),
+//! `request` and `extract` (how an event is read), [`status`] (how a call is refused).
 
 mod admin;
 mod convert;
@@ -22,6 +22,7 @@ mod metrics;
 mod page_token;
 mod profile;
 pub mod proto;
+mod request;
 mod rfc3339;
 pub mod status;
 

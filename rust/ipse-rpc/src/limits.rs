@@ -4,7 +4,11 @@
 /// Longest request message, in bytes. A transport's own limit should be larger, so that it is
 /// this refusal, with its reason, that a caller sees.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Size of an answer to BatchGetProfiles, in bytes, at which further profiles are refused.
+/// Size of an answer to GetProfile, in bytes, at which the profile is refused. Only merges
+/// make profiles with so many traits.
+pub const GET_RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Size of an answer to BatchGetProfiles, in bytes, at which profiles are refused: the one
+/// that passes it and all that come after.
 pub const BATCH_GET_RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most events of one batch.
 pub const EVENTS_MAX: usize = 1_000;

@@ -10,6 +10,8 @@ pub(crate) struct Metrics {
     pub(crate) calls: Counter,
     pub(crate) calls_refused: Counter,
     pub(crate) panics: Counter,
+    /// Events that were only asked about; the counters of events leave them out.
+    pub(crate) previews: Counter,
     pub(crate) events_unresolved: Counter,
     pub(crate) events_created: Counter,
     pub(crate) events_found: Counter,
@@ -41,6 +43,7 @@ impl Metrics {
             ("calls_total", self.calls.get()),
             ("calls_refused_total", self.calls_refused.get()),
             ("panics_total", self.panics.get()),
+            ("previews_total", self.previews.get()),
             ("events_unresolved_total", self.events_unresolved.get()),
             ("events_created_total", self.events_created.get()),
             ("events_found_total", self.events_found.get()),

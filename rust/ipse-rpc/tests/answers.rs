@@ -4,6 +4,7 @@ mod support;
 
 use ipse_rpc::proto::v1;
 use ipse_store::{LogPosition, Options};
+use prost::Message;
 use support::*;
 
 fn verdicts(resolution: &v1::Resolution) -> Vec<String> {
@@ -58,6 +59,27 @@ fn nothing_usable_is_an_answer() {
         resolution.ignored,
         [v1::IgnoredField { path: "userId".into(), reason: "null".into() }]
     );
+}
+
+#[test]
+fn a_raw_event_is_not_refused_for_having_too_much() {
+    let server = in_memory();
+    let element = |number: usize| {
+        format!(r#"{{"id":"{number}","type":"email","collection":"users","encoding":"none"}}"#)
+    };
+    let elements: Vec<_> = (0..65).map(element).collect();
+    let traits: Vec<_> = (0..301).map(|number| format!(r#""t{number}":{number}"#)).collect();
+    let json = format!(
+        r#"{{"userId":"{}","traits":{{{}}},"context":{{"externalIds":[{}]}}}}"#,
+        "x".repeat(1_025),
+        traits.join(","),
+        elements.join(","),
+    );
+    let resolution = resolved(&server, raw(&json));
+    assert_eq!(resolution.decision(), v1::Decision::Created);
+    assert_eq!(resolution.verdicts.len(), 64);
+    let ignored: Vec<_> = resolution.ignored.iter().map(|field| field.path.as_str()).collect();
+    assert_eq!(ignored, ["userId", "context.externalIds[64].id", "traits.t99"]);
 }
 
 #[test]
@@ -253,6 +275,77 @@ fn profiles_are_read_in_batches() {
     };
     let rest: v1::GetProfileResponse = ask(&server, "GetProfile", &next);
     assert_eq!(rest.profile.expect("set").identifiers.len(), 1);
+}
+
+#[test]
+fn a_batch_that_is_full_refuses_the_rest() {
+    use v1::batch_get_profiles_result::Result as Found;
+    let server = in_memory();
+    let text = v1::r#trait::Value::StringValue("x".repeat(8_192));
+    let big = |number| v1::Trait { name: format!("t{number}"), value: Some(text.clone()) };
+    resolved(&server, v1::Event { traits: (0..300).map(big).collect(), ..event("email=big@x") });
+    resolved(&server, event("email=small@x"));
+    let lookups = |pairs: &[&str]| v1::BatchGetProfilesRequest {
+        lookups: pairs.iter().filter_map(|pair| by_identifier(pair)).collect(),
+        ..Default::default()
+    };
+    let mut pairs = vec!["email=big@x"; 8];
+    pairs.extend(["email=small@x", "email=no@x"]);
+    let answer: v1::BatchGetProfilesResponse = ask(&server, "BatchGetProfiles", &lookups(&pairs));
+    assert!(answer.encoded_len() < ipse_rpc::limits::BATCH_GET_RESPONSE_BYTES_MAX);
+    let show = |result: v1::BatchGetProfilesResult| match result.result.expect("set") {
+        Found::Profile(_) => "found".to_owned(),
+        Found::Error(error) => format!("{} {}", error.reason, error.field),
+    };
+    let results: Vec<_> = answer.results.into_iter().map(show).collect();
+    assert_eq!(results[..6], ["found"; 6]);
+    assert_eq!(results[6..9], ["LIMIT_EXCEEDED lookups"; 3]);
+    assert_eq!(results[9], "PROFILE_NOT_FOUND lookup.identifier");
+}
+
+#[test]
+fn previews_are_counted_apart() {
+    let server = in_memory();
+    for text in ["email=ann@x", "E-Mail=ann@x"] {
+        let request = v1::ResolveEventRequest { read_only: true, ..resolve(event(text)) };
+        drop(call(&server, "ResolveEvent", &request));
+    }
+    let figure = |name| {
+        let figures = server.figures();
+        figures.into_iter().find(|&(found, _)| found == name).expect("a figure").1
+    };
+    assert_eq!(figure("previews_total"), 2);
+    assert_eq!((figure("events_created_total"), figure("events_refused_total")), (0, 0));
+    resolved(&server, event("email=ann@x"));
+    assert_eq!((figure("previews_total"), figure("events_created_total")), (2, 1));
+}
+
+#[test]
+fn stats_tell_of_nothing_newer_than_they_rest_on() {
+    let server = in_memory();
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    let ordering = std::sync::atomic::Ordering::Relaxed;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut numbers = 0..;
+            while !is_done.load(ordering) {
+                let number = numbers.next().expect("endless");
+                resolved(&server, event(&format!("anonymous_id=a{number}")));
+            }
+        });
+        for _ in 0..20_000 {
+            let (stats, position): (v1::GetStatsResponse, _) =
+                answered(&server, "GetStats", &v1::GetStatsRequest {});
+            let records: u64 = stats.workspaces.iter().map(|told| told.sequence_number).sum();
+            // Not asserted here: a panic would leave the other thread running for ever.
+            let is_right = records == stats.log_position && position.0 == stats.log_position;
+            if !is_right || stats.synced_log_position > stats.log_position {
+                is_done.store(true, ordering);
+                panic!("{stats:?} rests on {position:?}");
+            }
+        }
+        is_done.store(true, ordering);
+    });
 }
 
 #[test]
