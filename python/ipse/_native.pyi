@@ -50,7 +50,8 @@ class Engine:
         Code 0: payload is the response message. Otherwise: the google.rpc.Code, and payload is
         a google.rpc.Status. `read_deadline_ms` is the time left to the caller's deadline;
         0 or less answers DEADLINE_EXCEEDED and does nothing. Never waits for the disk, except
-        `AdminService/Checkpoint`, which does and is to be called on a worker thread.
+        `AdminService/Checkpoint`, which does and is to be called on a worker thread; so are
+        `CreateWorkspace`, `SetRules` and `ValidateRules`, which compile patterns.
         """
 
     def synced(self) -> int:
@@ -65,7 +66,7 @@ class Engine:
     def wake_fd(self) -> int:
         """A file descriptor that becomes readable each time `synced()` has moved or the log failed.
 
-        Non-blocking; read it empty, then call `synced()` once: one wake-up for a whole commit group.
+        Non-blocking; read it empty, then call `synced()` once: one wake-up for a commit group.
         """
 
     def failure(self) -> str | None:

@@ -1,7 +1,8 @@
 """Refusals that the server makes itself, as serialised google.rpc.Status; and how one is sent.
 
-The engine makes all others. Everything that leaves here has one ErrorInfo with a reason of
-`ipse.v1.ErrorReason`, and no text that an exception wrote.
+The engine makes all others, and for one reason both say the same things under the same keys.
+Everything that leaves here has one ErrorInfo with a reason of `ipse.v1.ErrorReason`, and no text
+that an exception wrote.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import (
+    BadRequest,
     ErrorInfo,
     RetryInfo,
 )
@@ -30,8 +32,8 @@ DETAILS_KEY: Final = "grpc-status-details-bin"
 _MESSAGE_CHARACTERS_MAX: Final = 1_000
 _DETAILS_BYTES_MAX: Final = 4_096
 
-QUEUE_FULL_RETRY_MS: Final = 50
-"""About what a slow disk needs for one commit group."""
+QUEUE_FULL_RETRY_MS: Final = 100
+"""A few commit groups of a slow disk. The engine asks for as much when its own queue is full."""
 
 
 def not_serving(why: str) -> tuple[int, bytes]:
@@ -39,34 +41,36 @@ def not_serving(why: str) -> tuple[int, bytes]:
     return _refusal(Code.UNAVAILABLE, "NOT_SERVING", f"the server is not serving: {why}")
 
 
-def queue_full(waiting_calls_max: int) -> tuple[int, bytes]:
-    """Refuse because too many calls wait for the disk."""
+def queue_full(bound: int, found: int) -> tuple[int, bytes]:
+    """Refuse because too many calls, `waiting_calls_max`, wait for the disk."""
     return _refusal(
         Code.RESOURCE_EXHAUSTED,
         "WRITE_QUEUE_FULL",
-        f"waiting_calls_max = {waiting_calls_max} calls wait for the disk; retry after the delay",
-        metadata={"limit": "waiting_calls_max", "maximum": str(waiting_calls_max)},
+        f"{found} calls wait for the disk, waiting_calls_max = {bound}: try again after the delay",
+        metadata={"limit": "waiting_calls_max", "bound": str(bound), "found": str(found)},
         retry_ms=QUEUE_FULL_RETRY_MS,
     )
 
 
-def too_large(what: str, limit: str, maximum: int, actual: int) -> tuple[int, bytes]:
-    """Refuse because a request or response has more bytes than a bound allows."""
+def too_large(what: str, limit: str, bound: int, found: int) -> tuple[int, bytes]:
+    """Refuse because a request or response has more bytes than the setting `limit` allows."""
+    problem = f"{found} bytes, at most {limit} = {bound} are allowed: ask for less at a time"
     return _refusal(
         Code.INVALID_ARGUMENT,
         "LIMIT_EXCEEDED",
-        f"the {what} has {actual} bytes, more than {limit} = {maximum}; ask for less at a time",
-        metadata={"limit": limit, "maximum": str(maximum), "actual": str(actual)},
+        f"{what}: {problem}",
+        metadata={"limit": limit, "bound": str(bound), "found": str(found)},
+        violation=BadRequest.FieldViolation(field=what, description=problem),
     )
 
 
-def internal(incident: str) -> tuple[int, bytes]:
+def internal(fault: str) -> tuple[int, bytes]:
     """Confess a bug; the server's log explains the id."""
     return _refusal(
         Code.INTERNAL,
         "INTERNAL",
-        f"an internal error; the server's log has it under the id {incident}",
-        metadata={"id": incident},
+        f"a bug was met; the server's log explains it under {fault}",
+        metadata={"id": fault},
     )
 
 
@@ -88,9 +92,12 @@ def _refusal(
     message: str,
     *,
     metadata: Mapping[str, str] | None = None,
+    violation: BadRequest.FieldViolation | None = None,
     retry_ms: int | None = None,
 ) -> tuple[int, bytes]:
     details: list[Message] = [ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)]
+    if violation is not None:
+        details.append(BadRequest(field_violations=[violation]))
     if retry_ms is not None:
         details.append(RetryInfo(retry_delay=Duration(nanos=retry_ms * 1_000_000)))
     status = Status(code=code, message=message, details=map(_packed, details))

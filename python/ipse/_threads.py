@@ -1,4 +1,4 @@
-"""Runs a blocking call of the engine beside the event loop.
+"""Runs blocking calls of the engine beside the event loop.
 
 Not an executor: the interpreter waits at exit for an executor's threads, and a disk that hangs
 would then keep the process. A daemon thread dies with it, which is a crash, which is safe.
@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import functools
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,43 @@ async def run_aside(name: str, work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name=f"ipse-{name}", daemon=True).start()
     return await ended
+
+
+class Turns:
+    """Runs blocking calls one at a time, in the order in which they came.
+
+    One that is given up while it waits never runs. One that runs goes on to its end, whoever has
+    gone, and the next waits for that: there is never more than one thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._turn = asyncio.Lock()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run `work` when it is its turn; what it returns or raises."""
+        await self._turn.acquire()
+        running = asyncio.ensure_future(run_aside(self._name, work))
+        running.add_done_callback(self._pass_on)
+        return await asyncio.shield(running)
+
+    def _pass_on(self, _ended: asyncio.Future[Any]) -> None:
+        self._turn.release()
+
+
+class Shared(Generic[T]):
+    """Runs a blocking call once for all who ask while it runs."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._running: asyncio.Future[T] | None = None
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Wait for the call that runs, or begin `work`. It goes on to its end, whoever has gone."""
+        running = self._running
+        if running is None or running.done():
+            running = self._running = asyncio.ensure_future(run_aside(self._name, work))
+        return await asyncio.shield(running)
 
 
 def _hand_over(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> None:

@@ -53,7 +53,7 @@ class SyncWaiters:
             _end(waiting.popleft(), synced=True)
 
     def fail(self) -> None:
-        """End all waiting: the log failed."""
+        """End all waiting: nothing more will be synced."""
         while self._waiting:
             _end(self._waiting.popleft(), synced=False)
 

@@ -193,7 +193,8 @@ class Resolution:
     """The answer to one event."""
 
     profile_id: str
-    """The profile the event belongs to; empty if it is unresolved."""
+    """The profile the event belongs to. Empty if it is unresolved, and with `read_only` if it would
+    be created: it gets its id when the event is recorded."""
     decision: Decision
     created: bool
     """Whether this event created the profile."""

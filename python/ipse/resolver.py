@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ipse import _native
 from ipse._sync import SyncCalls
-from ipse.errors import Code, LogFailed, OpenError, from_status_bytes
+from ipse.errors import Code, Failed, InternalError, LogFailed, OpenError, from_status_bytes
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -72,11 +72,21 @@ class Resolver(SyncCalls):
         self.close()
 
     def close(self) -> None:
-        """Sync, write a snapshot and unlock the directory. Calls after it raise Unavailable."""
+        """Sync, write a snapshot and unlock the directory. Calls after it raise Unavailable.
+
+        Raises LogFailed if something could not be synced; Failed if all was, and the directory is
+        closed, but the snapshot could not be written: the next start takes longer, no more.
+        """
         try:
             self._engine.close(checkpoint=True)
         except _native.LogFailedError as error:
             raise LogFailed(str(error), reason="NOT_SERVING") from None
+        except OSError as error:
+            raise Failed(f"closed without a snapshot: {error}") from None
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            raise InternalError(f"a bug was met while closing: {error}") from error
 
     def wait_until_ready(self, timeout_s: float = 60.0) -> None:
         """Return at once: a Resolver is ready when it exists. Here because clients have it."""
@@ -96,8 +106,8 @@ class Resolver(SyncCalls):
         return call.parse(payload)
 
     def _log_faults(self, method: str) -> None:
-        for incident, text in self._engine.take_faults():
-            _log.error("a bug", extra={"method": method, "incident": incident, "text": text})
+        for fault, text in self._engine.take_faults():
+            _log.error("a bug", extra={"method": method, "fault": fault, "text": text})
 
     def _checkpoint_aside(self) -> None:
         """Write a snapshot on another thread, unless one is being written."""
@@ -108,7 +118,7 @@ class Resolver(SyncCalls):
         try:
             written = self._engine.checkpoint()
             _log.info("snapshot written", extra=dict(written))
-        except Exception:  # noqa: BLE001 -- nobody waits on this thread to raise to
+        except BaseException:  # noqa: BLE001 -- nobody waits on this thread to raise to
             # The log holds everything: a snapshot that failed costs time at the next start.
             _log.exception("snapshot failed")
         finally:

@@ -1,12 +1,13 @@
 """The server: puts engine, service, health and reflection together, and takes them apart again.
 
     bound ──> recovering ──> serving ──> draining ──> closed        exit 0
-                  │             └─ the log failed ──> stopped       exit 70, no clean mark
+                  │             └─ the engine failed ──> stopped    exit 70, no clean mark
                   └─ the data directory cannot be opened            exit 74
 
 The port is open from the first state on, so that health can be asked while recovery runs: ""
-(liveness) is SERVING, all other names are NOT_SERVING until the engine is there. A kill in any
-state is a crash, which the next start repairs; the shutdown saves it the work.
+(liveness) is SERVING, all other names are NOT_SERVING until the engine is there. The engine fails
+when its log does, or when a bug may have left it half changed: both end alike. A kill in any state
+is a crash, which the next start repairs; the shutdown saves it the work.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from ipse.settings import ServerSettings
 
 EXIT_OK: Final = 0
-EXIT_LOG_FAILED: Final = 70
+EXIT_ENGINE_FAILED: Final = 70
 """EX_SOFTWARE: what is in memory may not be on disk, so that the process must not go on."""
 EXIT_OPEN_FAILED: Final = 74
 """EX_IOERR: the data directory cannot be opened, or the port not be bound."""
@@ -46,10 +47,12 @@ READS: Final = "ipse.reads"
 WRITES: Final = "ipse.writes"
 HEALTH_NAMES: Final = (IDENTITY, ADMIN, READS, WRITES)
 
-_CHECKPOINT_POLL_S: Final = 1.0
+_LOOK_AFTER_INTERVAL_S: Final = 1.0
 _CHECKPOINT_RETRY_S: Final = 60.0
 _LAST_ANSWERS_GRACE_S: Final = 0.5
 """What answers and refusals that were made get to reach their callers."""
+
+_BUG: Final = "a bug was met in the engine; the log has it"
 
 _log = logging.getLogger("ipse.server")
 
@@ -71,9 +74,9 @@ class Server:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings.validate()
         loop = asyncio.get_running_loop()
-        self.log_failure: asyncio.Future[str] = loop.create_future()
-        """Set with the reason when the log fails; `abandon` is then the only thing to do."""
-        self._service = Service(settings, self._on_log_failure)
+        self.failure: asyncio.Future[str] = loop.create_future()
+        """Set with the reason when the engine fails; `abandon` is then the only thing to do."""
+        self._service = Service(settings, self._on_failure)
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(options=_channel_options(settings))
         self._grpc.add_generic_rpc_handlers([self._service])
@@ -81,7 +84,7 @@ class Server:
         if settings.reflection:
             self._grpc.add_generic_rpc_handlers(_reflection.handlers())
         self._engine: _native.Engine | None = None
-        self._checkpoints: asyncio.Task[None] | None = None
+        self._looking_after: asyncio.Task[None] | None = None
         self._port = 0
 
     @property
@@ -106,7 +109,7 @@ class Server:
         engine = await run_aside("recovery", functools.partial(_open, self._settings))
         self._engine = engine
         self._service.attach(engine)
-        self._checkpoints = asyncio.create_task(_checkpoint_when_due(engine))
+        self._looking_after = asyncio.create_task(self._look_after(engine))
         for name in HEALTH_NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         _log.info("serving", extra={"data_dir": self._settings.data_dir, **engine.recovery()})
@@ -114,7 +117,7 @@ class Server:
     async def drain(self) -> None:
         """Let calls in flight end, then sync, write a snapshot and close the data directory.
 
-        Raises LogFailed if the log fails on the way: nothing is marked as clean then.
+        Raises LogFailed if the engine fails on the way: nothing is marked as clean then.
         """
         _log.info("draining", extra={"calls_in_flight": self._service.calls_in_flight})
         await self._health.enter_graceful_shutdown()
@@ -123,9 +126,10 @@ class Server:
         await self._service.drain(self._settings.drain_grace_s)
         # Not the whole grace: streams that watch health would use it up to the end.
         await self._grpc.stop(_LAST_ANSWERS_GRACE_S)
-        await self._stop_checkpoints()
-        if self.log_failure.done():
-            raise LogFailed(self.log_failure.result())
+        await self._stop_looking_after()
+        self._service.look_after_engine()
+        if self.failure.done():
+            raise LogFailed(self.failure.result())
         self._service.detach()
         if self._engine is not None:
             await run_aside("close", functools.partial(_close, self._engine))
@@ -135,18 +139,35 @@ class Server:
         """Stop at once and leave the data directory as a crash would."""
         await self._health.enter_graceful_shutdown()
         self._service.detach()
-        await self._stop_checkpoints()
+        await self._stop_looking_after()
         await self._grpc.stop(_LAST_ANSWERS_GRACE_S)
 
-    def _on_log_failure(self, reason: str) -> None:
-        if not self.log_failure.done():
-            self.log_failure.set_result(reason)
+    def _on_failure(self, reason: str) -> None:
+        if not self.failure.done():
+            self.failure.set_result(reason)
 
-    async def _stop_checkpoints(self) -> None:
-        if self._checkpoints is not None:
-            self._checkpoints.cancel()
+    async def _look_after(self, engine: _native.Engine) -> None:
+        """Find out if the engine cannot go on, also while nobody calls; write due snapshots."""
+        try:
+            retry_time_s = 0.0
+            while not self.failure.done():
+                await asyncio.sleep(_LOOK_AFTER_INTERVAL_S)
+                self._service.look_after_engine()
+                if self.failure.done() or time.monotonic() < retry_time_s:
+                    continue
+                if engine.checkpoint_due() and not await _checkpoint(engine):
+                    retry_time_s = time.monotonic() + _CHECKPOINT_RETRY_S
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # noqa: BLE001 -- a panic of the engine is no `Exception`
+            _log.exception("a bug")
+            self._service.fail(_BUG)
+
+    async def _stop_looking_after(self) -> None:
+        if self._looking_after is not None:
+            self._looking_after.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._checkpoints
+                await self._looking_after
 
 
 async def _serve(settings: ServerSettings, on_listening: Callable[[str], None] | None) -> int:
@@ -158,8 +179,8 @@ async def _serve(settings: ServerSettings, on_listening: Callable[[str], None] |
             on_listening(server.address)
         return await _run(server, stop)
     except LogFailed as error:
-        _log.critical("the log failed; restart to recover", extra={"reason": error.message})
-        code = EXIT_LOG_FAILED
+        _log.critical("the engine failed; restart to recover", extra={"reason": error.message})
+        code = EXIT_ENGINE_FAILED
     except Failed as error:
         _log.error("cannot start", extra={"reason": error.message})
         code = EXIT_OPEN_FAILED
@@ -172,12 +193,12 @@ async def _run(server: Server, stop: asyncio.Future[signal.Signals]) -> int:
     await _first(recovery, stop)
     if recovery.done():
         await recovery
-        await _first(stop, server.log_failure)
+        await _first(stop, server.failure)
     else:
         # Recovery writes nothing that its next run would miss: it ends with the process.
         recovery.cancel()
-    if server.log_failure.done():
-        raise LogFailed(server.log_failure.result())
+    if server.failure.done():
+        raise LogFailed(server.failure.result())
     started = time.monotonic()
     await server.drain()
     _log.info("stopped", extra={"seconds": round(time.monotonic() - started, 3)})
@@ -205,19 +226,15 @@ def _stop_on_signals() -> asyncio.Future[signal.Signals]:
     return stop
 
 
-async def _checkpoint_when_due(engine: _native.Engine) -> None:
-    while True:
-        await asyncio.sleep(_CHECKPOINT_POLL_S)
-        if not engine.checkpoint_due():
-            continue
-        try:
-            written = await run_aside("checkpoint", engine.checkpoint)
-        except Exception:  # noqa: BLE001 -- whatever it was, the server goes on without it
-            # The log holds everything: a snapshot that failed costs time at the next start.
-            _log.exception("snapshot failed")
-            await asyncio.sleep(_CHECKPOINT_RETRY_S)
-        else:
-            _log.info("snapshot written", extra=dict(written))
+async def _checkpoint(engine: _native.Engine) -> bool:
+    """Write a snapshot; whether that succeeded. The log holds everything, so it need not."""
+    try:
+        written = await run_aside("checkpoint", engine.checkpoint)
+    except Exception:  # noqa: BLE001 -- whatever the world did, the server goes on without it
+        _log.exception("snapshot failed")
+        return False
+    _log.info("snapshot written", extra=dict(written))
+    return True
 
 
 def _open(settings: ServerSettings) -> _native.Engine:
@@ -232,13 +249,22 @@ def _open(settings: ServerSettings) -> _native.Engine:
         )
     except _native.OpenError as error:
         raise OpenError(str(error)) from None
+    except BaseException as error:
+        _log.exception("a bug")
+        raise LogFailed(_BUG) from error
 
 
 def _close(engine: _native.Engine) -> None:
     try:
         engine.close(checkpoint=True)
+    except OSError as error:
+        # Everything is on disk and the log is closed; the next start reads more of it.
+        _log.warning("snapshot failed", extra={"reason": str(error)})
     except _native.LogFailedError as error:
         raise LogFailed(str(error)) from None
+    except BaseException as error:
+        _log.exception("a bug")
+        raise LogFailed(_BUG) from error
 
 
 def _channel_options(settings: ServerSettings) -> list[tuple[str, Any]]:

@@ -6,8 +6,10 @@
                         └ code is not 0                      ─> status with details
 
 One call of the engine per RPC, no decoding in Python, no thread hand-over: what is done here is
-paid for by every event. An answer never leads the disk. Once the engine has decided, the write
-commits; a caller that goes away only loses the answer. No exception's text reaches a client.
+paid for by every event. Only the calls that compile patterns, and the one that writes a snapshot,
+go to a thread: nothing else may wait for them. An answer never leads the disk. Once the engine
+has decided, the write commits; a caller that goes away only loses the answer. No exception's text
+reaches a client.
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ import functools
 import logging
 import os
 import secrets
+import time
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
 import grpc
 
 from ipse import _status
 from ipse._calls import ADMIN, IDENTITY
-from ipse._threads import run_aside
+from ipse._threads import Shared, Turns
 from ipse._waiters import SyncWaiters
 from ipse.errors import Code
 from ipse.v1 import admin_pb2, identity_pb2
@@ -37,9 +40,14 @@ if TYPE_CHECKING:
 
     _Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
     _Answer: TypeAlias = Callable[[str, bytes, float | None], Awaitable[tuple[int, bytes]]]
-    _EngineCall: TypeAlias = Callable[[str, bytes, int | None], tuple[int, int, bytes]]
+    _Decided: TypeAlias = tuple[int, int, bytes]
+    _EngineCall: TypeAlias = Callable[[str, bytes, int | None], _Decided]
 
 CHECKPOINT_METHOD: Final = f"/{ADMIN}/Checkpoint"
+# How long these take is up to the patterns in the rules that they are sent.
+COMPILING_METHODS: Final = frozenset(
+    {f"/{ADMIN}/CreateWorkspace", f"/{ADMIN}/SetRules", f"/{ADMIN}/ValidateRules"}
+)
 WRITING_METHODS: Final = frozenset(
     {
         f"/{IDENTITY}/ResolveEvent",
@@ -60,7 +68,7 @@ _KNOWN_METHODS: Final = frozenset(
     for method in service.methods
 )
 _SHUTTING_DOWN: Final = "it is shutting down"
-_LOG_FAILED: Final = "its log has failed; it recovers at its next start"
+_FAILED: Final = "it has failed and is stopping; it recovers at its next start"
 _WAKE_BYTES_MAX: Final = 65_536
 _STATUS_CODES: Final = {int(code.value[0]): code for code in grpc.StatusCode}
 
@@ -70,13 +78,13 @@ _log = logging.getLogger("ipse.service")
 class Service(grpc.GenericRpcHandler):
     """All methods of `ipse.v1`. Not serving until `attach`, and not again after `detach`.
 
-    Belongs to the event loop that makes it. `on_log_failure` is called once, with the reason,
-    after every waiting call was told.
+    Belongs to the event loop that makes it. `on_failure` is called with the reason when the
+    engine cannot go on, after every waiting call was told.
     """
 
-    def __init__(self, settings: ServerSettings, on_log_failure: Callable[[str], None]) -> None:
+    def __init__(self, settings: ServerSettings, on_failure: Callable[[str], None]) -> None:
         self._settings = settings
-        self._on_log_failure = on_log_failure
+        self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         self._waiters = SyncWaiters(self._loop, settings.waiting_calls_max)
         self._engine: Engine | None = None
@@ -87,6 +95,8 @@ class Service(grpc.GenericRpcHandler):
         self._gone = ""
         self._in_flight = 0
         self._idle = asyncio.Event()
+        self._compiling = Turns("rules")
+        self._checkpoint: Shared[_Decided] = Shared("checkpoint")
 
     def attach(self, engine: Engine) -> None:
         """Begin to serve."""
@@ -113,6 +123,21 @@ class Service(grpc.GenericRpcHandler):
             self._engine = None
         self._waiters.fail()
 
+    def look_after_engine(self) -> None:
+        """Log the bugs that callers know only the ids of, and stop if the engine cannot go on."""
+        if self._engine is None:
+            return
+        for fault, text in self._engine.take_faults():
+            _log.error("a bug", extra={"fault": fault, "text": text})
+        failure = self._engine.failure()
+        if failure is not None:
+            self.fail(failure)
+
+    def fail(self, reason: str) -> None:
+        """Stop to serve because the engine cannot go on."""
+        self.detach(_FAILED)
+        self._on_failure(reason)
+
     @property
     def calls_in_flight(self) -> int:
         """How many calls are being answered or wait for the disk."""
@@ -134,18 +159,28 @@ class Service(grpc.GenericRpcHandler):
         return handler
 
     def _handler(self, method: str) -> grpc.RpcMethodHandler[bytes, bytes]:
-        answer = self._answer_aside if method == CHECKPOINT_METHOD else self._answer
         behaviour: Callable[[bytes, _Context], Awaitable[bytes]] = functools.partial(
-            self._carry, method, answer
+            self._carry, method, self._answer_of(method)
         )
         return grpc.unary_unary_rpc_method_handler(behaviour)
+
+    def _answer_of(self, method: str) -> _Answer:
+        if method == CHECKPOINT_METHOD:
+            return self._answer_checkpoint
+        return self._answer_in_turn if method in COMPILING_METHODS else self._answer
 
     async def _carry(
         self, method: str, answer: _Answer, request: bytes, context: _Context
     ) -> bytes:
         self._in_flight += 1
         try:
-            return await _carry(method, answer, request, context)
+            code, payload = await _guarded(method, answer, request, context.time_remaining())
+            if code == Code.INTERNAL:
+                # The bug may have left the graphs half changed: then this was the last call.
+                self.look_after_engine()
+            if code:
+                await _abort(context, code, payload)
+            return payload
         finally:
             self._in_flight -= 1
             if not self._in_flight:
@@ -158,34 +193,53 @@ class Service(grpc.GenericRpcHandler):
         refusal = self._refuse_at_the_door(request, writes=writes)
         if refusal is not None:
             return refusal
-        time_left_ms = None if time_left_s is None else int(time_left_s * 1_000)
-        position, code, payload = self._call(method, request, time_left_ms)
-        if code == Code.INTERNAL:
-            self._log_faults(method)
+        decided = self._call(method, request, _milliseconds(time_left_s))
+        return await self._when_synced(decided, writes=writes)
+
+    async def _answer_in_turn(
+        self, method: str, request: bytes, time_left_s: float | None
+    ) -> tuple[int, bytes]:
+        writes = method in WRITING_METHODS
+        refusal = self._refuse_at_the_door(request, writes=writes)
+        if refusal is not None:
+            return refusal
+        deadline_s = None if time_left_s is None else time.monotonic() + time_left_s
+
+        def call() -> _Decided:
+            left_s = None if deadline_s is None else deadline_s - time.monotonic()
+            return self._call(method, request, _milliseconds(left_s))
+
+        return await self._when_synced(await self._compiling.run(call), writes=writes)
+
+    async def _answer_checkpoint(
+        self, method: str, request: bytes, time_left_s: float | None
+    ) -> tuple[int, bytes]:
+        if request:
+            # The message has no fields. Whatever this is, no other caller shares its answer.
+            return await self._answer_in_turn(method, request, time_left_s)
+        time_left_ms = _milliseconds(time_left_s)
+        if time_left_ms is not None and time_left_ms <= 0:
+            # Refused without being looked at, so that nothing blocks.
+            return self._call(method, request, time_left_ms)[1:]
+        work = functools.partial(self._call, method, request, None)
+        _, code, payload = await self._checkpoint.run(work)
+        return code, payload
+
+    async def _when_synced(self, decided: _Decided, *, writes: bool) -> tuple[int, bytes]:
+        """Wait for the disk if the answer rests on what is not there yet."""
+        position, code, payload = decided
         if position > self._synced():
+            if self._engine is None:
+                # It went while a thread was in it; nobody would end the waiting.
+                return _status.not_serving(self._gone)
             # A write was let in at the door and is decided: it waits however many others do.
             if self._waiters.full and not writes:
-                return _status.queue_full(self._settings.waiting_calls_max)
+                return _status.queue_full(self._settings.waiting_calls_max, len(self._waiters))
             if not await self._waiters.wait(position):
                 return _status.not_serving(self._gone)
         if len(payload) > self._settings.response_bytes_max and not writes:
             return self._response_too_large(payload)
         return code, payload
-
-    async def _answer_aside(
-        self, method: str, request: bytes, _time_left_s: float | None
-    ) -> tuple[int, bytes]:
-        work = functools.partial(self._call, method, request, None)
-        _, code, payload = await run_aside("checkpoint", work)
-        if code == Code.INTERNAL:
-            self._log_faults(method)
-        return code, payload
-
-    def _log_faults(self, method: str) -> None:
-        """Log what the bugs were that callers know only the ids of."""
-        if self._engine is not None:
-            for incident, text in self._engine.take_faults():
-                _log.error("a bug", extra={"method": method, "incident": incident, "text": text})
 
     def _refuse_at_the_door(self, request: bytes, *, writes: bool) -> tuple[int, bytes] | None:
         """Refuse before anything is decided, while that costs nothing."""
@@ -195,13 +249,13 @@ class Service(grpc.GenericRpcHandler):
                 "request", "message_bytes_max", settings.message_bytes_max, len(request)
             )
         if self._waiters.full and writes:
-            return _status.queue_full(settings.waiting_calls_max)
+            return _status.queue_full(settings.waiting_calls_max, len(self._waiters))
         return None
 
     def _response_too_large(self, payload: bytes) -> tuple[int, bytes]:
         """Refuse to send what a read would answer; a write's answer is bound by its request."""
-        maximum = self._settings.response_bytes_max
-        return _status.too_large("response", "response_bytes_max", maximum, len(payload))
+        bound = self._settings.response_bytes_max
+        return _status.too_large("response", "response_bytes_max", bound, len(payload))
 
     def _on_wake(self, engine: Engine) -> None:
         # Emptied before `synced` is read: a group that ends in between wakes the loop again.
@@ -210,14 +264,13 @@ class Service(grpc.GenericRpcHandler):
         self._waiters.release(engine.synced())
         failure = engine.failure()
         if failure is not None:
-            self.detach(_LOG_FAILED)
-            self._on_log_failure(failure)
+            self.fail(failure)
 
 
 def _not_serving(why: str) -> _EngineCall:
     code, payload = _status.not_serving(why)
 
-    def refuse(_method: str, _request: bytes, _time_left_ms: int | None) -> tuple[int, int, bytes]:
+    def refuse(_method: str, _request: bytes, _time_left_ms: int | None) -> _Decided:
         return 0, code, payload
 
     return refuse
@@ -227,20 +280,22 @@ def _nothing_synced() -> int:
     return 0
 
 
-def _escaped(method: str) -> tuple[int, bytes]:
-    incident = secrets.token_hex(8)
-    _log.exception("a call failed", extra={"method": method, "incident": incident})
-    return _status.internal(incident)
+def _milliseconds(time_left_s: float | None) -> int | None:
+    return None if time_left_s is None else int(time_left_s * 1_000)
 
 
-async def _carry(method: str, answer: _Answer, request: bytes, context: _Context) -> bytes:
+async def _guarded(
+    method: str, answer: _Answer, request: bytes, time_left_s: float | None
+) -> tuple[int, bytes]:
+    """Answer, or confess a bug: gRPC would send the text of any exception to the client."""
     try:
-        code, payload = await answer(method, request, context.time_remaining())
-    except Exception:  # noqa: BLE001 -- whatever reaches gRPC, it sends the text of to the client
-        code, payload = _escaped(method)
-    if code:
-        await _abort(context, code, payload)
-    return payload
+        return await answer(method, request, time_left_s)
+    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001 -- a panic of the engine is no `Exception`
+        fault = secrets.token_hex(8)
+        _log.exception("a call failed", extra={"method": method, "fault": fault})
+        return _status.internal(fault)
 
 
 async def _abort(context: _Context, code: int, payload: bytes) -> NoReturn:

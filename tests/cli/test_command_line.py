@@ -50,7 +50,7 @@ def test_help_loads_neither_grpc_nor_the_engine(words: list[str]) -> None:
         (["load"], "the following arguments are required: FILE"),
         (["load", "x", "--nonsense"], "unrecognized arguments: --nonsense"),
         (["load", "x", "--batch", "0"], "--batch must be from 1 to 1000, not 0"),
-        (["load", "x", "--out", "x"], "--out x would overwrite the events"),
+        (["load", "x", "--out", "x"], "--out x is the same file as FILE x, and would overwrite it"),
         (["profile", "get"], "name one profile: either --id ID or NS=VALUE"),
         (["profile", "get", "ann"], "'ann' is not an identifier; write NS=VALUE"),
         (["profile", "get", "a=b", "--id", "p"], "name one profile"),

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,46 @@ def test_a_server_that_stays_away_ends_the_load(tmp_path: Path) -> None:
     line = one_line(done.stderr)
     assert line.startswith("ipse: error: 127.0.0.1:1 did not take events for 0.2 s (UNAVAILABLE")
     assert line.endswith("run the same command again to continue")
+
+
+@pytest.mark.parametrize(
+    ("flag", "how"),
+    [
+        *product(["--out", "--progress-file"], ["same", "spelling", "symbolic", "hard"]),
+        # A stream cannot be continued, and has no progress file.
+        ("--out", "stdin"),
+    ],
+)
+def test_a_load_never_writes_over_its_events(tmp_path: Path, flag: str, how: str) -> None:
+    file = write_events(tmp_path / "events.jsonl", 10)
+    before, other = file.read_bytes(), tmp_path / "other"
+    if how == "symbolic":
+        other.symlink_to(file)
+    elif how == "hard":
+        other.hardlink_to(file)
+    else:
+        other = file
+    named = f"{tmp_path}/./{file.name}" if how == "spelling" else str(other)
+    command = [sys.executable, "-m", "ipse", "load", "-" if how == "stdin" else str(file)]
+    with file.open("rb") as stdin:
+        # Nobody listens there: the refusal comes first.
+        command += ["--address", "127.0.0.1:1", "--retry-seconds", "0", flag, named]
+        done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, check=False)
+    assert (done.returncode, file.read_bytes()) == (2, before)
+    assert "is the same file as FILE" in one_line(done.stderr)
+
+
+def test_a_load_never_writes_its_two_files_into_one(tmp_path: Path) -> None:
+    file, out = write_events(tmp_path / "events.jsonl", 10), tmp_path / "out"
+    flags = ("--address", "127.0.0.1:1", "--out", out, "--progress-file", f"{tmp_path}/./out")
+    done = ipse("load", file, *flags)
+    assert done.returncode == 2
+    assert "is the same file as --out" in one_line(done.stderr)
+    done = ipse("load", file, "--address", "127.0.0.1:1", "--out", f"{file}.ipse-progress")
+    assert done.returncode == 2
+    assert not Path(f"{file}.ipse-progress").exists()
+
+
+def test_what_is_no_file_may_be_both_ends(server: ServerProcess) -> None:
+    done = ipse("load", "/dev/null", "--address", server.address, "--out", "/dev/null")
+    assert done.returncode == 0, done.stderr

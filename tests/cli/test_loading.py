@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import random
 from pathlib import Path
 
 import pytest
 from ipse.commands import CommandError
+from ipse.commands.loading import bar
 from ipse.commands.loading import progress as progress_file
 from ipse.commands.loading.lines import LINE_BYTES_MAX, Batch, Source, fingerprint
 from ipse.commands.loading.progress import LineError, Progress
@@ -134,3 +136,43 @@ def test_a_progress_file_of_somebody_else_is_refused(tmp_path: Path, text: str) 
     path.write_text(text)
     with pytest.raises(CommandError, match="--restart"):
         progress_file.read(path)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Half:
+    def fraction(self) -> float | None:
+        return 0.5
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    seconds = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: seconds[0])
+    return seconds
+
+
+def test_a_load_without_a_terminal_says_every_5_seconds_how_far_it_is(clock: list[float]) -> None:
+    stream = io.StringIO()
+    shown = bar.Bar(Half(), stream)
+    for tenths in range(160):
+        clock[0] = tenths / 10
+        shown.show(1_000 + tenths * 100, 1_000)
+    shown.end()
+    assert stream.getvalue().splitlines() == [
+        "ipse: 50%  6,000 events  1,000/s",
+        "ipse: 50%  11,000 events  1,000/s",
+        "ipse: 50%  16,000 events  1,000/s",
+    ]
+
+
+def test_a_load_on_a_terminal_redraws_one_line_and_clears_it(clock: list[float]) -> None:
+    stream = Terminal()
+    shown = bar.Bar(Half(), stream)
+    for clock[0] in (0.0, 1.0, 1.01):
+        shown.show(500, 0)
+    shown.end()
+    assert stream.getvalue() == f"\r[{'#' * 15}{' ' * 15}]  50%  500 events  500/s\x1b[K\r\x1b[K"

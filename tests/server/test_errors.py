@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import ipse
 import pytest
 from google.protobuf.any_pb2 import Any
@@ -11,6 +13,8 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from ipse import _status, errors
 from ipse.errors import Code
+
+from tests.project.tree import ROOT
 
 KINDS = {
     Code.INVALID_ARGUMENT: ipse.InvalidArgument,
@@ -67,7 +71,7 @@ def test_a_status_gives_reason_field_metadata_and_delay() -> None:
     ("refusal", "code", "reason"),
     [
         (_status.not_serving("it is recovering"), Code.UNAVAILABLE, "NOT_SERVING"),
-        (_status.queue_full(7), Code.RESOURCE_EXHAUSTED, "WRITE_QUEUE_FULL"),
+        (_status.queue_full(7, 8), Code.RESOURCE_EXHAUSTED, "WRITE_QUEUE_FULL"),
         (_status.too_large("request", "b_max", 1, 2), Code.INVALID_ARGUMENT, "LIMIT_EXCEEDED"),
         (_status.internal("4711"), Code.INTERNAL, "INTERNAL"),
     ],
@@ -81,6 +85,16 @@ def test_what_the_server_refuses_itself_reads_like_the_engines_refusals(
     for value in error.metadata.values():
         assert value in error.message
     assert (error.retry_delay_s is not None) == (reason == "WRITE_QUEUE_FULL")
+
+
+def test_a_bound_is_named_with_the_keys_that_the_engine_uses() -> None:
+    for _, payload in (_status.queue_full(7, 8), _status.too_large("request", "b_max", 7, 8)):
+        error = errors.from_status_bytes(payload)
+        assert (error.metadata["bound"], error.metadata["found"]) == ("7", "8")
+    source = (ROOT / "rust/ipse-rpc/src/limits.rs").read_text()
+    match = re.search(r"WRITE_QUEUE_RETRY_DELAY_MS: u32 = (\d+);", source)
+    assert match is not None
+    assert int(match.group(1)) == _status.QUEUE_FULL_RETRY_MS
 
 
 def test_a_status_is_cut_to_what_metadata_carries_and_keeps_its_reason() -> None:

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ipse.commands import EXIT_FAILED, EXIT_OK, CommandError, UsageError, connection
+from ipse.commands.loading import places
 from ipse.commands.loading import progress as progress_file
+from ipse.commands.loading.bar import Bar
 from ipse.commands.loading.lines import LINE_BYTES_MAX, Source, fingerprint
 from ipse.commands.loading.progress import LineError, Progress
 
@@ -29,8 +31,6 @@ BATCH_EVENTS_MAX = 1_000
 _ERRORS_PRINTED_MAX = 20
 _FINGERPRINT_BYTES_MAX = 65_536
 _SAVE_INTERVAL_S = 0.1
-_BAR_WIDTH = 30
-_BAR_INTERVAL_S = 0.1
 
 # By number of ipse.v1.Decision: the field of Progress that counts it, and the word for --out.
 _DECISION_OF = attrgetter("resolution.decision")
@@ -99,8 +99,9 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--in-flight must be at least 1, not {arguments.in_flight}")
     if arguments.retry_seconds < 0:
         raise UsageError(f"--retry-seconds must not be negative, not {arguments.retry_seconds}")
-    if arguments.out is not None and arguments.out == arguments.file:
-        raise UsageError(f"--out {arguments.out} would overwrite the events; name another file")
+    progress = _progress_path(arguments)
+    written = [("--out", arguments.out), ("--progress-file", progress and str(progress))]
+    places.check(arguments.file, [(flag, path) for flag, path in written if path])
 
 
 class Load:
@@ -112,7 +113,7 @@ class Load:
         self.progress = Progress(workspace=arguments.workspace)
         self._source = Source(arguments.file)
         self._out: IO[bytes] | None = None
-        self._bar = Bar(self._source)
+        self._bar = Bar(self._source, sys.stderr)
         self._started = time.monotonic()
         self._saved = 0.0
         self._first_line = 1
@@ -205,8 +206,9 @@ class Load:
         continued = self.progress.offset > 0 and Path(path).exists()
         file = Path(path).open("r+b" if continued else "wb")  # noqa: SIM115 -- closed by `close`
         self._out = self._closing.enter_context(file)
-        self._out.truncate(self.progress.out_bytes if continued else 0)
-        self._out.seek(0, 2)
+        if continued:
+            self._out.truncate(self.progress.out_bytes)
+            self._out.seek(0, 2)
 
     def _record(self, answered: Answered) -> None:
         """Counts a batch, writes it out, and only then moves the place to resume from."""
@@ -306,31 +308,3 @@ def _written_back(answered: Answered) -> bytes:
         head = f'{{"profile_id": {quoted}, "decision": "{word}", "event": '
         parts += (head.encode(), event, b"}\n")
     return b"".join(parts)
-
-
-class Bar:
-    """A line on the terminal that shows how far the load is; nothing if stderr is no terminal."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._visible = sys.stderr.isatty()
-        self._started = self._shown = time.monotonic()
-
-    def show(self, events: int, events_before: int) -> None:
-        """Redraws the line, a few times a second at most."""
-        now = time.monotonic()
-        if not self._visible or now - self._shown < _BAR_INTERVAL_S:
-            return
-        self._shown = now
-        rate = (events - events_before) / (now - self._started)
-        fraction = self._source.fraction()
-        filled = "#" * round((fraction or 0) * _BAR_WIDTH)
-        part = f"[{filled:<{_BAR_WIDTH}}] {fraction:4.0%}  " if fraction is not None else ""
-        sys.stderr.write(f"\r{part}{events:,} events  {rate:,.0f}/s\x1b[K")
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        """Clears the line."""
-        if self._visible:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()

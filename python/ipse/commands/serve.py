@@ -10,7 +10,7 @@ from ipse import config, telemetry
 from ipse.commands import configured
 
 EXIT_CODES_HELP = (
-    "exit codes: 0 stopped in good order, 2 wrong usage or configuration, 70 the log failed, "
+    "exit codes: 0 stopped in good order, 2 wrong usage or configuration, 70 the engine failed, "
     "74 the data directory or the port cannot be opened"
 )
 
