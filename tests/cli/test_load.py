@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -234,3 +235,43 @@ def test_a_load_never_writes_its_two_files_into_one(tmp_path: Path) -> None:
 def test_what_is_no_file_may_be_both_ends(server: ServerProcess) -> None:
     done = ipse("load", "/dev/null", "--address", server.address, "--out", "/dev/null")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_full_disk_under_out_costs_no_line(server: ServerProcess, tmp_path: Path) -> None:
+    file, out = write_events(tmp_path / "events.jsonl", 3_000), tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "ipse", "load", str(file), "--address", server.address]
+    command += ["--out", str(out), "--batch", "500"]
+    # Room for some batches and a part of the next; a shorter write comes first, then an error.
+    limited = f"ulimit -f 150; trap '' XFSZ; exec {shlex.join(command)}"
+    done = subprocess.run(["bash", "-c", limited], capture_output=True, check=False, text=True)
+    assert done.returncode == 1, done.stderr
+
+    load(file, server, "--out", out, "--batch", "500")
+    written = [json.loads(line)["event"]["messageId"] for line in out.read_text().splitlines()]
+    assert written == [f"m{number}" for number in range(3_000)]
+
+
+@pytest.mark.parametrize("other", [(), ("--out", "other.jsonl")], ids=["none", "another"])
+def test_a_load_is_continued_with_the_out_that_it_began_with(
+    server: ServerProcess, tmp_path: Path, other: tuple[str, ...]
+) -> None:
+    file = write_events(tmp_path / "events.jsonl", 10)
+    out = str((tmp_path / "out.jsonl").resolve())
+    progress = {"version": 1, "workspace": "default", "offset": 1, "out": out, "error_list": []}
+    Path(f"{file}.ipse-progress").write_text(json.dumps(progress))
+    done = ipse("load", file, "--address", server.address, *other)
+    assert done.returncode == 2
+    assert f"begun with --out {out}" in one_line(done.stderr)
+
+
+def test_an_out_that_was_cut_since_is_not_continued(server: ServerProcess, tmp_path: Path) -> None:
+    file, out = write_events(tmp_path / "events.jsonl", 10), tmp_path / "out.jsonl"
+    first = file.read_bytes().index(b"\n") + 1
+    place = {"offset": first, "fingerprint_bytes": 0, "fingerprint": 0, "out_bytes": 99}
+    progress = {"version": 1, "workspace": "default", "out": str(out.resolve()), "error_list": []}
+    Path(f"{file}.ipse-progress").write_text(json.dumps(progress | place))
+    out.write_bytes(b"short")
+    done = ipse("load", file, "--address", server.address, "--out", out)
+    assert done.returncode == 1
+    assert "no longer holds the 99 bytes" in one_line(done.stderr)
+    assert out.read_bytes() == b"short"

@@ -14,8 +14,8 @@ from tests.project.tree import ROOT
 README = (ROOT / "README.md").read_text()
 FIRST_SCREEN = "\n".join(README.splitlines()[:40])
 MAIN_COMMAND = "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/ipse demo"
-TEST_COMMAND = "python3 tools/test.py"
-TREES = ("rust", "python", "protos", "tests", "benchmarks", "tools")
+TEST_COMMAND = "python3 .ci/test.py"
+TREES = ("rust", "python", "protos", "tests", "benchmarks", ".ci")
 
 
 def help_of(*command: str) -> str:

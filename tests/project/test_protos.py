@@ -17,7 +17,7 @@ BUF = str(Path(sys.executable).with_name("buf"))
 COMMANDS = {
     "lint": (BUF, "lint"),
     "format": (BUF, "format", "--diff", "--exit-code"),
-    "generated code": (sys.executable, "tools/generate.py", "--check"),
+    "generated code": (sys.executable, ".ci/generate.py", "--check"),
 }
 # How generated code states the oldest runtime that it accepts.
 DEMANDS = {

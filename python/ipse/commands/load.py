@@ -110,7 +110,8 @@ class Load:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._arguments = arguments
         self._progress_path = _progress_path(arguments)
-        self.progress = Progress(workspace=arguments.workspace)
+        out = arguments.out and str(Path(arguments.out).resolve())
+        self.progress = Progress(workspace=arguments.workspace, out=out)
         self._source = Source(arguments.file)
         self._out: IO[bytes] | None = None
         self._bar = Bar(self._source, sys.stderr)
@@ -190,6 +191,12 @@ class Load:
                 f"{path} is of a load into workspace {earlier.workspace!r}; "
                 "finish that one, or use --restart to load the file anew"
             )
+        if earlier.out != self.progress.out:
+            begun = f"with --out {earlier.out}" if earlier.out else "without --out"
+            raise UsageError(
+                f"{path} is of a load that was begun {begun}; "
+                "continue it in the same way, or use --restart to load the file anew"
+            )
         if fingerprint(self._arguments.file, earlier.fingerprint_bytes) != earlier.fingerprint:
             raise CommandError(
                 f"{self._arguments.file} is not the file that {path} is about; "
@@ -203,21 +210,31 @@ class Load:
         path = self._arguments.out
         if path is None:
             return
-        continued = self.progress.offset > 0 and Path(path).exists()
-        file = Path(path).open("r+b" if continued else "wb")  # noqa: SIM115 -- closed by `close`
+        continued = self.progress.out_bytes > 0
+        if continued and (not Path(path).exists() or self._out_is_short(path)):
+            raise CommandError(
+                f"{path} no longer holds the {self.progress.out_bytes} bytes that were written; "
+                "use --restart to load the file anew"
+            )
+        # Not buffered: what was written when a write fails is known, and nothing follows it.
+        mode = "r+b" if continued else "wb"
+        file = Path(path).open(mode, buffering=0)  # noqa: SIM115 -- closed by `close`
         self._out = self._closing.enter_context(file)
-        if continued:
+        if continued and Path(path).is_file():
             self._out.truncate(self.progress.out_bytes)
             self._out.seek(0, 2)
 
+    def _out_is_short(self, path: str) -> bool:
+        return Path(path).is_file() and Path(path).stat().st_size < self.progress.out_bytes
+
     def _record(self, answered: Answered) -> None:
-        """Counts a batch, writes it out, and only then moves the place to resume from."""
+        """Writes a batch out, and only then counts it and moves the place to resume from."""
         batch, progress = answered.batch, self.progress
+        _check_length(answered)
+        if self._out is not None:
+            progress.out_bytes += _write_whole(self._out, _written_back(answered))
         self._count(answered)
         progress.offset, progress.line = batch.end_offset, batch.end_line
-        if self._out is not None:
-            progress.out_bytes += self._out.write(_written_back(answered))
-            self._out.flush()
         self._save()
         self._bar.show(progress.events, self._events_before)
 
@@ -227,11 +244,6 @@ class Load:
             message = f"the line is longer than {LINE_BYTES_MAX} bytes; send less with this event"
             progress.add_error(LineError(number, "LIMIT_EXCEEDED", message))
         results = answered.response.results
-        if len(results) != len(batch.events):
-            raise CommandError(
-                f"the server answered {len(results)} of {len(batch.events)} events; "
-                "it does not speak this version of ipse.v1"
-            )
         # Counted without a Python loop: this is most of what a load costs here.
         counts = Counter(map(_DECISION_OF, results))
         for number, name in enumerate(_DECISIONS[1:], start=1):
@@ -288,6 +300,23 @@ def _progress_path(arguments: argparse.Namespace) -> Path | None:
         # Standard input or a pipe: it cannot be read again from a place.
         return None
     return Path(arguments.progress_file or arguments.file + progress_file.SUFFIX)
+
+
+def _check_length(answered: Answered) -> None:
+    results, events = answered.response.results, answered.batch.events
+    if len(results) != len(events):
+        raise CommandError(
+            f"the server answered {len(results)} of {len(events)} events; "
+            "it does not speak this version of ipse.v1"
+        )
+
+
+def _write_whole(out: IO[bytes], lines: bytes) -> int:
+    """Writes everything or raises; a file that is not buffered may take less at a time."""
+    left = memoryview(lines)
+    while left:
+        left = left[out.write(left) :]
+    return len(lines)
 
 
 def _written_back(answered: Answered) -> bytes:

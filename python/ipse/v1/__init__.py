@@ -1,1 +1,1 @@
-"""Message code of `protos/ipse/v1`, written by `python tools/generate.py`."""
+"""Message code of `protos/ipse/v1`, written by `python .ci/generate.py`."""

@@ -1,6 +1,6 @@
 //! Writes the Rust message code of `protos/ipse/v1`.
 //!
-//! Takes the descriptor set that `tools/generate.py` makes with the protobuf compiler of
+//! Takes the descriptor set that `.ci/generate.py` makes with the protobuf compiler of
 //! grpcio-tools, so that neither this crate nor a build of the product needs one of its
 //! own. Its dependencies stay out of the product's workspace for the same reason.
 

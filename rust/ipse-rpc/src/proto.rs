@@ -1,4 +1,4 @@
-//! Messages as Rust types. The code of `ipse.v1` is written by `tools/generate.py`; the few
+//! Messages as Rust types. The code of `ipse.v1` is written by `.ci/generate.py`; the few
 //! messages of `google.rpc` that a status needs are declared here, after their published
 //! numbers, so that no further generator is needed.
 

@@ -39,7 +39,8 @@ class Progress:
     # Checksum of that many bytes at the beginning of the file, to know it again.
     fingerprint: int = 0
     fingerprint_bytes: int = 0
-    # Length of the `--out` file that belongs to `offset`.
+    # The `--out` file, and its length that belongs to `offset`.
+    out: str | None = None
     out_bytes: int = 0
     events: int = 0
     created: int = 0

@@ -1,7 +1,7 @@
 """Writes the message code of `protos/` in Python and Rust; the one command that does.
 
-    python tools/generate.py            write it
-    python tools/generate.py --check    compare, and exit 1 if anything differs
+    python .ci/generate.py            write it
+    python .ci/generate.py --check    compare, and exit 1 if anything differs
 
 Output is committed, so that no build needs a protobuf compiler. Generators are pinned
 exactly: another version is refused, because its output would differ for no reason of ours.
@@ -26,7 +26,7 @@ PACKAGE_DIR = Path("ipse") / "v1"
 
 PINNED = {"grpcio-tools": "1.85.1", "mypy-protobuf": "5.1.0"}
 
-PACKAGE_INIT = b'"""Message code of `protos/ipse/v1`, written by `python tools/generate.py`."""\n'
+PACKAGE_INIT = b'"""Message code of `protos/ipse/v1`, written by `python .ci/generate.py`."""\n'
 
 
 def main() -> int:
@@ -44,7 +44,7 @@ def main() -> int:
     for path, problem in different:
         print(f"{path.relative_to(ROOT)}: {problem}", file=sys.stderr)
     if different:
-        print("generated code is stale: run `python tools/generate.py`", file=sys.stderr)
+        print("generated code is stale: run `python .ci/generate.py`", file=sys.stderr)
     return 1 if different else 0
 
 

@@ -1,4 +1,4 @@
-"""Every test, Rust and Python, in one command: `python3 tools/test.py [pytest arguments]`.
+"""Every test, Rust and Python, in one command: `python3 .ci/test.py [pytest arguments]`.
 
 Installs the pinned tools into `.venv-dev`, compiles everything once in the development profile,
 and hands over to pytest, which runs the Rust tests as well (tests/project/test_rust.py): the last

@@ -1,4 +1,4 @@
-"""The environment that the tools of this directory run in: one place that makes it, once.
+"""The environment that the programs of this directory run in: one place that makes it, once.
 
 Standard library only, because it runs before anything is installed. It must not touch an
 environment that somebody made by hand: everything goes into `.venv-dev` beside this directory,

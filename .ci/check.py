@@ -1,6 +1,6 @@
 """Every check that is not a test: formats, lints, types, protos, generated code.
 
-`python3 tools/check.py` runs them all, also after one has failed, and names those at the end.
+`python3 .ci/check.py` runs them all, also after one has failed, and names those at the end.
 It changes no file; the message of each failure says which command would.
 """
 
@@ -45,8 +45,8 @@ CHECKS = (
     ),
     Check(
         "generated code",
-        (str(workbench.python()), "tools/generate.py", "--check"),
-        ".venv-dev/bin/python tools/generate.py, and commit what it writes",
+        (str(workbench.python()), ".ci/generate.py", "--check"),
+        ".venv-dev/bin/python .ci/generate.py, and commit what it writes",
     ),
 )
 
