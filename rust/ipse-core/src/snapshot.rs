@@ -11,6 +11,7 @@
 
 mod freeze;
 mod load;
+mod rows;
 mod verify;
 
 use std::fmt;

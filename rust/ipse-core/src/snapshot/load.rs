@@ -2,24 +2,19 @@
 
 use std::sync::Arc;
 
-use crate::change::{ProfileNumber, RulesVersion, SequenceNumber};
-use crate::graph::identifiers::IdentifierId;
-use crate::graph::links::Link;
+use crate::change::{ProfileNumber, SequenceNumber};
 use crate::graph::namespaces::Namespaces;
-use crate::graph::remembered::{RefusalHash, RememberedEvent};
-use crate::graph::traits::TraitRow;
+use crate::graph::remembered::RefusalHash;
 use crate::graph::{Graph, Workspace};
 use crate::identifier::is_namespace_name;
 use crate::limits::{IDENTIFIER_VALUE_BYTES_MAX, NAMESPACES_MAX};
 use crate::rules::Rules;
-use crate::time::Timestamp;
 
+use super::rows::{Checked, columns, ensure, events_of, links_of, sequence, time, traits_of};
 use super::{
-    IdentifiersPart, InvalidPart, LinksPart, PART_ROWS_MAX, Part, ProfilesPart,
-    RememberedEventsPart, RememberedRefusalsPart, TraitsPart, WorkspacePart,
+    IdentifiersPart, InvalidPart, LinksPart, Part, ProfilesPart, RememberedEventsPart,
+    RememberedRefusalsPart, TraitsPart, WorkspacePart,
 };
-
-pub(super) type Checked = Result<(), InvalidPart>;
 
 /// Builds a graph from parts.
 #[derive(Debug)]
@@ -122,52 +117,29 @@ impl Loader {
     }
 
     fn add_links(&mut self, part: &LinksPart) -> Checked {
-        let rows = part.stronger.len();
-        columns(rows, &part.other_columns())?;
         let identifiers = self.graph.identifiers.rows.len();
-        for row in 0..rows {
-            let (stronger, weaker) = (part.stronger[row], part.weaker[row]);
+        for link in links_of(part)? {
+            let (stronger, weaker) = (link.stronger.0, link.weaker.0);
             let possible = stronger != weaker && stronger.max(weaker) < identifiers;
             ensure(possible, || format!("a link of {stronger} and {weaker} of {identifiers}"))?;
-            self.graph.restore_link(Link {
-                stronger: IdentifierId(stronger),
-                weaker: IdentifierId(weaker),
-                sequence: sequence(part.sequence[row])?,
-            });
+            self.graph.restore_link(link);
         }
         Ok(())
     }
 
     fn add_traits(&mut self, part: TraitsPart) -> Checked {
-        let rows = part.profile.len();
-        columns(rows, &part.other_columns())?;
-        let texts = part.name.into_iter().zip(part.value);
-        for (row, (name, value)) in texts.enumerate() {
-            let node = self.node(part.profile[row])?;
-            let (time, sequence) = (time(part.time[row])?, sequence(part.sequence[row])?);
-            self.graph.restore_trait(node, TraitRow { name: name.into(), value, time, sequence });
+        for (profile, row) in traits_of(part)? {
+            let node = self.node(profile)?;
+            self.graph.restore_trait(node, row);
         }
         Ok(())
     }
 
     fn add_events(&mut self, part: RememberedEventsPart) -> Checked {
-        let rows = part.event_id.len();
-        columns(rows, &part.other_columns())?;
-        let owned = part.event_id.into_iter().zip(part.target).zip(part.verdicts);
-        for (row, ((event_id, target), verdicts)) in owned.enumerate() {
-            let log_time = time(part.log_time[row])?;
-            let is_new = self.graph.remembered_events.find(&event_id, log_time).is_none();
-            ensure(is_new, || "a remembered event stands twice".to_owned())?;
-            self.graph.restore_event(RememberedEvent {
-                event_id: event_id.into(),
-                digest: part.digest[row],
-                sequence: sequence(part.sequence[row])?,
-                log_time,
-                rules_version: RulesVersion(part.rules_version[row]),
-                known: part.known[row],
-                target,
-                verdicts: verdicts.into(),
-            });
+        for event in events_of(part)? {
+            let held = self.graph.remembered_events.find(&event.event_id, event.log_time);
+            ensure(held.is_none(), || "a remembered event stands twice".to_owned())?;
+            self.graph.restore_event(event);
         }
         Ok(())
     }
@@ -240,24 +212,4 @@ fn kind_of(part: &Part) -> u8 {
         Part::RememberedEvents(_) => 6,
         Part::RememberedRefusals(_) => 7,
     }
-}
-
-pub(super) fn columns(rows: usize, others: &[usize]) -> Checked {
-    ensure(rows <= PART_ROWS_MAX, || format!("a part has {rows} rows"))?;
-    ensure(others.iter().all(|&other| other == rows), || {
-        format!("columns of {rows} and {others:?} rows")
-    })
-}
-
-pub(super) fn time(millis: i64) -> Result<Timestamp, InvalidPart> {
-    Timestamp::from_millis(millis).ok_or_else(|| InvalidPart(format!("{millis} is no time")))
-}
-
-pub(super) fn sequence(number: u64) -> Result<SequenceNumber, InvalidPart> {
-    ensure(number < 1 << 48, || format!("{number} is no sequence number"))?;
-    Ok(SequenceNumber(number))
-}
-
-pub(super) fn ensure(holds: bool, reason: impl FnOnce() -> String) -> Checked {
-    if holds { Ok(()) } else { Err(InvalidPart(reason())) }
 }

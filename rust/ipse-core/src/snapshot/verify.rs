@@ -3,16 +3,17 @@
 //! One pass over a snapshot that was just written, in the memory of one part. What only a
 //! graph can see (an identifier that stands twice, merges in a circle) shows in the sum.
 
-use crate::change::{ProfileNumber, RulesVersion};
-use crate::graph::identifiers::{IdentifierId, identifier_hash};
-use crate::graph::links::{Link, link_hash};
+use crate::change::ProfileNumber;
+use crate::graph::identifiers::identifier_hash;
+use crate::graph::links::link_hash;
 use crate::graph::profiles::{ProfileRecord, profile_hash};
-use crate::graph::remembered::{RefusalHash, RememberedEvent, event_hash};
+use crate::graph::remembered::{RefusalHash, event_hash};
 use crate::graph::state_hash::StateHash;
-use crate::graph::traits::{TraitRow, trait_hash};
+use crate::graph::traits::trait_hash;
 use crate::graph::{WorkspaceRecord, workspace_hash};
 
-use super::load::{Checked, check_workspace, columns, ensure, sequence, time};
+use super::load::check_workspace;
+use super::rows::{Checked, columns, ensure, events_of, links_of, sequence, time, traits_of};
 use super::{
     IdentifiersPart, LinksPart, Part, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
     TraitsPart, WorkspacePart,
@@ -102,45 +103,19 @@ impl Verifier {
     }
 
     fn add_links(&mut self, part: &LinksPart) -> Checked {
-        let rows = part.stronger.len();
-        columns(rows, &part.other_columns())?;
-        for row in 0..rows {
-            self.sum.add(link_hash(Link {
-                stronger: IdentifierId(part.stronger[row]),
-                weaker: IdentifierId(part.weaker[row]),
-                sequence: sequence(part.sequence[row])?,
-            }));
-        }
+        links_of(part)?.into_iter().for_each(|link| self.sum.add(link_hash(link)));
         Ok(())
     }
 
     fn add_traits(&mut self, part: TraitsPart) -> Checked {
-        let rows = part.profile.len();
-        columns(rows, &part.other_columns())?;
-        for (row, (name, value)) in part.name.into_iter().zip(part.value).enumerate() {
-            let (time, sequence) = (time(part.time[row])?, sequence(part.sequence[row])?);
-            let held = TraitRow { name: name.into(), value, time, sequence };
-            self.sum.add(trait_hash(part.profile[row].wrapping_sub(1), &held));
+        for (profile, row) in traits_of(part)? {
+            self.sum.add(trait_hash(profile.wrapping_sub(1), &row));
         }
         Ok(())
     }
 
     fn add_events(&mut self, part: RememberedEventsPart) -> Checked {
-        let rows = part.event_id.len();
-        columns(rows, &part.other_columns())?;
-        let owned = part.event_id.into_iter().zip(part.target).zip(part.verdicts);
-        for (row, ((event_id, target), verdicts)) in owned.enumerate() {
-            self.sum.add(event_hash(&RememberedEvent {
-                event_id: event_id.into(),
-                digest: part.digest[row],
-                sequence: sequence(part.sequence[row])?,
-                log_time: time(part.log_time[row])?,
-                rules_version: RulesVersion(part.rules_version[row]),
-                known: part.known[row],
-                target,
-                verdicts: verdicts.into(),
-            }));
-        }
+        events_of(part)?.iter().for_each(|event| self.sum.add(event_hash(event)));
         Ok(())
     }
 
