@@ -1,8 +1,9 @@
 """What both gRPC clients share: channel options, retry policy, errors. Opens no connection.
 
-Two kinds of retry, both bounded. UNAVAILABLE is retried by gRPC itself, by the service config
-below, for calls that are harmless to repeat: resolving is, and so is everything that only reads.
-RESOURCE_EXHAUSTED is retried by our carriers, and only when the server says how long to wait.
+Two kinds of retry, both bounded. UNAVAILABLE, and CANCELLED by a server that stops, is retried by
+gRPC itself, by the service config below, for calls that are harmless to repeat: resolving is, and
+so is everything that only reads. RESOURCE_EXHAUSTED is retried by our carriers, and only when the
+server says how long to wait.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ SERVICE_CONFIG: Final = json.dumps(
                     "initialBackoff": "0.1s",
                     "maxBackoff": "2s",
                     "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    # A server that stops ends the calls that just came in with CANCELLED.
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
         ],

@@ -18,6 +18,7 @@ import functools
 import ipaddress
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -64,8 +65,19 @@ def serve(settings: ServerSettings, on_listening: Callable[[str], None] | None =
     main thread. Raises ConfigError before anything is touched.
     """
     settings.validate()
+    _raise_file_limit()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(settings, on_listening))
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as the system lets this process have.
+
+    Each connection is one, and connections must not leave the log without a file to write to.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Server:
@@ -183,6 +195,10 @@ async def _serve(settings: ServerSettings, on_listening: Callable[[str], None] |
         code = EXIT_ENGINE_FAILED
     except Failed as error:
         _log.error("cannot start", extra={"reason": error.message})
+        code = EXIT_OPEN_FAILED
+    except OSError as error:
+        # The port file: who waits for it must not wait for ever.
+        _log.error("cannot start", extra={"reason": str(error)})
         code = EXIT_OPEN_FAILED
     await server.abandon()
     return code

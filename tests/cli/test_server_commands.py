@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -176,3 +177,26 @@ def test_a_second_server_on_the_same_directory_is_refused(server: ServerProcess)
     done = ipse("serve", "--port", "0", "--data-dir", server.data_dir)
     assert done.returncode == 74
     assert "is in use by process" in json.loads(done.stderr.splitlines()[-1])["reason"]
+
+
+def test_a_port_file_that_cannot_be_written_ends_the_server(tmp_path: Path) -> None:
+    missing = tmp_path / "not" / "there"
+    done = ipse(
+        "serve", "--port", "0", "--data-dir", tmp_path / "data", "--port-file", missing,
+        environment={"IPSE_LOG_FORMAT": "json"},
+    )  # fmt: skip
+    assert done.returncode == 74
+    assert "Traceback" not in done.stderr
+    assert str(missing) in json.loads(done.stderr.splitlines()[-1])["reason"]
+
+
+def test_a_port_beyond_the_last_is_refused() -> None:
+    done = ipse("stats", "--address", "127.0.0.1:99999")
+    assert done.returncode == 2
+    assert "port 99999 is not from 1 to 65535" in done.stderr
+
+
+def test_the_server_may_open_as_many_files_as_the_system_allows(server: ServerProcess) -> None:
+    assert server.process is not None
+    soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ipse.commands import CommandError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ipse.client import Client
 
 DEFAULT_ADDRESS = "127.0.0.1:4773"
+_PORT_MAX: Final = 65_535
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
@@ -21,9 +22,18 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address",
         metavar="HOST:PORT",
+        type=_address,
         default=os.environ.get("IPSE_ADDRESS", DEFAULT_ADDRESS),
         help=f"the server (environment: IPSE_ADDRESS) [{DEFAULT_ADDRESS}]",
     )
+
+
+def _address(text: str) -> str:
+    """Refuses a port that is none; gRPC would take it modulo 65,536, to somebody else's server."""
+    port = text.rpartition(":")[2]
+    if port.isdigit() and not 1 <= int(port) <= _PORT_MAX:
+        raise argparse.ArgumentTypeError(f"port {port} is not from 1 to {_PORT_MAX}")
+    return text
 
 
 def add_workspace(parser: argparse.ArgumentParser) -> None:

@@ -95,17 +95,20 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self, path: &Path, text: &str) -> io::Result<Result<Box<dyn Send + Sync>, String>> {
+        // The directory is locked as well: a lock file can be taken for stale and removed.
+        let dir = fs::File::open(path.parent().unwrap_or(path))?;
         let mut options = fs::OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
-        match file.try_lock() {
-            Ok(()) => {
-                file.set_len(0)?;
-                file.write_all_at(text.as_bytes(), 0)?;
-                Ok(Ok(Box::new(file)))
+        for lockable in [&dir, &file] {
+            match lockable.try_lock() {
+                Ok(()) => {}
+                Err(fs::TryLockError::WouldBlock) => return Ok(Err(fs::read_to_string(path)?)),
+                Err(fs::TryLockError::Error(error)) => return Err(error),
             }
-            Err(fs::TryLockError::WouldBlock) => Ok(Err(fs::read_to_string(path)?)),
-            Err(fs::TryLockError::Error(error)) => Err(error),
         }
+        file.set_len(0)?;
+        file.write_all_at(text.as_bytes(), 0)?;
+        Ok(Ok(Box::new((dir, file))))
     }
 
     fn random(&self) -> io::Result<u64> {

@@ -47,17 +47,33 @@ pub(crate) fn write(
     graphs: Vec<Frozen>,
 ) -> Result<u64, CheckpointError> {
     let temporary = dir.join(SNAPSHOT_TEMPORARY_NAME);
-    let mut writer = SnapshotWriter::create(disk, &temporary, position, log_id, graphs.len())?;
+    let written = write_temporary(disk, &temporary, position, log_id, graphs);
+    if written.is_err() {
+        // What is left of it takes room that the log may need; the next start removes it too.
+        let _ = disk.remove(&temporary);
+    }
+    let size = written?;
+    let path = dir.join(snapshot_name(position));
+    disk.rename(&temporary, &path).map_err(IoFailed::new("rename", &temporary))?;
+    disk.sync_dir(dir).map_err(IoFailed::new("sync", dir))?;
+    Ok(size)
+}
+
+fn write_temporary(
+    disk: &dyn Disk,
+    path: &Path,
+    position: u64,
+    log_id: u64,
+    graphs: Vec<Frozen>,
+) -> Result<u64, CheckpointError> {
+    let mut writer = SnapshotWriter::create(disk, path, position, log_id, graphs.len())?;
     for (workspace, graph) in (0..).zip(graphs) {
         for part in graph.into_parts() {
             writer.add(workspace, &part)?;
         }
     }
     let size = writer.finish()?;
-    verify(disk, &temporary).map_err(CheckpointError::Unreadable)?;
-    let path = dir.join(snapshot_name(position));
-    disk.rename(&temporary, &path).map_err(IoFailed::new("rename", &temporary))?;
-    disk.sync_dir(dir).map_err(IoFailed::new("sync", dir))?;
+    verify(disk, path).map_err(CheckpointError::Unreadable)?;
     Ok(size)
 }
 

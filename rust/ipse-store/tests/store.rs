@@ -73,6 +73,9 @@ fn a_real_directory_is_locked_and_reopened() {
     let refused = real(2).err().expect("locked");
     assert!(matches!(refused, OpenError::Locked { .. }));
     assert!(refused.to_string().contains(&std::process::id().to_string()), "{refused}");
+    // Somebody who takes the lock file for stale does not get in either.
+    std::fs::remove_file(dir.join("LOCK")).expect("it is there");
+    assert!(matches!(real(2).err().expect("locked"), OpenError::Locked { .. }));
     store.checkpoint().expect("a snapshot");
     drop(store);
     let (store, recovery) = real(3).expect("recovered");

@@ -27,6 +27,8 @@ _PAUSE_S_MAX = 2.0
 # A deadline that passed says nothing about the write; sending again is harmless, see `Sender`.
 _RETRIED = (
     grpc.StatusCode.UNAVAILABLE,
+    # Nobody here cancels a call: a server that stops does.
+    grpc.StatusCode.CANCELLED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
 )
