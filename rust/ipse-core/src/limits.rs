@@ -1,5 +1,7 @@
 //! Every bound of the core, in one place. Passing one is refused by its name.
 
+use crate::time::DAY_MS;
+
 /// Longest identifier value after normalising, in bytes.
 pub const IDENTIFIER_VALUE_BYTES_MAX: usize = 1024;
 /// Longest namespace name, in bytes.
@@ -25,11 +27,11 @@ pub const TRAIT_NAME_BYTES_MAX: usize = 128;
 /// Longest trait value, in bytes.
 pub const TRAIT_VALUE_BYTES_MAX: usize = 8_192;
 /// How far ahead of the log an event's time may be, in milliseconds.
-pub const EVENT_TIME_AHEAD_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
+pub const EVENT_TIME_AHEAD_MS_MAX: i64 = DAY_MS;
 /// Event ids remembered in one workspace; the oldest give way.
 pub const REMEMBERED_EVENTS_MAX: usize = 1 << 18;
 /// How long an event id is remembered, by log time, in milliseconds.
-pub const REMEMBERED_EVENTS_AGE_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
+pub const REMEMBERED_EVENTS_AGE_MS_MAX: i64 = DAY_MS;
 /// Refusals remembered in one workspace, so that each is recorded once; the oldest give way.
 pub const REMEMBERED_REFUSALS_MAX: usize = 1 << 16;
 /// Longest rules text, in bytes.

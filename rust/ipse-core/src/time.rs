@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Milliseconds of a day.
+pub(crate) const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
 /// Milliseconds since 1970-01-01T00:00:00Z, from year 1 to year 9999.
 ///
 /// Event times and log times alike. Milliseconds are what SDKs send.
@@ -28,8 +31,8 @@ impl Timestamp {
 /// RFC 3339 in UTC with milliseconds, as dumps and messages print it.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let days = self.0.div_euclid(86_400_000);
-        let millis = self.0.rem_euclid(86_400_000);
+        let days = self.0.div_euclid(DAY_MS);
+        let millis = self.0.rem_euclid(DAY_MS);
         let (year, month, day) = civil_from_days(days);
         write!(
             f,

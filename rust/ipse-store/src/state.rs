@@ -102,7 +102,6 @@ impl State {
         if workspace.0 > self.count() {
             return Err(format!("workspace {} was not created before", workspace.0));
         }
-        check_order(self.graph(workspace), record)?;
         self.graph(workspace).validate(record).map_err(|invalid| invalid.0)?;
         self.apply(workspace, record);
         Ok(())
@@ -120,7 +119,6 @@ impl State {
             return Err(format!("workspace `{name}` was created before"));
         }
         let graph = Graph::new(self.hash_seed);
-        check_order(&graph, record)?;
         graph.validate(record).map_err(|invalid| invalid.0)?;
         self.add_graph(name, graph);
         self.apply(workspace, record);
@@ -151,17 +149,6 @@ impl State {
     fn at_mut(&mut self, workspace: WorkspaceIndex) -> &mut Workspace {
         &mut self.workspaces[usize::try_from(workspace.0).expect("addresses have 32 bits")]
     }
-}
-
-fn check_order(graph: &Graph, record: &Record<'_>) -> Result<(), String> {
-    let (found, expected) = (record.sequence.0, graph.sequence().0 + 1);
-    if found != expected {
-        return Err(format!("its sequence number is {found}, and {expected} comes next"));
-    }
-    if found > 1 && record.log_time < graph.log_time() {
-        return Err(format!("its log time {} is before {}", record.log_time, graph.log_time()));
-    }
-    Ok(())
 }
 
 impl StateLoader {

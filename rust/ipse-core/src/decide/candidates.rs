@@ -72,6 +72,11 @@ fn added_namespaces<'a>(graph: &Graph, event: &'a Event<'a>) -> Vec<&'a str> {
 }
 
 impl Candidate<'_> {
+    /// Whether it is still on the event and attached nowhere: what would be added.
+    pub(super) fn is_new(&self) -> bool {
+        self.dropped.is_none() && self.found.is_none()
+    }
+
     /// What candidates are sorted by: of one namespace, the value that sorts last is weakest.
     fn strength(&self) -> (u32, &str, &str) {
         (self.priority, &self.namespace, &self.value)
@@ -111,10 +116,8 @@ fn judge<'a>(
     candidate: &mut Candidate<'a>,
 ) -> Result<(), Rule> {
     let namespaces = graph.namespaces();
-    let rules = match candidate.index {
-        Some(index) => namespaces.rules_of(index),
-        None => namespaces.rules().auto_add().filter(|_| is_added),
-    };
+    let rules = namespaces.rules_for(candidate.index);
+    let rules = rules.filter(|_| candidate.index.is_some() || is_added);
     let normaliser = rules.map_or(Normaliser::None, |rules| rules.normaliser);
     let normal = normalise(normaliser, &sent.value).ok_or(Rule::InvalidValue)?;
     if *normal != *sent.value {

@@ -117,11 +117,7 @@ impl<'a> Growing<'a> {
         holdings: &[&Holding],
         time: Timestamp,
     ) -> Option<Violation<'a>> {
-        let namespaces = graph.namespaces();
-        let rules = match self.index {
-            Some(index) => namespaces.rules_of(index)?,
-            None => namespaces.rules().auto_add()?,
-        };
+        let rules = graph.namespaces().rules_for(self.index)?;
         let (result, fullest) = match rules.limit.window {
             Window::Ever => self.in_lifetime(holdings),
             Window::Millis(window) => self.in_window(holdings, time.as_millis(), window),
@@ -156,8 +152,7 @@ fn growing_namespaces<'a>(
     candidates: &[Candidate<'a>],
 ) -> Vec<Growing<'a>> {
     let mut growing: Vec<Growing<'a>> = Vec::new();
-    let is_new = |c: &&Candidate<'a>| c.dropped.is_none() && c.found.is_none();
-    for candidate in candidates.iter().filter(is_new) {
+    for candidate in candidates.iter().filter(|candidate| candidate.is_new()) {
         match growing.iter_mut().find(|growing| growing.name == candidate.namespace) {
             Some(growing) => growing.new += 1,
             None => growing.push(Growing {

@@ -70,8 +70,7 @@ fn violation<'a>(
     holdings: &mut Vec<Holding>,
     time: Timestamp,
 ) -> Option<Violation<'a>> {
-    let is_new = |c: &Candidate<'_>| c.dropped.is_none() && c.found.is_none();
-    if matched.len() < 2 && !candidates.iter().any(is_new) {
+    if matched.len() < 2 && !candidates.iter().any(Candidate::is_new) {
         return None;
     }
     for &root in matched {
@@ -235,6 +234,5 @@ fn is_new_link(graph: &Graph, a: IdentifierId, b: IdentifierId) -> bool {
 }
 
 fn logs_in(graph: &Graph, candidate: &Candidate<'_>) -> bool {
-    let rules = candidate.index.and_then(|index| graph.namespaces().rules_of(index));
-    rules.is_some_and(|rules| rules.login)
+    graph.namespaces().rules_for(candidate.index).is_some_and(|rules| rules.login)
 }

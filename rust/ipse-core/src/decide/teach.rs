@@ -10,13 +10,11 @@ use crate::graph::Graph;
 use crate::graph::remembered::RefusalHash;
 use crate::graph::traits::TraitRow;
 use crate::limits::PROFILE_TRAITS_MAX;
-use crate::time::Timestamp;
+use crate::time::{DAY_MS, Timestamp};
 
 use super::Refusal;
 use super::resolve::Resolved;
 use std::borrow::Cow;
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// What an event teaches.
 pub(super) struct Lesson<'a> {
@@ -44,14 +42,8 @@ pub(super) fn lesson<'a>(
 }
 
 fn shows_new_refusal(graph: &Graph, resolved: &Resolved<'_>) -> bool {
-    let profile = resolved.target.profile().map_or(0, |profile| profile.0);
-    resolved.identifiers.iter().any(|observed| {
-        observed.verdict.reason().is_some_and(|reason| {
-            let refusal =
-                RefusalHash::new(profile, &observed.namespace, &observed.value, reason.rule);
-            !graph.remembered_refusals.contains(refusal)
-        })
-    })
+    RefusalHash::of_event(&resolved.target, &resolved.identifiers)
+        .any(|refusal| !graph.remembered_refusals.contains(refusal))
 }
 
 /// The traits that the event changes. An event that is nobody's changes none.

@@ -160,13 +160,7 @@ impl Graph {
     }
 
     fn remember_refusals(&mut self, event: &EventResolved<'_>) {
-        let profile = event.target.profile().map_or(0, |profile| profile.0);
-        for observed in &event.identifiers {
-            let Some(reason) = observed.verdict.reason() else {
-                continue;
-            };
-            let refusal =
-                RefusalHash::new(profile, &observed.namespace, &observed.value, reason.rule);
+        for refusal in RefusalHash::of_event(&event.target, &event.identifiers) {
             if self.remembered_refusals.contains(refusal) {
                 continue;
             }

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use crate::time::Timestamp;
+
 /// Rows of one chunk: small enough that copying one is lost in a commit, large enough that
 /// the table of chunks stays in the cache.
 const ROWS: usize = 1024;
@@ -49,8 +51,23 @@ impl<T: Clone + Default> Chunked<T> {
     }
 }
 
-/// An unsigned number of 48 bits in six bytes: sequence numbers for two thousand years at a
-/// million a second, or, with an offset, milliseconds of eight thousand years.
+/// A time in six bytes: milliseconds since the earliest time there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PackedTime(Packed48);
+
+impl PackedTime {
+    pub(crate) fn new(time: Timestamp) -> PackedTime {
+        PackedTime(Packed48::new((time.as_millis() - Timestamp::MIN.as_millis()) as u64))
+    }
+
+    pub(crate) fn get(self) -> Timestamp {
+        let millis = self.0.get() as i64 + Timestamp::MIN.as_millis();
+        Timestamp::from_millis(millis).expect("only valid times are packed")
+    }
+}
+
+/// An unsigned number of 48 bits in six bytes: sequence numbers for years at a million a
+/// second, or milliseconds of eight thousand years.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Packed48([u16; 3]);
 

@@ -4,16 +4,13 @@ use crate::change::SequenceNumber;
 use crate::time::Timestamp;
 
 use super::arena::{Arena, TextStart};
-use super::chunked::{Chunked, Packed48};
+use super::chunked::{Chunked, Packed48, PackedTime};
 use super::index::{IdentifierHash, Index};
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
 /// An identifier's row, counted from 0 in the order of first attachment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct IdentifierId(pub(crate) u32);
-
-/// Added to milliseconds so that they are never negative.
-const TIME_OFFSET: i64 = -Timestamp::MIN.as_millis();
 
 /// 40 bytes; with about 14 of the index and the text itself, all that an identifier costs.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +26,7 @@ pub(crate) struct IdentifierRow {
     text_length: u16,
     pub(crate) namespace: u16,
     attached_sequence: Packed48,
-    attached_time: Packed48,
+    attached_time: PackedTime,
     link_sequence: Packed48,
 }
 
@@ -39,8 +36,7 @@ impl IdentifierRow {
     }
 
     pub(crate) fn attached_time(&self) -> Timestamp {
-        let millis = self.attached_time.get() as i64 - TIME_OFFSET;
-        Timestamp::from_millis(millis).expect("only valid times are stored")
+        self.attached_time.get()
     }
 
     pub(crate) fn link(&self) -> Option<(IdentifierId, SequenceNumber)> {
@@ -132,7 +128,7 @@ impl Identifiers {
             namespace,
             node,
             attached_sequence: Packed48::new(sequence.0),
-            attached_time: Packed48::new((time.as_millis() + TIME_OFFSET) as u64),
+            attached_time: PackedTime::new(time),
             ..IdentifierRow::default()
         };
         let id = self.rows.rows.push(row);

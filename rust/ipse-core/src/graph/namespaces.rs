@@ -98,6 +98,14 @@ impl Namespaces {
         }
     }
 
+    /// The same of a namespace that may have no index yet: one that only `auto_add` could let in.
+    pub(crate) fn rules_for(&self, index: Option<u16>) -> Option<&NamespaceRules> {
+        match index {
+            Some(index) => self.rules_of(index),
+            None => self.rules.auto_add(),
+        }
+    }
+
     fn add_name(&mut self, name: &str) -> u16 {
         if let Some(index) = self.index(name) {
             return index;

@@ -8,11 +8,9 @@ use crate::change::{ProfileNumber, SequenceNumber};
 use crate::time::Timestamp;
 use crate::union_find::{Node, Union, UnionFind};
 
-use super::chunked::{Chunked, Packed48};
+use super::chunked::{Chunked, Packed48, PackedTime};
 use super::identifiers::IdentifierId;
 use super::state_hash::{Kind, RecordHash, RecordHasher};
-
-const TIME_OFFSET: i64 = -Timestamp::MIN.as_millis();
 
 #[derive(Clone, Debug, Default)]
 struct ProfileRow {
@@ -27,7 +25,7 @@ struct ProfileRow {
     /// The next older child of the same parent, counted from 1; 0 for none.
     next_sibling: u32,
     created_sequence: Packed48,
-    created_time: Packed48,
+    created_time: PackedTime,
     /// Whether the subtree holds an identifier of a login namespace.
     known: bool,
 }
@@ -85,9 +83,7 @@ impl Profiles {
     /// The record that created a node's profile, and its log time.
     pub(crate) fn created(&self, node: Node) -> (SequenceNumber, Timestamp) {
         let row = self.rows.get(node);
-        let millis = row.created_time.get() as i64 - TIME_OFFSET;
-        let time = Timestamp::from_millis(millis).expect("only valid times are stored");
-        (SequenceNumber(row.created_sequence.get()), time)
+        (SequenceNumber(row.created_sequence.get()), row.created_time.get())
     }
 
     /// The parent of a node and the record that merged it; `None` for a root.
@@ -122,7 +118,7 @@ impl Profiles {
         self.rows.push(ProfileRow {
             bearer: node + 1,
             created_sequence: Packed48::new(sequence.0),
-            created_time: Packed48::new((log_time.as_millis() + TIME_OFFSET) as u64),
+            created_time: PackedTime::new(log_time),
             ..ProfileRow::default()
         });
         node

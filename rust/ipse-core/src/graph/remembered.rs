@@ -11,7 +11,7 @@ use foldhash::quality::FixedState;
 use hashbrown::{HashSet, HashTable};
 use std::hash::BuildHasher;
 
-use crate::change::{Rule, RulesVersion, SequenceNumber, Target, Verdict};
+use crate::change::{ObservedIdentifier, Rule, RulesVersion, SequenceNumber, Target, Verdict};
 use crate::limits::{REMEMBERED_EVENTS_AGE_MS_MAX, REMEMBERED_EVENTS_MAX, REMEMBERED_REFUSALS_MAX};
 use crate::time::Timestamp;
 
@@ -118,8 +118,20 @@ pub(crate) fn event_hash(event: &RememberedEvent) -> RecordHash {
 pub(crate) struct RefusalHash(pub(crate) u64);
 
 impl RefusalHash {
+    /// The refusals among the identifiers of an event.
+    pub(crate) fn of_event<'e>(
+        target: &Target,
+        identifiers: &'e [ObservedIdentifier<'_>],
+    ) -> impl Iterator<Item = RefusalHash> + 'e {
+        let profile = target.profile().map_or(0, |profile| profile.0);
+        identifiers.iter().filter_map(move |observed| {
+            let rule = observed.verdict.reason()?.rule;
+            Some(RefusalHash::new(profile, &observed.namespace, &observed.value, rule))
+        })
+    }
+
     /// `profile` is 0 for an event that is nobody's.
-    pub(crate) fn new(profile: u32, namespace: &str, value: &str, rule: Rule) -> RefusalHash {
+    fn new(profile: u32, namespace: &str, value: &str, rule: Rule) -> RefusalHash {
         use std::hash::Hasher;
         let mut hasher = siphasher::sip::SipHasher13::new();
         hasher.write(&profile.to_le_bytes());

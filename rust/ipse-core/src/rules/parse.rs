@@ -15,6 +15,8 @@ use crate::limits::{
     PATTERNS_MAX, RULES_BYTES_MAX,
 };
 
+use crate::time::DAY_MS;
+
 /// Segment's default for every namespace but `user_id`.
 const DEFAULT_LIMIT: Limit = Limit { values: 5, window: Window::Ever };
 /// Segment's caps on one profile.
@@ -22,7 +24,6 @@ const DEFAULT_MERGES_MAX: u32 = 100;
 const DEFAULT_IDENTIFIERS_MAX: u32 = 1_000;
 /// Bounds on what rules may allow: beyond them a profile is no person.
 const CAP_MAX: u32 = 10_000_000;
-const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 const WINDOWS: &[(&str, Window)] = &[
     ("ever", Window::Ever),
