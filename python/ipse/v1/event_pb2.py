@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13ipse/v1/event.proto\x12\x07ipse.v1\x1a\x1fgoogle/protobuf/timestamp.proto\".\n\nIdentifier\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x93\x01\n\x05Trait\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0cstring_value\x18\x02 \x01(\tH\x00\x12\x17\n\rinteger_value\x18\x03 \x01(\x03H\x00\x12\x16\n\x0cnumber_value\x18\x04 \x01(\x01H\x00\x12\x14\n\nbool_value\x18\x05 \x01(\x08H\x00\x12\x14\n\njson_value\x18\x06 \x01(\tH\x00\x42\x07\n\x05value\"\xed\x01\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12-\n\ttimestamp\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x12\n\nprofile_id\x18\x05 \x01(\t\x12\x15\n\rkey_namespace\x18\x06 \x01(\t\x12(\n\x0bidentifiers\x18\x07 \x03(\x0b\x32\x13.ipse.v1.Identifier\x12\x1e\n\x06traits\x18\x08 \x03(\x0b\x32\x0e.ipse.v1.Trait\x12\x10\n\x08raw_json\x18\t \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13ipse/v1/event.proto\x12\x07ipse.v1\x1a\x1fgoogle/protobuf/timestamp.proto\".\n\nIdentifier\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\xa5\x01\n\x05Trait\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0cstring_value\x18\x02 \x01(\tH\x00\x12\x17\n\rinteger_value\x18\x03 \x01(\x03H\x00\x12\x16\n\x0cnumber_value\x18\x04 \x01(\x01H\x00\x12\x14\n\nbool_value\x18\x05 \x01(\x08H\x00\x12\x14\n\njson_value\x18\x06 \x01(\tH\x00\x12\x10\n\x08set_once\x18\x07 \x01(\x08\x42\x07\n\x05value\"\xed\x01\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12-\n\ttimestamp\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x12\n\nprofile_id\x18\x05 \x01(\t\x12\x15\n\rkey_namespace\x18\x06 \x01(\t\x12(\n\x0bidentifiers\x18\x07 \x03(\x0b\x32\x13.ipse.v1.Identifier\x12\x1e\n\x06traits\x18\x08 \x03(\x0b\x32\x0e.ipse.v1.Trait\x12\x10\n\x08raw_json\x18\t \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IDENTIFIER']._serialized_start=65
   _globals['_IDENTIFIER']._serialized_end=111
   _globals['_TRAIT']._serialized_start=114
-  _globals['_TRAIT']._serialized_end=261
-  _globals['_EVENT']._serialized_start=264
-  _globals['_EVENT']._serialized_end=501
+  _globals['_TRAIT']._serialized_end=279
+  _globals['_EVENT']._serialized_start=282
+  _globals['_EVENT']._serialized_end=519
 # @@protoc_insertion_point(module_scope)

@@ -49,7 +49,9 @@ Global___Identifier: _TypeAlias = Identifier  # noqa: Y015
 
 @_typing.final
 class Trait(_message.Message):
-    """One fact about a person. The newest by event time wins."""
+    """One fact about a person. The newest by event time wins; which of two values a
+    merged profile has is for the rules to say, trait by trait.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -59,6 +61,7 @@ class Trait(_message.Message):
     NUMBER_VALUE_FIELD_NUMBER: _builtins.int
     BOOL_VALUE_FIELD_NUMBER: _builtins.int
     JSON_VALUE_FIELD_NUMBER: _builtins.int
+    SET_ONCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """1 to 128 bytes of UTF-8."""
     string_value: _builtins.str
@@ -71,6 +74,8 @@ class Trait(_message.Message):
     """True or false."""
     json_value: _builtins.str
     """An array or object as JSON text, at most 8,192 bytes."""
+    set_once: _builtins.bool
+    """Only where the profile has no value yet. Never set in answers."""
     def __init__(
         self,
         *,
@@ -80,10 +85,11 @@ class Trait(_message.Message):
         number_value: _builtins.float = ...,
         bool_value: _builtins.bool = ...,
         json_value: _builtins.str = ...,
+        set_once: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bool_value", b"bool_value", "integer_value", b"integer_value", "json_value", b"json_value", "number_value", b"number_value", "string_value", b"string_value", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bool_value", b"bool_value", "integer_value", b"integer_value", "json_value", b"json_value", "name", b"name", "number_value", b"number_value", "string_value", b"string_value", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bool_value", b"bool_value", "integer_value", b"integer_value", "json_value", b"json_value", "name", b"name", "number_value", b"number_value", "set_once", b"set_once", "string_value", b"string_value", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_value: _TypeAlias = _typing.Literal["string_value", "integer_value", "number_value", "bool_value", "json_value"]  # noqa: Y015
     _WhichOneofArgType_value: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
@@ -126,10 +132,10 @@ class Event(_message.Message):
     others on this event, whatever the rules' priorities.
     """
     raw_json: _builtins.bytes
-    """The event as an SDK sends it: one JSON object of the Segment spec, at most
-    65,536 bytes, from which the workspace's mapping takes identifiers and traits. `event_id`,
-    `type` and `timestamp` come from `messageId`, `type` and `timestamp` unless
-    they are set above.
+    """The event as a vendor's SDK sends or its export holds it: one JSON object, at most
+    65,536 bytes, from which the workspace's mapping takes identifiers, traits and, unless
+    they are set above, `event_id`, `type` and `timestamp`. Where the mapping knows the
+    event as a verb (a login, a logout, a link), it is carried out as that verb.
     """
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:

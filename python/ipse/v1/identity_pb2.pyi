@@ -5,6 +5,7 @@ The calls that services make: who is this, and what is held on them."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -74,7 +75,11 @@ class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.Value
     it still is.
     """
     VERDICT_REFUSED: _Verdict.ValueType  # 4
-    """It took part in matching, but a cap of the profile kept it where it was."""
+    """It took part in matching, but a rule kept it where it was."""
+    VERDICT_TRANSFERRED: _Verdict.ValueType  # 5
+    """It was on another profile, `collided_profile_id`, and is now on this one."""
+    VERDICT_REMOVED: _Verdict.ValueType  # 6
+    """It was on this profile and is now on none."""
 
 class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
     """What became of one identifier of an event."""
@@ -90,7 +95,11 @@ VERDICT_DROPPED: Verdict.ValueType  # 3
 it still is.
 """
 VERDICT_REFUSED: Verdict.ValueType  # 4
-"""It took part in matching, but a cap of the profile kept it where it was."""
+"""It took part in matching, but a rule kept it where it was."""
+VERDICT_TRANSFERRED: Verdict.ValueType  # 5
+"""It was on another profile, `collided_profile_id`, and is now on this one."""
+VERDICT_REMOVED: Verdict.ValueType  # 6
+"""It was on this profile and is now on none."""
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
 class _Rule:
@@ -117,6 +126,42 @@ class _RuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rule.ValueType],
     """The value is empty after normalising, or not a value of its kind (an e-mail
     without @, a phone number that is not one).
     """
+    RULE_IMMUTABLE: _Rule.ValueType  # 8
+    """A value of an immutable namespace is set already."""
+    RULE_HELD_ELSEWHERE: _Rule.ValueType  # 9
+    """The identifier is another profile's, and the rules neither join the two nor move it."""
+    RULE_EXCLUSIVE_OWNER: _Rule.ValueType  # 10
+    """An exclusive identifier stays with its owner: the event does not name the key, or is
+    older than the attachment.
+    """
+    RULE_KNOWN_SOURCE: _Rule.ValueType  # 11
+    """A source that is known already is not joined."""
+    RULE_SOURCE_SHAPE: _Rule.ValueType  # 12
+    """A source's value has not the shape that the rules ask of it."""
+    RULE_SOURCE_USED: _Rule.ValueType  # 13
+    """A source was a source before."""
+    RULE_NO_TARGET: _Rule.ValueType  # 14
+    """The identifiers that the source was to be joined to are not usable."""
+    RULE_PAIR_LIMIT: _Rule.ValueType  # 15
+    """An identifier would be seen with more of another namespace than it may be."""
+    RULE_MOVED_LIMIT: _Rule.ValueType  # 16
+    """The merge would move more identifiers than one merge may."""
+    RULE_HOLDER_LIMIT: _Rule.ValueType  # 17
+    """A shared identifier is on as many profiles as it may be."""
+    RULE_AMBIGUOUS_EVENT: _Rule.ValueType  # 18
+    """Two values of a namespace that allows one, on one event."""
+    RULE_DISPLACED: _Rule.ValueType  # 19
+    """Newer or stronger evidence keeps it apart from the event's profile."""
+    RULE_DENIED_LINK: _Rule.ValueType  # 20
+    """Someone said that the two are different people."""
+    RULE_NOT_ATTACHED: _Rule.ValueType  # 21
+    """The value to change or remove is not on the profile."""
+    RULE_ATTRIBUTION_OVERLAP: _Rule.ValueType  # 22
+    """The history of the source in that range is attributed already."""
+    RULE_ATTRIBUTION_CHAIN: _Rule.ValueType  # 23
+    """The source was a destination before, or the destination a source."""
+    RULE_ATTRIBUTION_OFF: _Rule.ValueType  # 24
+    """The rules attribute no history."""
 
 class Rule(_Rule, metaclass=_RuleEnumTypeWrapper):
     """The rule behind a dropped or refused identifier."""
@@ -139,7 +184,235 @@ RULE_INVALID_VALUE: Rule.ValueType  # 7
 """The value is empty after normalising, or not a value of its kind (an e-mail
 without @, a phone number that is not one).
 """
+RULE_IMMUTABLE: Rule.ValueType  # 8
+"""A value of an immutable namespace is set already."""
+RULE_HELD_ELSEWHERE: Rule.ValueType  # 9
+"""The identifier is another profile's, and the rules neither join the two nor move it."""
+RULE_EXCLUSIVE_OWNER: Rule.ValueType  # 10
+"""An exclusive identifier stays with its owner: the event does not name the key, or is
+older than the attachment.
+"""
+RULE_KNOWN_SOURCE: Rule.ValueType  # 11
+"""A source that is known already is not joined."""
+RULE_SOURCE_SHAPE: Rule.ValueType  # 12
+"""A source's value has not the shape that the rules ask of it."""
+RULE_SOURCE_USED: Rule.ValueType  # 13
+"""A source was a source before."""
+RULE_NO_TARGET: Rule.ValueType  # 14
+"""The identifiers that the source was to be joined to are not usable."""
+RULE_PAIR_LIMIT: Rule.ValueType  # 15
+"""An identifier would be seen with more of another namespace than it may be."""
+RULE_MOVED_LIMIT: Rule.ValueType  # 16
+"""The merge would move more identifiers than one merge may."""
+RULE_HOLDER_LIMIT: Rule.ValueType  # 17
+"""A shared identifier is on as many profiles as it may be."""
+RULE_AMBIGUOUS_EVENT: Rule.ValueType  # 18
+"""Two values of a namespace that allows one, on one event."""
+RULE_DISPLACED: Rule.ValueType  # 19
+"""Newer or stronger evidence keeps it apart from the event's profile."""
+RULE_DENIED_LINK: Rule.ValueType  # 20
+"""Someone said that the two are different people."""
+RULE_NOT_ATTACHED: Rule.ValueType  # 21
+"""The value to change or remove is not on the profile."""
+RULE_ATTRIBUTION_OVERLAP: Rule.ValueType  # 22
+"""The history of the source in that range is attributed already."""
+RULE_ATTRIBUTION_CHAIN: Rule.ValueType  # 23
+"""The source was a destination before, or the destination a source."""
+RULE_ATTRIBUTION_OFF: Rule.ValueType  # 24
+"""The rules attribute no history."""
 Global___Rule: _TypeAlias = Rule  # noqa: Y015
+
+class _MoveCause:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MoveCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MoveCause.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MOVE_CAUSE_UNSPECIFIED: _MoveCause.ValueType  # 0
+    """Never sent."""
+    MOVE_CAUSE_DISPLACED: _MoveCause.ValueType  # 1
+    """Newer evidence displaced the links that held it there."""
+    MOVE_CAUSE_EVICTED: _MoveCause.ValueType  # 2
+    """The profile was full."""
+    MOVE_CAUSE_SPLIT: _MoveCause.ValueType  # 3
+    """The call split the profile."""
+
+class MoveCause(_MoveCause, metaclass=_MoveCauseEnumTypeWrapper):
+    """Why an identifier left a profile without being on the event."""
+
+MOVE_CAUSE_UNSPECIFIED: MoveCause.ValueType  # 0
+"""Never sent."""
+MOVE_CAUSE_DISPLACED: MoveCause.ValueType  # 1
+"""Newer evidence displaced the links that held it there."""
+MOVE_CAUSE_EVICTED: MoveCause.ValueType  # 2
+"""The profile was full."""
+MOVE_CAUSE_SPLIT: MoveCause.ValueType  # 3
+"""The call split the profile."""
+Global___MoveCause: _TypeAlias = MoveCause  # noqa: Y015
+
+class _MergeVerdict:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MergeVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MergeVerdict.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MERGE_VERDICT_UNSPECIFIED: _MergeVerdict.ValueType  # 0
+    """Never sent."""
+    MERGE_VERDICT_MERGED: _MergeVerdict.ValueType  # 1
+    """It is part of the target now."""
+    MERGE_VERDICT_ALREADY_MERGED: _MergeVerdict.ValueType  # 2
+    """It was the target, or part of it, already."""
+    MERGE_VERDICT_NOT_FOUND: _MergeVerdict.ValueType  # 3
+    """There is no such profile."""
+    MERGE_VERDICT_REFUSED: _MergeVerdict.ValueType  # 4
+    """A rule kept it apart."""
+
+class MergeVerdict(_MergeVerdict, metaclass=_MergeVerdictEnumTypeWrapper):
+    """What became of one source of a merge."""
+
+MERGE_VERDICT_UNSPECIFIED: MergeVerdict.ValueType  # 0
+"""Never sent."""
+MERGE_VERDICT_MERGED: MergeVerdict.ValueType  # 1
+"""It is part of the target now."""
+MERGE_VERDICT_ALREADY_MERGED: MergeVerdict.ValueType  # 2
+"""It was the target, or part of it, already."""
+MERGE_VERDICT_NOT_FOUND: MergeVerdict.ValueType  # 3
+"""There is no such profile."""
+MERGE_VERDICT_REFUSED: MergeVerdict.ValueType  # 4
+"""A rule kept it apart."""
+Global___MergeVerdict: _TypeAlias = MergeVerdict  # noqa: Y015
+
+class _ValueChoice:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ValueChoiceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ValueChoice.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VALUE_CHOICE_UNSPECIFIED: _ValueChoice.ValueType  # 0
+    """The same as VALUE_CHOICE_NEWEST."""
+    VALUE_CHOICE_NEWEST: _ValueChoice.ValueType  # 1
+    """The one attached last, by event time."""
+    VALUE_CHOICE_FIRST: _ValueChoice.ValueType  # 2
+    """The one attached first, by event time."""
+    VALUE_CHOICE_ALL: _ValueChoice.ValueType  # 3
+    """All, oldest first."""
+
+class ValueChoice(_ValueChoice, metaclass=_ValueChoiceEnumTypeWrapper):
+    """Which of a profile's values of a namespace to give."""
+
+VALUE_CHOICE_UNSPECIFIED: ValueChoice.ValueType  # 0
+"""The same as VALUE_CHOICE_NEWEST."""
+VALUE_CHOICE_NEWEST: ValueChoice.ValueType  # 1
+"""The one attached last, by event time."""
+VALUE_CHOICE_FIRST: ValueChoice.ValueType  # 2
+"""The one attached first, by event time."""
+VALUE_CHOICE_ALL: ValueChoice.ValueType  # 3
+"""All, oldest first."""
+Global___ValueChoice: _TypeAlias = ValueChoice  # noqa: Y015
+
+class _ValueForm:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ValueFormEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ValueForm.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VALUE_FORM_UNSPECIFIED: _ValueForm.ValueType  # 0
+    """The same as VALUE_FORM_NORMAL."""
+    VALUE_FORM_NORMAL: _ValueForm.ValueType  # 1
+    """The normalised value."""
+    VALUE_FORM_SHA256: _ValueForm.ValueType  # 2
+    """SHA-256 of the normalised value, in lower-case hex. A namespace that the rules declare
+    to be the SHA-256 of another is given as it is.
+    """
+
+class ValueForm(_ValueForm, metaclass=_ValueFormEnumTypeWrapper):
+    """In what form to give a value."""
+
+VALUE_FORM_UNSPECIFIED: ValueForm.ValueType  # 0
+"""The same as VALUE_FORM_NORMAL."""
+VALUE_FORM_NORMAL: ValueForm.ValueType  # 1
+"""The normalised value."""
+VALUE_FORM_SHA256: ValueForm.ValueType  # 2
+"""SHA-256 of the normalised value, in lower-case hex. A namespace that the rules declare
+to be the SHA-256 of another is given as it is.
+"""
+Global___ValueForm: _TypeAlias = ValueForm  # noqa: Y015
+
+@_typing.final
+class IdentifierMove(_message.Message):
+    """An identifier that left a profile without being on the event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    FROM_PROFILE_ID_FIELD_NUMBER: _builtins.int
+    TO_PROFILE_ID_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    from_profile_id: _builtins.str
+    """The profile that held it."""
+    to_profile_id: _builtins.str
+    """The profile that holds it now; empty if none does, and with `read_only` if the call
+    would create it.
+    """
+    cause: Global___MoveCause.ValueType
+    """Why."""
+    @_builtins.property
+    def identifier(self) -> _event_pb2.Identifier:
+        """The identifier."""
+
+    def __init__(
+        self,
+        *,
+        identifier: _event_pb2.Identifier | None = ...,
+        from_profile_id: _builtins.str = ...,
+        to_profile_id: _builtins.str = ...,
+        cause: Global___MoveCause.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "from_profile_id", b"from_profile_id", "identifier", b"identifier", "to_profile_id", b"to_profile_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IdentifierMove: _TypeAlias = IdentifierMove  # noqa: Y015
+
+@_typing.final
+class SourceVerdict(_message.Message):
+    """What became of one source of a merge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_ID_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    LIMIT_NAMESPACE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    profile_id: _builtins.str
+    """The profile that was meant, as it was before the merge; empty if there is none."""
+    verdict: Global___MergeVerdict.ValueType
+    """What became of it."""
+    rule: Global___Rule.ValueType
+    """Why, if refused."""
+    limit_namespace: _builtins.str
+    """The namespace whose limit would have been exceeded, if one would."""
+    limit: _builtins.int
+    """That limit, or the cap."""
+    def __init__(
+        self,
+        *,
+        profile_id: _builtins.str = ...,
+        verdict: Global___MergeVerdict.ValueType = ...,
+        rule: Global___Rule.ValueType = ...,
+        limit_namespace: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "limit_namespace", b"limit_namespace", "profile_id", b"profile_id", "rule", b"rule", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SourceVerdict: _TypeAlias = SourceVerdict  # noqa: Y015
 
 @_typing.final
 class IdentifierVerdict(_message.Message):
@@ -238,6 +511,8 @@ class Resolution(_message.Message):
     REPEATED_FIELD_NUMBER: _builtins.int
     RULES_VERSION_FIELD_NUMBER: _builtins.int
     IGNORED_FIELD_NUMBER: _builtins.int
+    MOVES_FIELD_NUMBER: _builtins.int
+    ATTRIBUTED_BY_FIELD_NUMBER: _builtins.int
     profile_id: _builtins.str
     """The profile the event belongs to. Empty if UNRESOLVED, and with `read_only` if the
     event would create it: ids are given out when profiles are created.
@@ -272,6 +547,14 @@ class Resolution(_message.Message):
     def ignored(self) -> _containers.RepeatedCompositeFieldContainer[Global___IgnoredField]:
         """Raw events only: what was there and not usable, at most 64."""
 
+    @_builtins.property
+    def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdentifierMove]:
+        """Identifiers that are not the event's own and left a profile because of it."""
+
+    @_builtins.property
+    def attributed_by(self) -> Global___ProfileLookup:
+        """By what the event is attributed, if by anything: whose it is later is a lookup of this."""
+
     def __init__(
         self,
         *,
@@ -286,10 +569,12 @@ class Resolution(_message.Message):
         repeated: _builtins.bool = ...,
         rules_version: _builtins.int = ...,
         ignored: _abc.Iterable[Global___IgnoredField] | None = ...,
+        moves: _abc.Iterable[Global___IdentifierMove] | None = ...,
+        attributed_by: Global___ProfileLookup | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attributed_by", b"attributed_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed_profile_ids", b"absorbed_profile_ids", "created", b"created", "decision", b"decision", "ignored", b"ignored", "known", b"known", "profile_id", b"profile_id", "recorded", b"recorded", "repeated", b"repeated", "rules_version", b"rules_version", "sequence_number", b"sequence_number", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed_profile_ids", b"absorbed_profile_ids", "attributed_by", b"attributed_by", "created", b"created", "decision", b"decision", "ignored", b"ignored", "known", b"known", "moves", b"moves", "profile_id", b"profile_id", "recorded", b"recorded", "repeated", b"repeated", "rules_version", b"rules_version", "sequence_number", b"sequence_number", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -481,23 +766,33 @@ class ProfileLookup(_message.Message):
 
     PROFILE_ID_FIELD_NUMBER: _builtins.int
     IDENTIFIER_FIELD_NUMBER: _builtins.int
+    CANONICAL_ID_FIELD_NUMBER: _builtins.int
+    FORMER_ID_FIELD_NUMBER: _builtins.int
     profile_id: _builtins.str
     """A profile's id; an absorbed id finds its survivor."""
+    canonical_id: _builtins.str
+    """A canonical id, as the rules' `canonical_id` make it."""
+    former_id: _builtins.str
+    """The id that an imported profile had in its former system."""
     @_builtins.property
     def identifier(self) -> _event_pb2.Identifier:
-        """Any identifier; the value is normalised by the rules first."""
+        """Any identifier; the value is normalised by the rules first. Of several profiles that
+        hold a shared one, the first that did.
+        """
 
     def __init__(
         self,
         *,
         profile_id: _builtins.str = ...,
         identifier: _event_pb2.Identifier | None = ...,
+        canonical_id: _builtins.str = ...,
+        former_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "lookup", b"lookup", "profile_id", b"profile_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["canonical_id", b"canonical_id", "former_id", b"former_id", "identifier", b"identifier", "lookup", b"lookup", "profile_id", b"profile_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "lookup", b"lookup", "profile_id", b"profile_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canonical_id", b"canonical_id", "former_id", b"former_id", "identifier", b"identifier", "lookup", b"lookup", "profile_id", b"profile_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_lookup: _TypeAlias = _typing.Literal["profile_id", "identifier"]  # noqa: Y015
+    _WhichOneofReturnType_lookup: _TypeAlias = _typing.Literal["profile_id", "identifier", "canonical_id", "former_id"]  # noqa: Y015
     _WhichOneofArgType_lookup: _TypeAlias = _typing.Literal["lookup", b"lookup"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_lookup) -> _WhichOneofReturnType_lookup | None: ...
 
@@ -552,6 +847,10 @@ class Profile(_message.Message):
     ABSORBED_PROFILE_IDS_FIELD_NUMBER: _builtins.int
     MERGE_COUNT_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CANONICAL_ID_FIELD_NUMBER: _builtins.int
+    CHANGED_SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    ATTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    FORMER_IDS_FIELD_NUMBER: _builtins.int
     profile_id: _builtins.str
     """The id, the same for ever; the survivor's, if an absorbed id was asked for."""
     known: _builtins.bool
@@ -562,6 +861,12 @@ class Profile(_message.Message):
     """How many profiles were merged into it, in all."""
     next_page_token: _builtins.str
     """Pass it as `page_token` to read the next identifiers; empty at the end."""
+    canonical_id: _builtins.str
+    """The value of the best of the rules' `canonical_id` namespaces that it holds, with that
+    namespace's prefix; empty if the rules name none, or it holds none.
+    """
+    changed_sequence_number: _builtins.int
+    """The newest record that changed it."""
     @_builtins.property
     def created_time(self) -> _timestamp_pb2.Timestamp:
         """Log time of its creation."""
@@ -578,6 +883,14 @@ class Profile(_message.Message):
     def absorbed_profile_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the profiles merged into it, oldest first, at most 1,000."""
 
+    @_builtins.property
+    def attributions(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryAttribution]:
+        """History attributed from or to it, oldest first, at most 1,000."""
+
+    @_builtins.property
+    def former_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids that it, or profiles merged into it, had in former systems, at most 1,000."""
+
     def __init__(
         self,
         *,
@@ -590,14 +903,60 @@ class Profile(_message.Message):
         absorbed_profile_ids: _abc.Iterable[_builtins.str] | None = ...,
         merge_count: _builtins.int = ...,
         next_page_token: _builtins.str = ...,
+        canonical_id: _builtins.str = ...,
+        changed_sequence_number: _builtins.int = ...,
+        attributions: _abc.Iterable[Global___HistoryAttribution] | None = ...,
+        former_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_time", b"created_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed_profile_ids", b"absorbed_profile_ids", "created_time", b"created_time", "identifier_count", b"identifier_count", "identifiers", b"identifiers", "known", b"known", "merge_count", b"merge_count", "next_page_token", b"next_page_token", "profile_id", b"profile_id", "traits", b"traits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed_profile_ids", b"absorbed_profile_ids", "attributions", b"attributions", "canonical_id", b"canonical_id", "changed_sequence_number", b"changed_sequence_number", "created_time", b"created_time", "former_ids", b"former_ids", "identifier_count", b"identifier_count", "identifiers", b"identifiers", "known", b"known", "merge_count", b"merge_count", "next_page_token", b"next_page_token", "profile_id", b"profile_id", "traits", b"traits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Profile: _TypeAlias = Profile  # noqa: Y015
+
+@_typing.final
+class HistoryAttribution(_message.Message):
+    """History of one profile that counts as another's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_PROFILE_ID_FIELD_NUMBER: _builtins.int
+    DESTINATION_PROFILE_ID_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    source_profile_id: _builtins.str
+    """Whose history it was."""
+    destination_profile_id: _builtins.str
+    """Whose it is."""
+    sequence_number: _builtins.int
+    """The record that says so."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """First moment of the range."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Last moment of the range."""
+
+    def __init__(
+        self,
+        *,
+        source_profile_id: _builtins.str = ...,
+        destination_profile_id: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        sequence_number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination_profile_id", b"destination_profile_id", "end_time", b"end_time", "sequence_number", b"sequence_number", "source_profile_id", b"source_profile_id", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HistoryAttribution: _TypeAlias = HistoryAttribution  # noqa: Y015
 
 @_typing.final
 class GetProfileRequest(_message.Message):
@@ -609,6 +968,7 @@ class GetProfileRequest(_message.Message):
     LOOKUP_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    READ_MASK_FIELD_NUMBER: _builtins.int
     workspace: _builtins.str
     """The workspace's name; empty means `default`."""
     page_size: _builtins.int
@@ -619,6 +979,12 @@ class GetProfileRequest(_message.Message):
     def lookup(self) -> Global___ProfileLookup:
         """Which profile."""
 
+    @_builtins.property
+    def read_mask(self) -> _field_mask_pb2.FieldMask:
+        """The fields of Profile to read; absent: all. `profile_id` is always there. A name that
+        Profile does not have is refused.
+        """
+
     def __init__(
         self,
         *,
@@ -626,10 +992,11 @@ class GetProfileRequest(_message.Message):
         lookup: Global___ProfileLookup | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        read_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lookup", b"lookup"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lookup", b"lookup", "read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lookup", b"lookup", "page_size", b"page_size", "page_token", b"page_token", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lookup", b"lookup", "page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -672,6 +1039,7 @@ class BatchGetProfilesRequest(_message.Message):
     WORKSPACE_FIELD_NUMBER: _builtins.int
     LOOKUPS_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    READ_MASK_FIELD_NUMBER: _builtins.int
     workspace: _builtins.str
     """The workspace's name; empty means `default`."""
     page_size: _builtins.int
@@ -682,16 +1050,21 @@ class BatchGetProfilesRequest(_message.Message):
     def lookups(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProfileLookup]:
         """At most 1,000."""
 
+    @_builtins.property
+    def read_mask(self) -> _field_mask_pb2.FieldMask:
+        """As in GetProfile."""
+
     def __init__(
         self,
         *,
         workspace: _builtins.str = ...,
         lookups: _abc.Iterable[Global___ProfileLookup] | None = ...,
         page_size: _builtins.int = ...,
+        read_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lookups", b"lookups", "page_size", b"page_size", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lookups", b"lookups", "page_size", b"page_size", "read_mask", b"read_mask", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -756,3 +1129,1127 @@ class BatchGetProfilesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchGetProfilesResponse: _TypeAlias = BatchGetProfilesResponse  # noqa: Y015
+
+@_typing.final
+class LookupProfilesRequest(_message.Message):
+    """Find every profile that holds an identifier."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    READ_MASK_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    page_size: _builtins.int
+    """Identifiers for each profile: 0 means 100, more than 1,000 means 1,000."""
+    @_builtins.property
+    def identifier(self) -> _event_pb2.Identifier:
+        """The identifier; the value is normalised by the rules first."""
+
+    @_builtins.property
+    def read_mask(self) -> _field_mask_pb2.FieldMask:
+        """As in GetProfile."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        identifier: _event_pb2.Identifier | None = ...,
+        page_size: _builtins.int = ...,
+        read_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "read_mask", b"read_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "page_size", b"page_size", "read_mask", b"read_mask", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookupProfilesRequest: _TypeAlias = LookupProfilesRequest  # noqa: Y015
+
+@_typing.final
+class LookupProfilesResponse(_message.Message):
+    """The answer to LookupProfiles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILES_FIELD_NUMBER: _builtins.int
+    PROFILE_COUNT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    profile_count: _builtins.int
+    """How many hold it in all."""
+    sequence_number: _builtins.int
+    """The newest record the answer rests on."""
+    @_builtins.property
+    def profiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Profile]:
+        """In order of their attachment of the identifier; as many as the answer has room for."""
+
+    def __init__(
+        self,
+        *,
+        profiles: _abc.Iterable[Global___Profile] | None = ...,
+        profile_count: _builtins.int = ...,
+        sequence_number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile_count", b"profile_count", "profiles", b"profiles", "sequence_number", b"sequence_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookupProfilesResponse: _TypeAlias = LookupProfilesResponse  # noqa: Y015
+
+@_typing.final
+class ProfileFilter(_message.Message):
+    """Which profiles to list. All that is set must hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HAS_NAMESPACE_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
+    CHANGED_AFTER_SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    has_namespace: _builtins.str
+    """Holds an identifier of this namespace."""
+    known: _builtins.bool
+    """Is known, or is not."""
+    changed_after_sequence_number: _builtins.int
+    """Was changed by a record after this one."""
+    def __init__(
+        self,
+        *,
+        has_namespace: _builtins.str = ...,
+        known: _builtins.bool | None = ...,
+        changed_after_sequence_number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_known", b"_known", "known", b"known"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_known", b"_known", "changed_after_sequence_number", b"changed_after_sequence_number", "has_namespace", b"has_namespace", "known", b"known"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__known: _TypeAlias = _typing.Literal["known"]  # noqa: Y015
+    _WhichOneofArgType__known: _TypeAlias = _typing.Literal["_known", b"_known"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__known) -> _WhichOneofReturnType__known | None: ...
+
+Global___ProfileFilter: _TypeAlias = ProfileFilter  # noqa: Y015
+
+@_typing.final
+class ListProfilesRequest(_message.Message):
+    """List profiles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    READ_MASK_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    page_size: _builtins.int
+    """Profiles on a page: 0 means 100, more than 1,000 means 1,000. A page may hold fewer, even
+    none, and still have a next one: a call looks at 100,000 profiles at most.
+    """
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with the same filter."""
+    @_builtins.property
+    def filter(self) -> Global___ProfileFilter:
+        """Which ones."""
+
+    @_builtins.property
+    def read_mask(self) -> _field_mask_pb2.FieldMask:
+        """As in GetProfile. Each profile shows its first 100 identifiers."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        filter: Global___ProfileFilter | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        read_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "read_mask", b"read_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProfilesRequest: _TypeAlias = ListProfilesRequest  # noqa: Y015
+
+@_typing.final
+class ListProfilesResponse(_message.Message):
+    """The answer to ListProfiles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end."""
+    sequence_number: _builtins.int
+    """The newest record the answer rests on."""
+    @_builtins.property
+    def profiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Profile]:
+        """In order of creation."""
+
+    def __init__(
+        self,
+        *,
+        profiles: _abc.Iterable[Global___Profile] | None = ...,
+        next_page_token: _builtins.str = ...,
+        sequence_number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "profiles", b"profiles", "sequence_number", b"sequence_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProfilesResponse: _TypeAlias = ListProfilesResponse  # noqa: Y015
+
+@_typing.final
+class IdentityTarget(_message.Message):
+    """One thing that a destination needs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACES_FIELD_NUMBER: _builtins.int
+    CHOICE_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
+    choice: Global___ValueChoice.ValueType
+    """Which of its values."""
+    form: Global___ValueForm.ValueType
+    """In what form."""
+    @_builtins.property
+    def namespaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In order of preference: the first of which the profile has a value is given."""
+
+    def __init__(
+        self,
+        *,
+        namespaces: _abc.Iterable[_builtins.str] | None = ...,
+        choice: Global___ValueChoice.ValueType = ...,
+        form: Global___ValueForm.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "form", b"form", "namespaces", b"namespaces"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IdentityTarget: _TypeAlias = IdentityTarget  # noqa: Y015
+
+@_typing.final
+class TranslateIdentitiesRequest(_message.Message):
+    """Translate profiles for a destination."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    LOOKUPS_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    @_builtins.property
+    def lookups(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProfileLookup]:
+        """At most 1,000."""
+
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdentityTarget]:
+        """What the destination needs, at most 16."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        lookups: _abc.Iterable[Global___ProfileLookup] | None = ...,
+        targets: _abc.Iterable[Global___IdentityTarget] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lookups", b"lookups", "targets", b"targets", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TranslateIdentitiesRequest: _TypeAlias = TranslateIdentitiesRequest  # noqa: Y015
+
+@_typing.final
+class TranslatedIdentity(_message.Message):
+    """The values for one target."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The namespace they are of; empty if the profile has none of those asked for."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The values."""
+
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TranslatedIdentity: _TypeAlias = TranslatedIdentity  # noqa: Y015
+
+@_typing.final
+class TranslatedProfile(_message.Message):
+    """One profile, translated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_ID_FIELD_NUMBER: _builtins.int
+    IDENTITIES_FIELD_NUMBER: _builtins.int
+    profile_id: _builtins.str
+    """Whose they are."""
+    @_builtins.property
+    def identities(self) -> _containers.RepeatedCompositeFieldContainer[Global___TranslatedIdentity]:
+        """One for each target, in order."""
+
+    def __init__(
+        self,
+        *,
+        profile_id: _builtins.str = ...,
+        identities: _abc.Iterable[Global___TranslatedIdentity] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identities", b"identities", "profile_id", b"profile_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TranslatedProfile: _TypeAlias = TranslatedProfile  # noqa: Y015
+
+@_typing.final
+class TranslateIdentitiesResult(_message.Message):
+    """The result for one lookup of a translation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def profile(self) -> Global___TranslatedProfile:
+        """The identifiers."""
+
+    @_builtins.property
+    def error(self) -> Global___ItemError:
+        """Why there are none: PROFILE_NOT_FOUND or a field at fault."""
+
+    def __init__(
+        self,
+        *,
+        profile: Global___TranslatedProfile | None = ...,
+        error: Global___ItemError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "profile", b"profile", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "profile", b"profile", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["profile", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___TranslateIdentitiesResult: _TypeAlias = TranslateIdentitiesResult  # noqa: Y015
+
+@_typing.final
+class TranslateIdentitiesResponse(_message.Message):
+    """The answer to TranslateIdentities."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    sequence_number: _builtins.int
+    """The newest record the answer rests on."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___TranslateIdentitiesResult]:
+        """One for each lookup, in order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___TranslateIdentitiesResult] | None = ...,
+        sequence_number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results", "sequence_number", b"sequence_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TranslateIdentitiesResponse: _TypeAlias = TranslateIdentitiesResponse  # noqa: Y015
+
+@_typing.final
+class LoginRequest(_message.Message):
+    """A person logged in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    ANONYMOUS_IDENTIFIERS_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    force: _builtins.bool
+    """Pass over the guards."""
+    read_only: _builtins.bool
+    """Answer what would happen and write nothing."""
+    @_builtins.property
+    def event(self) -> _event_pb2.Event:
+        """The identifiers of the person and the device. `raw_json` is not taken. `event_id` is the
+        operation id. `profile_id` is the profile the person had until now: where nothing else is
+        found it is converted, if the rules convert.
+        """
+
+    @_builtins.property
+    def anonymous_identifiers(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Identifier]:
+        """Anonymous identifiers to join to the person's profile, in order, if the guards of the
+        rules' `commands.login` let them.
+        """
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        event: _event_pb2.Event | None = ...,
+        anonymous_identifiers: _abc.Iterable[_event_pb2.Identifier] | None = ...,
+        force: _builtins.bool = ...,
+        read_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_identifiers", b"anonymous_identifiers", "event", b"event", "force", b"force", "read_only", b"read_only", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoginRequest: _TypeAlias = LoginRequest  # noqa: Y015
+
+@_typing.final
+class LoginResponse(_message.Message):
+    """The answer to Login."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def resolution(self) -> Global___Resolution:
+        """What happened. Verdicts of anonymous identifiers follow the event's own."""
+
+    def __init__(
+        self,
+        *,
+        resolution: Global___Resolution | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoginResponse: _TypeAlias = LoginResponse  # noqa: Y015
+
+@_typing.final
+class LogoutRequest(_message.Message):
+    """A person logged out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    read_only: _builtins.bool
+    """Answer what would happen and write nothing."""
+    @_builtins.property
+    def event(self) -> _event_pb2.Event:
+        """The identifiers that stay with the device. `raw_json` is not taken. `event_id` is the
+        operation id.
+        """
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        event: _event_pb2.Event | None = ...,
+        read_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "read_only", b"read_only", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogoutRequest: _TypeAlias = LogoutRequest  # noqa: Y015
+
+@_typing.final
+class LogoutResponse(_message.Message):
+    """The answer to Logout."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def resolution(self) -> Global___Resolution:
+        """What happened."""
+
+    def __init__(
+        self,
+        *,
+        resolution: Global___Resolution | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogoutResponse: _TypeAlias = LogoutResponse  # noqa: Y015
+
+@_typing.final
+class LinkIdentifiersRequest(_message.Message):
+    """Say that identifiers are one person's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    force: _builtins.bool
+    """Pass over the guards."""
+    read_only: _builtins.bool
+    """Answer what would happen and write nothing."""
+    @_builtins.property
+    def event(self) -> _event_pb2.Event:
+        """The target: the event's identifiers, usually one. `raw_json` is not taken. `event_id` is
+        the operation id.
+        """
+
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Identifier]:
+        """To be joined to it, in order, if the guards of the rules' `commands.link` let them."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        event: _event_pb2.Event | None = ...,
+        sources: _abc.Iterable[_event_pb2.Identifier] | None = ...,
+        force: _builtins.bool = ...,
+        read_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "force", b"force", "read_only", b"read_only", "sources", b"sources", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LinkIdentifiersRequest: _TypeAlias = LinkIdentifiersRequest  # noqa: Y015
+
+@_typing.final
+class LinkIdentifiersResponse(_message.Message):
+    """The answer to LinkIdentifiers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def resolution(self) -> Global___Resolution:
+        """What happened. Verdicts of sources follow the target's."""
+
+    def __init__(
+        self,
+        *,
+        resolution: Global___Resolution | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LinkIdentifiersResponse: _TypeAlias = LinkIdentifiersResponse  # noqa: Y015
+
+@_typing.final
+class IdentifierChange(_message.Message):
+    """One change of an identifier."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    OLD_VALUE_FIELD_NUMBER: _builtins.int
+    NEW_VALUE_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The namespace."""
+    old_value: _builtins.str
+    """The value to give up; empty to add one."""
+    new_value: _builtins.str
+    """The value to take; empty to remove one."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        old_value: _builtins.str = ...,
+        new_value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "new_value", b"new_value", "old_value", b"old_value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IdentifierChange: _TypeAlias = IdentifierChange  # noqa: Y015
+
+@_typing.final
+class ModifyIdentifiersRequest(_message.Message):
+    """Change, add and remove identifiers of a profile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    operation_id: _builtins.str
+    """The caller's id of this operation, at most 128 bytes; a repeat gets the recorded answer."""
+    source: _builtins.str
+    """Who asks; kept as evidence."""
+    read_only: _builtins.bool
+    """Answer what would happen and write nothing."""
+    @_builtins.property
+    def profile(self) -> Global___ProfileLookup:
+        """The profile."""
+
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdentifierChange]:
+        """At most 64, each judged by itself, in order."""
+
+    @_builtins.property
+    def timestamp(self) -> _timestamp_pb2.Timestamp:
+        """When it happened; absent: now."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        operation_id: _builtins.str = ...,
+        profile: Global___ProfileLookup | None = ...,
+        changes: _abc.Iterable[Global___IdentifierChange] | None = ...,
+        timestamp: _timestamp_pb2.Timestamp | None = ...,
+        source: _builtins.str = ...,
+        read_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile", "timestamp", b"timestamp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "operation_id", b"operation_id", "profile", b"profile", "read_only", b"read_only", "source", b"source", "timestamp", b"timestamp", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModifyIdentifiersRequest: _TypeAlias = ModifyIdentifiersRequest  # noqa: Y015
+
+@_typing.final
+class ModifyIdentifiersResponse(_message.Message):
+    """The answer to ModifyIdentifiers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def resolution(self) -> Global___Resolution:
+        """What happened. For each change, the verdict on the old value and then on the new one, as
+        far as they are set: REMOVED, ATTACHED, TRANSFERRED, or why not. If the new value is
+        refused the old one stays.
+        """
+
+    def __init__(
+        self,
+        *,
+        resolution: Global___Resolution | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModifyIdentifiersResponse: _TypeAlias = ModifyIdentifiersResponse  # noqa: Y015
+
+@_typing.final
+class MergeProfilesRequest(_message.Message):
+    """Merge profiles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    operation_id: _builtins.str
+    """The caller's id of this operation, at most 128 bytes; a repeat gets the recorded answer."""
+    force: _builtins.bool
+    """Pass over the guards of the rules' `commands.merge`."""
+    source: _builtins.str
+    """Who asks; kept as evidence."""
+    read_only: _builtins.bool
+    """Answer what would happen and write nothing."""
+    @_builtins.property
+    def target(self) -> Global___ProfileLookup:
+        """The target."""
+
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProfileLookup]:
+        """At most 64, in order: an earlier one's traits outrank a later one's where the rules let
+        sources fill gaps.
+        """
+
+    @_builtins.property
+    def timestamp(self) -> _timestamp_pb2.Timestamp:
+        """When it happened; absent: now."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        operation_id: _builtins.str = ...,
+        target: Global___ProfileLookup | None = ...,
+        sources: _abc.Iterable[Global___ProfileLookup] | None = ...,
+        force: _builtins.bool = ...,
+        timestamp: _timestamp_pb2.Timestamp | None = ...,
+        source: _builtins.str = ...,
+        read_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["target", b"target", "timestamp", b"timestamp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "operation_id", b"operation_id", "read_only", b"read_only", "source", b"source", "sources", b"sources", "target", b"target", "timestamp", b"timestamp", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeProfilesRequest: _TypeAlias = MergeProfilesRequest  # noqa: Y015
+
+@_typing.final
+class MergeProfilesResponse(_message.Message):
+    """The answer to MergeProfiles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def resolution(self) -> Global___Resolution:
+        """What happened as a whole."""
+
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceVerdict]:
+        """One for each source, in order."""
+
+    def __init__(
+        self,
+        *,
+        resolution: Global___Resolution | None = ...,
+        sources: _abc.Iterable[Global___SourceVerdict] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution", "sources", b"sources"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeProfilesResponse: _TypeAlias = MergeProfilesResponse  # noqa: Y015
+
+@_typing.final
+class SplitProfileRequest(_message.Message):
+    """Take identifiers out of a profile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    IDENTIFIERS_FIELD_NUMBER: _builtins.int
+    TOGETHER_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    operation_id: _builtins.str
+    """The caller's id of this operation, at most 128 bytes; a repeat gets the recorded answer."""
+    together: _builtins.bool
+    """Whether they become one new profile together, not one each."""
+    source: _builtins.str
+    """Who asks; kept as evidence."""
+    read_only: _builtins.bool
+    """Answer what would happen and write nothing."""
+    @_builtins.property
+    def profile(self) -> Global___ProfileLookup:
+        """The profile: it keeps its id, its traits and all other identifiers."""
+
+    @_builtins.property
+    def identifiers(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Identifier]:
+        """What to take out, at most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        operation_id: _builtins.str = ...,
+        profile: Global___ProfileLookup | None = ...,
+        identifiers: _abc.Iterable[_event_pb2.Identifier] | None = ...,
+        together: _builtins.bool = ...,
+        source: _builtins.str = ...,
+        read_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifiers", b"identifiers", "operation_id", b"operation_id", "profile", b"profile", "read_only", b"read_only", "source", b"source", "together", b"together", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SplitProfileRequest: _TypeAlias = SplitProfileRequest  # noqa: Y015
+
+@_typing.final
+class SplitProfileResponse(_message.Message):
+    """The answer to SplitProfile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def resolution(self) -> Global___Resolution:
+        """What happened; `moves` says which profile each identifier is on."""
+
+    def __init__(
+        self,
+        *,
+        resolution: Global___Resolution | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SplitProfileResponse: _TypeAlias = SplitProfileResponse  # noqa: Y015
+
+@_typing.final
+class AttributeHistoryRequest(_message.Message):
+    """Attribute history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_PROFILE_FIELD_NUMBER: _builtins.int
+    DESTINATION_PROFILE_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    operation_id: _builtins.str
+    """The caller's id of this operation, at most 128 bytes; a repeat gets the recorded answer."""
+    source: _builtins.str
+    """Who asks; kept as evidence."""
+    read_only: _builtins.bool
+    """Answer what would happen and write nothing."""
+    @_builtins.property
+    def source_profile(self) -> Global___ProfileLookup:
+        """Whose history it was."""
+
+    @_builtins.property
+    def destination_profile(self) -> Global___ProfileLookup:
+        """Whose it is to be; another profile."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """First moment of the range."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Last moment of the range, not before the first."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        operation_id: _builtins.str = ...,
+        source_profile: Global___ProfileLookup | None = ...,
+        destination_profile: Global___ProfileLookup | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        source: _builtins.str = ...,
+        read_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["destination_profile", b"destination_profile", "end_time", b"end_time", "source_profile", b"source_profile", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination_profile", b"destination_profile", "end_time", b"end_time", "operation_id", b"operation_id", "read_only", b"read_only", "source", b"source", "source_profile", b"source_profile", "start_time", b"start_time", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttributeHistoryRequest: _TypeAlias = AttributeHistoryRequest  # noqa: Y015
+
+@_typing.final
+class AttributeHistoryResponse(_message.Message):
+    """The answer to AttributeHistory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLIED_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    ATTRIBUTION_FIELD_NUMBER: _builtins.int
+    REPEATED_FIELD_NUMBER: _builtins.int
+    SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    applied: _builtins.bool
+    """Whether it is recorded."""
+    rule: Global___Rule.ValueType
+    """Why not, if not."""
+    repeated: _builtins.bool
+    """Whether this is the recorded answer to an operation id that came again."""
+    sequence_number: _builtins.int
+    """The workspace's sequence number of the record this wrote, or of the newest one."""
+    @_builtins.property
+    def attribution(self) -> Global___HistoryAttribution:
+        """The range."""
+
+    def __init__(
+        self,
+        *,
+        applied: _builtins.bool = ...,
+        rule: Global___Rule.ValueType = ...,
+        attribution: Global___HistoryAttribution | None = ...,
+        repeated: _builtins.bool = ...,
+        sequence_number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "attribution", b"attribution", "repeated", b"repeated", "rule", b"rule", "sequence_number", b"sequence_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttributeHistoryResponse: _TypeAlias = AttributeHistoryResponse  # noqa: Y015
+
+@_typing.final
+class ImportedIdentifier(_message.Message):
+    """An identifier of a profile of another system."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    ATTACHED_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def identifier(self) -> _event_pb2.Identifier:
+        """The identifier."""
+
+    @_builtins.property
+    def attached_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was attached; absent: the profile's creation."""
+
+    def __init__(
+        self,
+        *,
+        identifier: _event_pb2.Identifier | None = ...,
+        attached_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attached_time", b"attached_time", "identifier", b"identifier"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached_time", b"attached_time", "identifier", b"identifier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportedIdentifier: _TypeAlias = ImportedIdentifier  # noqa: Y015
+
+@_typing.final
+class ImportedTrait(_message.Message):
+    """A trait of a profile of another system."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAIT_FIELD_NUMBER: _builtins.int
+    SET_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def trait(self) -> _event_pb2.Trait:
+        """The trait."""
+
+    @_builtins.property
+    def set_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was set; absent: the profile's creation."""
+
+    def __init__(
+        self,
+        *,
+        trait: _event_pb2.Trait | None = ...,
+        set_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["set_time", b"set_time", "trait", b"trait"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["set_time", b"set_time", "trait", b"trait"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportedTrait: _TypeAlias = ImportedTrait  # noqa: Y015
+
+@_typing.final
+class ImportedProfile(_message.Message):
+    """A profile of another system."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORMER_ID_FIELD_NUMBER: _builtins.int
+    CREATED_TIME_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
+    IDENTIFIERS_FIELD_NUMBER: _builtins.int
+    TRAITS_FIELD_NUMBER: _builtins.int
+    former_id: _builtins.str
+    """The id it had there, at most 1,024 bytes: it resolves for ever. Empty: none, and the import
+    of this profile cannot be repeated harmlessly.
+    """
+    known: _builtins.bool
+    """Whether it was known there."""
+    @_builtins.property
+    def created_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was created there; absent: now."""
+
+    @_builtins.property
+    def identifiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportedIdentifier]:
+        """At most 1,000."""
+
+    @_builtins.property
+    def traits(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportedTrait]:
+        """At most 300."""
+
+    def __init__(
+        self,
+        *,
+        former_id: _builtins.str = ...,
+        created_time: _timestamp_pb2.Timestamp | None = ...,
+        known: _builtins.bool = ...,
+        identifiers: _abc.Iterable[Global___ImportedIdentifier] | None = ...,
+        traits: _abc.Iterable[Global___ImportedTrait] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_time", b"created_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_time", b"created_time", "former_id", b"former_id", "identifiers", b"identifiers", "known", b"known", "traits", b"traits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportedProfile: _TypeAlias = ImportedProfile  # noqa: Y015
+
+@_typing.final
+class ImportProfilesRequest(_message.Message):
+    """Bring profiles of another system."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    PROFILES_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    source: _builtins.str
+    """The system or file they come from; kept as evidence."""
+    read_only: _builtins.bool
+    """Answer what would happen to each, given the state before the call, and write nothing."""
+    @_builtins.property
+    def profiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportedProfile]:
+        """At most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        profiles: _abc.Iterable[Global___ImportedProfile] | None = ...,
+        source: _builtins.str = ...,
+        read_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profiles", b"profiles", "read_only", b"read_only", "source", b"source", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportProfilesRequest: _TypeAlias = ImportProfilesRequest  # noqa: Y015
+
+@_typing.final
+class ImportProfilesResult(_message.Message):
+    """The result for one profile of an import."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def resolution(self) -> Global___Resolution:
+        """What happened."""
+
+    @_builtins.property
+    def error(self) -> Global___ItemError:
+        """Why it was refused."""
+
+    def __init__(
+        self,
+        *,
+        resolution: Global___Resolution | None = ...,
+        error: Global___ItemError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "resolution", b"resolution", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "resolution", b"resolution", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["resolution", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___ImportProfilesResult: _TypeAlias = ImportProfilesResult  # noqa: Y015
+
+@_typing.final
+class ImportProfilesResponse(_message.Message):
+    """The answer to ImportProfiles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportProfilesResult]:
+        """One for each profile, in order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___ImportProfilesResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportProfilesResponse: _TypeAlias = ImportProfilesResponse  # noqa: Y015

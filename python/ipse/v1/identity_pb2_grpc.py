@@ -60,6 +60,61 @@ class IdentityServiceStub:
                 request_serializer=ipse_dot_v1_dot_identity__pb2.BatchGetProfilesRequest.SerializeToString,
                 response_deserializer=ipse_dot_v1_dot_identity__pb2.BatchGetProfilesResponse.FromString,
                 _registered_method=True)
+        self.LookupProfiles = channel.unary_unary(
+                '/ipse.v1.IdentityService/LookupProfiles',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.LookupProfilesRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.LookupProfilesResponse.FromString,
+                _registered_method=True)
+        self.ListProfiles = channel.unary_unary(
+                '/ipse.v1.IdentityService/ListProfiles',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.ListProfilesRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.ListProfilesResponse.FromString,
+                _registered_method=True)
+        self.TranslateIdentities = channel.unary_unary(
+                '/ipse.v1.IdentityService/TranslateIdentities',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.TranslateIdentitiesRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.TranslateIdentitiesResponse.FromString,
+                _registered_method=True)
+        self.Login = channel.unary_unary(
+                '/ipse.v1.IdentityService/Login',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.LoginRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.LoginResponse.FromString,
+                _registered_method=True)
+        self.Logout = channel.unary_unary(
+                '/ipse.v1.IdentityService/Logout',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.LogoutRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.LogoutResponse.FromString,
+                _registered_method=True)
+        self.LinkIdentifiers = channel.unary_unary(
+                '/ipse.v1.IdentityService/LinkIdentifiers',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.LinkIdentifiersRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.LinkIdentifiersResponse.FromString,
+                _registered_method=True)
+        self.ModifyIdentifiers = channel.unary_unary(
+                '/ipse.v1.IdentityService/ModifyIdentifiers',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.ModifyIdentifiersRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.ModifyIdentifiersResponse.FromString,
+                _registered_method=True)
+        self.MergeProfiles = channel.unary_unary(
+                '/ipse.v1.IdentityService/MergeProfiles',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.MergeProfilesRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.MergeProfilesResponse.FromString,
+                _registered_method=True)
+        self.SplitProfile = channel.unary_unary(
+                '/ipse.v1.IdentityService/SplitProfile',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.SplitProfileRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.SplitProfileResponse.FromString,
+                _registered_method=True)
+        self.AttributeHistory = channel.unary_unary(
+                '/ipse.v1.IdentityService/AttributeHistory',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.AttributeHistoryRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.AttributeHistoryResponse.FromString,
+                _registered_method=True)
+        self.ImportProfiles = channel.unary_unary(
+                '/ipse.v1.IdentityService/ImportProfiles',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.ImportProfilesRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.ImportProfilesResponse.FromString,
+                _registered_method=True)
 
 
 class IdentityServiceServicer:
@@ -101,6 +156,89 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LookupProfiles(self, request, context):
+        """Finds every profile that holds an identifier: several only in a shared
+        namespace. Never writes; nobody is an empty answer, not an error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProfiles(self, request, context):
+        """Lists profiles in order of creation, with filters.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TranslateIdentities(self, request, context):
+        """Gives the identifiers of up to 1,000 profiles that a destination needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Login(self, request, context):
+        """A person logged in: finds or creates the known profile, as the rules say, and joins
+        the anonymous identifiers to it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Logout(self, request, context):
+        """A person logged out: finds or creates the profile that what follows belongs to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LinkIdentifiers(self, request, context):
+        """Says that identifiers are one person's. A source that a guard of the rules refuses
+        stays apart; the call still resolves to the target's profile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ModifyIdentifiers(self, request, context):
+        """Changes, adds and removes identifiers of one profile, which keeps its id and history.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MergeProfiles(self, request, context):
+        """Merges profiles into a target, in order, with a verdict for each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SplitProfile(self, request, context):
+        """Takes identifiers out of a profile into new ones. All or nothing: one that the profile
+        does not hold is refused with INVALID_FIELD.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AttributeHistory(self, request, context):
+        """Records that what one profile did in a range of time counts as another's. Moves no
+        identifier.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportProfiles(self, request, context):
+        """Brings up to 1,000 profiles of another system, in order, each by itself. One whose
+        former id is there already is brought up to date, so that an import can be resumed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IdentityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -123,6 +261,61 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.BatchGetProfiles,
                     request_deserializer=ipse_dot_v1_dot_identity__pb2.BatchGetProfilesRequest.FromString,
                     response_serializer=ipse_dot_v1_dot_identity__pb2.BatchGetProfilesResponse.SerializeToString,
+            ),
+            'LookupProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookupProfiles,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.LookupProfilesRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.LookupProfilesResponse.SerializeToString,
+            ),
+            'ListProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProfiles,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.ListProfilesRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.ListProfilesResponse.SerializeToString,
+            ),
+            'TranslateIdentities': grpc.unary_unary_rpc_method_handler(
+                    servicer.TranslateIdentities,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.TranslateIdentitiesRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.TranslateIdentitiesResponse.SerializeToString,
+            ),
+            'Login': grpc.unary_unary_rpc_method_handler(
+                    servicer.Login,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.LoginRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.LoginResponse.SerializeToString,
+            ),
+            'Logout': grpc.unary_unary_rpc_method_handler(
+                    servicer.Logout,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.LogoutRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.LogoutResponse.SerializeToString,
+            ),
+            'LinkIdentifiers': grpc.unary_unary_rpc_method_handler(
+                    servicer.LinkIdentifiers,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.LinkIdentifiersRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.LinkIdentifiersResponse.SerializeToString,
+            ),
+            'ModifyIdentifiers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ModifyIdentifiers,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.ModifyIdentifiersRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.ModifyIdentifiersResponse.SerializeToString,
+            ),
+            'MergeProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeProfiles,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.MergeProfilesRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.MergeProfilesResponse.SerializeToString,
+            ),
+            'SplitProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.SplitProfile,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.SplitProfileRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.SplitProfileResponse.SerializeToString,
+            ),
+            'AttributeHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.AttributeHistory,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.AttributeHistoryRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.AttributeHistoryResponse.SerializeToString,
+            ),
+            'ImportProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportProfiles,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.ImportProfilesRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.ImportProfilesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -239,6 +432,303 @@ class IdentityService:
             '/ipse.v1.IdentityService/BatchGetProfiles',
             ipse_dot_v1_dot_identity__pb2.BatchGetProfilesRequest.SerializeToString,
             ipse_dot_v1_dot_identity__pb2.BatchGetProfilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LookupProfiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/LookupProfiles',
+            ipse_dot_v1_dot_identity__pb2.LookupProfilesRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.LookupProfilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProfiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/ListProfiles',
+            ipse_dot_v1_dot_identity__pb2.ListProfilesRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.ListProfilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TranslateIdentities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/TranslateIdentities',
+            ipse_dot_v1_dot_identity__pb2.TranslateIdentitiesRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.TranslateIdentitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Login(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/Login',
+            ipse_dot_v1_dot_identity__pb2.LoginRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.LoginResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Logout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/Logout',
+            ipse_dot_v1_dot_identity__pb2.LogoutRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.LogoutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LinkIdentifiers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/LinkIdentifiers',
+            ipse_dot_v1_dot_identity__pb2.LinkIdentifiersRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.LinkIdentifiersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ModifyIdentifiers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/ModifyIdentifiers',
+            ipse_dot_v1_dot_identity__pb2.ModifyIdentifiersRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.ModifyIdentifiersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeProfiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/MergeProfiles',
+            ipse_dot_v1_dot_identity__pb2.MergeProfilesRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.MergeProfilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SplitProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/SplitProfile',
+            ipse_dot_v1_dot_identity__pb2.SplitProfileRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.SplitProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AttributeHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/AttributeHistory',
+            ipse_dot_v1_dot_identity__pb2.AttributeHistoryRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.AttributeHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportProfiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/ImportProfiles',
+            ipse_dot_v1_dot_identity__pb2.ImportProfilesRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.ImportProfilesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,40 @@ class IdentityServiceStub:
     """Reads one profile by its id, an absorbed id, or any identifier."""
     BatchGetProfiles: _grpc.UnaryUnaryMultiCallable[_identity_pb2.BatchGetProfilesRequest, _identity_pb2.BatchGetProfilesResponse]
     """Reads up to 1,000 profiles, one result for each lookup, in order."""
+    LookupProfiles: _grpc.UnaryUnaryMultiCallable[_identity_pb2.LookupProfilesRequest, _identity_pb2.LookupProfilesResponse]
+    """Finds every profile that holds an identifier: several only in a shared
+    namespace. Never writes; nobody is an empty answer, not an error.
+    """
+    ListProfiles: _grpc.UnaryUnaryMultiCallable[_identity_pb2.ListProfilesRequest, _identity_pb2.ListProfilesResponse]
+    """Lists profiles in order of creation, with filters."""
+    TranslateIdentities: _grpc.UnaryUnaryMultiCallable[_identity_pb2.TranslateIdentitiesRequest, _identity_pb2.TranslateIdentitiesResponse]
+    """Gives the identifiers of up to 1,000 profiles that a destination needs."""
+    Login: _grpc.UnaryUnaryMultiCallable[_identity_pb2.LoginRequest, _identity_pb2.LoginResponse]
+    """A person logged in: finds or creates the known profile, as the rules say, and joins
+    the anonymous identifiers to it.
+    """
+    Logout: _grpc.UnaryUnaryMultiCallable[_identity_pb2.LogoutRequest, _identity_pb2.LogoutResponse]
+    """A person logged out: finds or creates the profile that what follows belongs to."""
+    LinkIdentifiers: _grpc.UnaryUnaryMultiCallable[_identity_pb2.LinkIdentifiersRequest, _identity_pb2.LinkIdentifiersResponse]
+    """Says that identifiers are one person's. A source that a guard of the rules refuses
+    stays apart; the call still resolves to the target's profile.
+    """
+    ModifyIdentifiers: _grpc.UnaryUnaryMultiCallable[_identity_pb2.ModifyIdentifiersRequest, _identity_pb2.ModifyIdentifiersResponse]
+    """Changes, adds and removes identifiers of one profile, which keeps its id and history."""
+    MergeProfiles: _grpc.UnaryUnaryMultiCallable[_identity_pb2.MergeProfilesRequest, _identity_pb2.MergeProfilesResponse]
+    """Merges profiles into a target, in order, with a verdict for each."""
+    SplitProfile: _grpc.UnaryUnaryMultiCallable[_identity_pb2.SplitProfileRequest, _identity_pb2.SplitProfileResponse]
+    """Takes identifiers out of a profile into new ones. All or nothing: one that the profile
+    does not hold is refused with INVALID_FIELD.
+    """
+    AttributeHistory: _grpc.UnaryUnaryMultiCallable[_identity_pb2.AttributeHistoryRequest, _identity_pb2.AttributeHistoryResponse]
+    """Records that what one profile did in a range of time counts as another's. Moves no
+    identifier.
+    """
+    ImportProfiles: _grpc.UnaryUnaryMultiCallable[_identity_pb2.ImportProfilesRequest, _identity_pb2.ImportProfilesResponse]
+    """Brings up to 1,000 profiles of another system, in order, each by itself. One whose
+    former id is there already is brought up to date, so that an import can be resumed.
+    """
 
 @_typing.type_check_only
 class IdentityServiceAsyncStub(IdentityServiceStub):
@@ -75,6 +109,40 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """Reads one profile by its id, an absorbed id, or any identifier."""
     BatchGetProfiles: _aio.UnaryUnaryMultiCallable[_identity_pb2.BatchGetProfilesRequest, _identity_pb2.BatchGetProfilesResponse]  # type: ignore[assignment]
     """Reads up to 1,000 profiles, one result for each lookup, in order."""
+    LookupProfiles: _aio.UnaryUnaryMultiCallable[_identity_pb2.LookupProfilesRequest, _identity_pb2.LookupProfilesResponse]  # type: ignore[assignment]
+    """Finds every profile that holds an identifier: several only in a shared
+    namespace. Never writes; nobody is an empty answer, not an error.
+    """
+    ListProfiles: _aio.UnaryUnaryMultiCallable[_identity_pb2.ListProfilesRequest, _identity_pb2.ListProfilesResponse]  # type: ignore[assignment]
+    """Lists profiles in order of creation, with filters."""
+    TranslateIdentities: _aio.UnaryUnaryMultiCallable[_identity_pb2.TranslateIdentitiesRequest, _identity_pb2.TranslateIdentitiesResponse]  # type: ignore[assignment]
+    """Gives the identifiers of up to 1,000 profiles that a destination needs."""
+    Login: _aio.UnaryUnaryMultiCallable[_identity_pb2.LoginRequest, _identity_pb2.LoginResponse]  # type: ignore[assignment]
+    """A person logged in: finds or creates the known profile, as the rules say, and joins
+    the anonymous identifiers to it.
+    """
+    Logout: _aio.UnaryUnaryMultiCallable[_identity_pb2.LogoutRequest, _identity_pb2.LogoutResponse]  # type: ignore[assignment]
+    """A person logged out: finds or creates the profile that what follows belongs to."""
+    LinkIdentifiers: _aio.UnaryUnaryMultiCallable[_identity_pb2.LinkIdentifiersRequest, _identity_pb2.LinkIdentifiersResponse]  # type: ignore[assignment]
+    """Says that identifiers are one person's. A source that a guard of the rules refuses
+    stays apart; the call still resolves to the target's profile.
+    """
+    ModifyIdentifiers: _aio.UnaryUnaryMultiCallable[_identity_pb2.ModifyIdentifiersRequest, _identity_pb2.ModifyIdentifiersResponse]  # type: ignore[assignment]
+    """Changes, adds and removes identifiers of one profile, which keeps its id and history."""
+    MergeProfiles: _aio.UnaryUnaryMultiCallable[_identity_pb2.MergeProfilesRequest, _identity_pb2.MergeProfilesResponse]  # type: ignore[assignment]
+    """Merges profiles into a target, in order, with a verdict for each."""
+    SplitProfile: _aio.UnaryUnaryMultiCallable[_identity_pb2.SplitProfileRequest, _identity_pb2.SplitProfileResponse]  # type: ignore[assignment]
+    """Takes identifiers out of a profile into new ones. All or nothing: one that the profile
+    does not hold is refused with INVALID_FIELD.
+    """
+    AttributeHistory: _aio.UnaryUnaryMultiCallable[_identity_pb2.AttributeHistoryRequest, _identity_pb2.AttributeHistoryResponse]  # type: ignore[assignment]
+    """Records that what one profile did in a range of time counts as another's. Moves no
+    identifier.
+    """
+    ImportProfiles: _aio.UnaryUnaryMultiCallable[_identity_pb2.ImportProfilesRequest, _identity_pb2.ImportProfilesResponse]  # type: ignore[assignment]
+    """Brings up to 1,000 profiles of another system, in order, each by itself. One whose
+    former id is there already is brought up to date, so that an import can be resumed.
+    """
 
 class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     """Resolves events to profiles and reads profiles. Every refusal is a
@@ -120,5 +188,105 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.BatchGetProfilesResponse, _abc.Awaitable[_identity_pb2.BatchGetProfilesResponse]]:
         """Reads up to 1,000 profiles, one result for each lookup, in order."""
+
+    @_abc_1.abstractmethod
+    def LookupProfiles(
+        self,
+        request: _identity_pb2.LookupProfilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.LookupProfilesResponse, _abc.Awaitable[_identity_pb2.LookupProfilesResponse]]:
+        """Finds every profile that holds an identifier: several only in a shared
+        namespace. Never writes; nobody is an empty answer, not an error.
+        """
+
+    @_abc_1.abstractmethod
+    def ListProfiles(
+        self,
+        request: _identity_pb2.ListProfilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.ListProfilesResponse, _abc.Awaitable[_identity_pb2.ListProfilesResponse]]:
+        """Lists profiles in order of creation, with filters."""
+
+    @_abc_1.abstractmethod
+    def TranslateIdentities(
+        self,
+        request: _identity_pb2.TranslateIdentitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.TranslateIdentitiesResponse, _abc.Awaitable[_identity_pb2.TranslateIdentitiesResponse]]:
+        """Gives the identifiers of up to 1,000 profiles that a destination needs."""
+
+    @_abc_1.abstractmethod
+    def Login(
+        self,
+        request: _identity_pb2.LoginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.LoginResponse, _abc.Awaitable[_identity_pb2.LoginResponse]]:
+        """A person logged in: finds or creates the known profile, as the rules say, and joins
+        the anonymous identifiers to it.
+        """
+
+    @_abc_1.abstractmethod
+    def Logout(
+        self,
+        request: _identity_pb2.LogoutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.LogoutResponse, _abc.Awaitable[_identity_pb2.LogoutResponse]]:
+        """A person logged out: finds or creates the profile that what follows belongs to."""
+
+    @_abc_1.abstractmethod
+    def LinkIdentifiers(
+        self,
+        request: _identity_pb2.LinkIdentifiersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.LinkIdentifiersResponse, _abc.Awaitable[_identity_pb2.LinkIdentifiersResponse]]:
+        """Says that identifiers are one person's. A source that a guard of the rules refuses
+        stays apart; the call still resolves to the target's profile.
+        """
+
+    @_abc_1.abstractmethod
+    def ModifyIdentifiers(
+        self,
+        request: _identity_pb2.ModifyIdentifiersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.ModifyIdentifiersResponse, _abc.Awaitable[_identity_pb2.ModifyIdentifiersResponse]]:
+        """Changes, adds and removes identifiers of one profile, which keeps its id and history."""
+
+    @_abc_1.abstractmethod
+    def MergeProfiles(
+        self,
+        request: _identity_pb2.MergeProfilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.MergeProfilesResponse, _abc.Awaitable[_identity_pb2.MergeProfilesResponse]]:
+        """Merges profiles into a target, in order, with a verdict for each."""
+
+    @_abc_1.abstractmethod
+    def SplitProfile(
+        self,
+        request: _identity_pb2.SplitProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.SplitProfileResponse, _abc.Awaitable[_identity_pb2.SplitProfileResponse]]:
+        """Takes identifiers out of a profile into new ones. All or nothing: one that the profile
+        does not hold is refused with INVALID_FIELD.
+        """
+
+    @_abc_1.abstractmethod
+    def AttributeHistory(
+        self,
+        request: _identity_pb2.AttributeHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.AttributeHistoryResponse, _abc.Awaitable[_identity_pb2.AttributeHistoryResponse]]:
+        """Records that what one profile did in a range of time counts as another's. Moves no
+        identifier.
+        """
+
+    @_abc_1.abstractmethod
+    def ImportProfiles(
+        self,
+        request: _identity_pb2.ImportProfilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.ImportProfilesResponse, _abc.Awaitable[_identity_pb2.ImportProfilesResponse]]:
+        """Brings up to 1,000 profiles of another system, in order, each by itself. One whose
+        former id is there already is brought up to date, so that an import can be resumed.
+        """
 
 def add_IdentityServiceServicer_to_server(servicer: IdentityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

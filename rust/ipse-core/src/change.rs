@@ -58,20 +58,24 @@ pub enum Change<'a> {
         /// The rules, as TOML.
         rules: RulesText<'a>,
     },
-    /// An event taught something.
+    /// An event or a command taught something.
     EventResolved(EventResolved<'a>),
 }
 
-/// An event, and everything that was decided about it.
+/// An event or a command, and everything that was decided about it.
 ///
 /// The evidence is whole: identifiers that were dropped are here with their verdict, because
-/// explaining, undoing and trying other rules all read it.
+/// explaining, undoing and trying other rules all read it. Apply follows it in this order:
+/// the target, the moves, the identifiers, the links, the traits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventResolved<'a> {
-    /// The caller's id; empty if it gave none. A non-empty id is remembered with `digest`.
+    /// The caller's id of the event or operation; empty if it gave none. A non-empty id is
+    /// remembered with `digest`.
     pub event_id: Cow<'a, str>,
     /// What the event was judged on, see [`crate::decide`]; 0 if it has no id.
     pub digest: u128,
+    /// What was asked for.
+    pub verb: Verb,
     /// The event's type.
     pub kind: Cow<'a, str>,
     /// The app or feed that sent it.
@@ -90,6 +94,136 @@ pub struct EventResolved<'a> {
     pub identifiers: Vec<ObservedIdentifier<'a>>,
     /// The traits that changed, by name.
     pub traits: Vec<TraitSet<'a>>,
+    /// What only some verbs and some rules bring; most events have none of it.
+    pub extra: Option<Box<Extra<'a>>>,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verb {
+    /// An event was seen.
+    #[default]
+    Observe,
+    /// A person logged in.
+    Login,
+    /// A person logged out; what follows on the device is anonymous.
+    Logout,
+    /// Identifiers were said to be one person's.
+    Link,
+    /// Identifiers of a profile were changed, added or removed.
+    Modify,
+    /// Profiles were said to be one person's.
+    Merge,
+    /// Identifiers were taken out of a profile into new ones.
+    Split,
+    /// A profile's history in a range of time was attributed to another profile.
+    AttributeHistory,
+    /// A profile came from another system.
+    Import,
+}
+
+/// What only some verbs and some rules bring.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Extra<'a> {
+    /// Whether the target is known from now on, whatever its namespaces say.
+    pub marks_known: bool,
+    /// How many of the last identifiers came as sources: to be joined to the profile that the
+    /// others lead to.
+    pub sources: u8,
+    /// Identifiers that left a profile and are not among the event's own.
+    pub moves: Vec<Move<'a>>,
+    /// Links that evidence of this event displaced.
+    pub displaced: Vec<LinkPair<'a>>,
+    /// What became of the sources of a merge, in the order of the request.
+    pub merges: Vec<SourceMerge>,
+    /// What became of an attribution of history.
+    pub attribution: Option<HistoryAttribution>,
+    /// What an imported profile brought besides identifiers and traits.
+    pub imported: Option<Imported>,
+}
+
+/// An identifier that left a profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move<'a> {
+    /// The namespace's name.
+    pub namespace: Cow<'a, str>,
+    /// The value after normalising.
+    pub value: Cow<'a, str>,
+    /// The profile that held it, before the event.
+    pub from: ProfileNumber,
+    /// The profile that holds it now; `None` if none does. A number beyond the newest is
+    /// created: those follow the target's, if that is created, in order.
+    pub to: Option<ProfileNumber>,
+    /// Why it moved.
+    pub cause: MoveCause,
+}
+
+/// Why an identifier left a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoveCause {
+    /// Newer evidence displaced the links that held it there.
+    Displaced,
+    /// The profile was full.
+    Evicted,
+    /// A caller split the profile.
+    Split,
+}
+
+/// Two identifiers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkPair<'a> {
+    /// Namespace and value of one.
+    pub a: (Cow<'a, str>, Cow<'a, str>),
+    /// Namespace and value of the other.
+    pub b: (Cow<'a, str>, Cow<'a, str>),
+}
+
+/// What became of one source of a merge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceMerge {
+    /// The profile that was meant; `None` if there is none.
+    pub profile: Option<ProfileNumber>,
+    /// What became of it.
+    pub verdict: MergeVerdict,
+}
+
+/// What became of one source of a merge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MergeVerdict {
+    /// It is part of the target now.
+    Merged,
+    /// It was the target, or part of it, already.
+    AlreadyMerged,
+    /// There is no such profile.
+    NotFound,
+    /// A rule kept it apart.
+    Refused(Reason),
+}
+
+/// A range of time whose history goes from one profile to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryAttribution {
+    /// Whose history it was.
+    pub source: ProfileNumber,
+    /// Whose it is to be.
+    pub destination: ProfileNumber,
+    /// First moment of the range.
+    pub start: Timestamp,
+    /// Last moment of the range.
+    pub end: Timestamp,
+    /// Why it was refused, if it was.
+    pub refused: Option<Rule>,
+}
+
+/// What an imported profile brought besides identifiers and traits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// When the former system created it.
+    pub created_time: Timestamp,
+    /// When each identifier was attached there; as many as the record has identifiers.
+    pub identifier_times: Vec<Timestamp>,
+    /// When each trait was set there; as many as the record has traits.
+    pub trait_times: Vec<Timestamp>,
 }
 
 /// Whose an event is, and what became of profiles.
@@ -126,14 +260,21 @@ pub struct ObservedIdentifier<'a> {
 /// What became of one identifier of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was on no profile and is now on the target.
+    /// It is now on the target, and was on no profile, or is of a shared namespace.
     Attached,
     /// It was on the target, or on a profile that this event merged into it.
     AlreadyAttached,
     /// A rule took it off the event before matching.
     Dropped(Reason),
-    /// It took part in matching, and a cap of the profile kept it where it was.
+    /// It took part in matching, and a rule kept it where it was.
     Refused(Reason),
+    /// It was on another profile and is now on the target.
+    Transferred {
+        /// The profile that held it.
+        from: ProfileNumber,
+    },
+    /// It was on the target and is now on none.
+    Removed,
 }
 
 /// Why an identifier was dropped or refused.
@@ -173,6 +314,41 @@ pub enum Rule {
     MergeLimit,
     /// The cap on identifiers of one profile.
     IdentifierLimit,
+    /// A value of an immutable namespace is set already.
+    Immutable,
+    /// The identifier is another profile's, and these rules neither join the two nor move it.
+    HeldElsewhere,
+    /// An exclusive identifier stays with its owner: the event does not name the key, or is
+    /// older than the attachment.
+    ExclusiveOwner,
+    /// A source that is known already is not joined.
+    KnownSource,
+    /// A source's value has not the shape that the rules ask of it.
+    SourceShape,
+    /// A source was a source before.
+    SourceUsed,
+    /// The identifiers that the source was to be joined to are not usable.
+    NoTarget,
+    /// An identifier would be seen with more of another namespace than it may be.
+    PairLimit,
+    /// A merge would move more identifiers than it may.
+    MovedLimit,
+    /// A shared identifier is on as many profiles as it may be.
+    HolderLimit,
+    /// Two values of a namespace that allows one, on one event.
+    AmbiguousEvent,
+    /// Newer or stronger evidence keeps it apart from the event's profile.
+    Displaced,
+    /// Someone said that the two are different people.
+    DeniedLink,
+    /// The value to change or remove is not on the profile.
+    NotAttached,
+    /// The history of the source in that range is attributed already.
+    AttributionOverlap,
+    /// The source was a destination before, or the destination a source.
+    AttributionChain,
+    /// The rules attribute no history.
+    AttributionOff,
 }
 
 /// A trait that an event changed.
@@ -202,6 +378,13 @@ impl fmt::Display for RulesVersion {
     }
 }
 
+impl EventResolved<'_> {
+    /// Identifiers that left a profile and are not among the event's own.
+    pub fn moves(&self) -> &[Move<'_>] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.moves)
+    }
+}
+
 impl Target {
     /// The profile whose the event is.
     pub fn profile(&self) -> Option<ProfileNumber> {
@@ -224,19 +407,47 @@ impl Target {
 impl Verdict {
     /// Whether the identifier is on the target after the event.
     pub fn is_kept(&self) -> bool {
-        matches!(self, Verdict::Attached | Verdict::AlreadyAttached)
+        matches!(self, Verdict::Attached | Verdict::AlreadyAttached | Verdict::Transferred { .. })
     }
 
     /// Why it is not, if it is not.
     pub fn reason(&self) -> Option<&Reason> {
         match self {
-            Verdict::Attached | Verdict::AlreadyAttached => None,
             Verdict::Dropped(reason) | Verdict::Refused(reason) => Some(reason),
+            _ => None,
         }
     }
 }
 
 impl Rule {
+    /// Every rule, for tests and tables.
+    pub const ALL: [Rule; 24] = [
+        Rule::UnknownNamespace,
+        Rule::InvalidValue,
+        Rule::BlockedValue,
+        Rule::ValueLimit,
+        Rule::ValueTimeLimit,
+        Rule::MergeLimit,
+        Rule::IdentifierLimit,
+        Rule::Immutable,
+        Rule::HeldElsewhere,
+        Rule::ExclusiveOwner,
+        Rule::KnownSource,
+        Rule::SourceShape,
+        Rule::SourceUsed,
+        Rule::NoTarget,
+        Rule::PairLimit,
+        Rule::MovedLimit,
+        Rule::HolderLimit,
+        Rule::AmbiguousEvent,
+        Rule::Displaced,
+        Rule::DeniedLink,
+        Rule::NotAttached,
+        Rule::AttributionOverlap,
+        Rule::AttributionChain,
+        Rule::AttributionOff,
+    ];
+
     /// The name that Segment's diagnostics give the violation of this rule; our own words
     /// where Segment has none.
     pub fn violation(self) -> &'static str {
@@ -248,6 +459,23 @@ impl Rule {
             Rule::ValueTimeLimit => "Identifier value time limit exceeded",
             Rule::MergeLimit => "Profile merge limit exceeded",
             Rule::IdentifierLimit => "Identifier mapping limit exceeded",
+            Rule::Immutable => "Immutable identifier",
+            Rule::HeldElsewhere => "Identifier held by another profile",
+            Rule::ExclusiveOwner => "Exclusive identifier stays with its owner",
+            Rule::KnownSource => "Source is known already",
+            Rule::SourceShape => "Source value has the wrong shape",
+            Rule::SourceUsed => "Source was used before",
+            Rule::NoTarget => "Target is not usable",
+            Rule::PairLimit => "Identifier pair limit exceeded",
+            Rule::MovedLimit => "Moved identifiers limit exceeded",
+            Rule::HolderLimit => "Identifier holder limit exceeded",
+            Rule::AmbiguousEvent => "Several values of a unique identifier type",
+            Rule::Displaced => "Displaced by other evidence",
+            Rule::DeniedLink => "Link denied",
+            Rule::NotAttached => "Identifier not on the profile",
+            Rule::AttributionOverlap => "History attributed already",
+            Rule::AttributionChain => "Attributed history of a source or destination",
+            Rule::AttributionOff => "Attribution of history is off",
         }
     }
 }

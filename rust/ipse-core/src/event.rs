@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::change::ProfileNumber;
+use crate::change::{ProfileNumber, Verb};
 use crate::time::Timestamp;
 
 /// One event. Borrows from the request: an event that teaches nothing allocates little.
@@ -10,6 +10,9 @@ use crate::time::Timestamp;
 pub struct Event<'a> {
     /// The caller's id; empty if it gave none.
     pub event_id: &'a str,
+    /// What is asked for: `Observe`, `Login`, `Logout` or `Link`. Other verbs are commands of
+    /// their own, see [`crate::command`].
+    pub verb: Verb,
     /// What happened, for example `track`.
     pub kind: &'a str,
     /// The app or feed that sent it.
@@ -22,6 +25,11 @@ pub struct Event<'a> {
     pub key_namespace: &'a str,
     /// Seen together, in any order.
     pub identifiers: Vec<SentIdentifier<'a>>,
+    /// `Login` and `Link` only: to be joined to the profile that `identifiers` lead to, in
+    /// this order. Where the rules join what is seen together they are identifiers like others.
+    pub sources: Vec<SentIdentifier<'a>>,
+    /// `Login` and `Link` only: pass over the guards of the rules' commands, as an operator may.
+    pub force: bool,
     /// By name, each once.
     pub traits: Vec<SentTrait<'a>>,
 }
@@ -42,6 +50,8 @@ pub struct SentTrait<'a> {
     pub name: Cow<'a, str>,
     /// The value, or `None` to remove it.
     pub value: Option<TraitValue<'a>>,
+    /// Whether it only counts where the profile has no value.
+    pub set_once: bool,
 }
 
 /// A trait's value.

@@ -7,10 +7,11 @@
 //! every run and every machine.
 //!
 //! Reading order: [`identifier`] (what names a person), [`rules`] (what may join),
-//! [`event`] (what comes in), [`decide`] (what it means), [`change`] (what is logged),
+//! [`event`] and [`command`] (what comes in), [`decide`] (what it means), [`change`] (what is logged),
 //! [`graph`] (where it is held), [`dump`] (how two graphs are compared), [`snapshot`] (how a graph leaves and enters memory).
 
 pub mod change;
+pub mod command;
 pub mod decide;
 pub mod dump;
 pub mod event;
@@ -26,7 +27,7 @@ pub mod union_find;
 pub use change::{
     Change, EventResolved, ObservedIdentifier, Record, SequenceNumber, Target, TraitSet,
 };
-pub use decide::{Decision, Refusal};
+pub use decide::{AttributedBy, Decision, Refusal};
 pub use event::{Event, SentIdentifier, SentTrait, TraitValue};
 pub use graph::Graph;
 pub use rules::Rules;

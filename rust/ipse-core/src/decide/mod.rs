@@ -21,6 +21,9 @@ mod tests;
 use std::borrow::Cow;
 
 use crate::change::{Change, EventResolved, RulesVersion, SequenceNumber, Target};
+use crate::command::{
+    AttributeHistory, ImportProfile, MergeProfiles, ModifyIdentifiers, SplitProfile,
+};
 use crate::event::Event;
 use crate::graph::Graph;
 use crate::limits::{NAMESPACES_MAX, PROFILES_MAX};
@@ -40,6 +43,19 @@ pub struct Decision<'a> {
     pub teaches: bool,
     /// The record that this event id wrote before, if the event comes again.
     pub repeated: Option<SequenceNumber>,
+    /// By what the event is attributed: whose it is later is a lookup of that.
+    pub attributed_by: AttributedBy,
+}
+
+/// By what an event is attributed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttributedBy {
+    /// Nothing: it is nobody's.
+    Nobody,
+    /// Its profile.
+    Profile,
+    /// The identifier at this place of the record.
+    Identifier(usize),
 }
 
 /// Why a request is refused. An ordinary value: nothing happened.
@@ -121,9 +137,11 @@ impl Graph {
             known: resolved.known,
             teaches: lesson.teaches,
             repeated: None,
+            attributed_by: AttributedBy::Profile,
             resolved: EventResolved {
                 event_id: Cow::Borrowed(event.event_id),
                 digest,
+                verb: event.verb,
                 kind: Cow::Borrowed(event.kind),
                 source: Cow::Borrowed(event.source),
                 timestamp,
@@ -133,6 +151,7 @@ impl Graph {
                 target: resolved.target,
                 identifiers: resolved.identifiers,
                 traits: lesson.traits,
+                extra: None,
             },
         })
     }
@@ -177,5 +196,53 @@ impl Graph {
             return Err(Refusal::CapacityExceeded { what: "identifiers", bound });
         }
         Ok(())
+    }
+}
+
+/// Commands on profiles that exist, and profiles of another system.
+impl Graph {
+    /// Decides which identifiers of a profile change.
+    pub fn decide_modify<'a>(
+        &self,
+        _command: &'a ModifyIdentifiers<'a>,
+        _now: Timestamp,
+    ) -> Result<Decision<'a>, Refusal> {
+        Err(Refusal::UnknownProfile)
+    }
+
+    /// Decides which profiles become one.
+    pub fn decide_merge<'a>(
+        &self,
+        _command: &'a MergeProfiles<'a>,
+        _now: Timestamp,
+    ) -> Result<Decision<'a>, Refusal> {
+        Err(Refusal::UnknownProfile)
+    }
+
+    /// Decides which identifiers leave a profile.
+    pub fn decide_split<'a>(
+        &self,
+        _command: &'a SplitProfile<'a>,
+        _now: Timestamp,
+    ) -> Result<Decision<'a>, Refusal> {
+        Err(Refusal::UnknownProfile)
+    }
+
+    /// Decides whether history goes from one profile to another.
+    pub fn decide_attribution<'a>(
+        &self,
+        _command: &'a AttributeHistory<'a>,
+        _now: Timestamp,
+    ) -> Result<Decision<'a>, Refusal> {
+        Err(Refusal::UnknownProfile)
+    }
+
+    /// Decides what of a profile of another system comes in.
+    pub fn decide_import<'a>(
+        &self,
+        _command: &'a ImportProfile<'a>,
+        _now: Timestamp,
+    ) -> Result<Decision<'a>, Refusal> {
+        Err(Refusal::UnknownProfile)
     }
 }

@@ -18,7 +18,7 @@ use crate::graph::traits::hash_value;
 use crate::time::Timestamp;
 
 use super::candidates::Candidate;
-use super::{Decision, Refusal};
+use super::{AttributedBy, Decision, Refusal};
 use std::borrow::Cow;
 
 /// The digest of what an event is judged on; 0 if it has no id and is not judged.
@@ -86,9 +86,11 @@ fn answer<'a>(
         known: remembered.known,
         teaches: false,
         repeated: Some(remembered.sequence),
+        attributed_by: AttributedBy::Profile,
         resolved: EventResolved {
             event_id: Cow::Borrowed(event.event_id),
             digest: remembered.digest,
+            verb: event.verb,
             kind: Cow::Borrowed(event.kind),
             source: Cow::Borrowed(event.source),
             timestamp: event.timestamp.unwrap_or(remembered.log_time),
@@ -98,6 +100,7 @@ fn answer<'a>(
             target: remembered.target.clone(),
             identifiers: with_verdicts(candidates, remembered),
             traits: Vec::new(),
+            extra: None,
         },
     }
 }

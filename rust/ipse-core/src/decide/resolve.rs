@@ -12,7 +12,7 @@ use crate::change::{
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
 use crate::graph::links::is_linked;
-use crate::rules::{DropPolicy, Window};
+use crate::rules::{Conflict, Window};
 use crate::time::Timestamp;
 
 use super::candidates::Candidate;
@@ -91,7 +91,7 @@ fn weakest(graph: &Graph, candidates: &[Candidate<'_>], violation: &Violation<'_
     };
     let lowest = remaining().next().map(|(at, _)| at);
     let lowest = lowest.expect("a violation needs an identifier that causes it");
-    if graph.rules().drop_policy == DropPolicy::DropLowest || violation.limit.is_unique() {
+    if graph.rules().conflict != Conflict::Legacy2020 || violation.limit.is_unique() {
         return lowest;
     }
     let mut offending = remaining().filter(|(_, c)| c.namespace == violation.namespace);

@@ -8,7 +8,10 @@ use super::mapping::{
     Condition, Literal, Mapping, NamespaceSources, Source, parse_path, spellings,
 };
 use super::table::{Entry, Problems, TableReader};
-use super::{Blocked, DropPolicy, Limit, NamespaceRules, Rules, RulesProblem, Survivor, Window};
+use super::{
+    AmbiguousEvent, AnonymousHistory, Blocked, Conflict, Guards, Limit, Logout, NamespaceRules,
+    NewKnown, OverLimit, Rules, RulesProblem, Survivor, Survivorship, Trigger, Window,
+};
 use crate::identifier::{Normaliser, is_namespace_name};
 use crate::limits::{
     BLOCKED_VALUES_MAX, IDENTIFIER_VALUE_BYTES_MAX, NAMESPACES_MAX, PATTERN_BYTES_MAX,
@@ -22,6 +25,8 @@ const DEFAULT_LIMIT: Limit = Limit { values: 5, window: Window::Ever };
 /// Segment's caps on one profile.
 const DEFAULT_MERGES_MAX: u32 = 100;
 const DEFAULT_IDENTIFIERS_MAX: u32 = 1_000;
+/// On how many profiles a shared identifier may be: more is no shared device but a default value.
+const DEFAULT_HOLDERS_MAX: u32 = 1_000;
 /// Bounds on what rules may allow: beyond them a profile is no person.
 const CAP_MAX: u32 = 10_000_000;
 
@@ -81,10 +86,26 @@ fn report_unknown_tables(top: &TableReader<'_>) {
 
 fn workspace_rules(table: Option<TableReader<'_>>) -> Rules {
     let mut rules = Rules {
-        drop_policy: DropPolicy::DropLowest,
+        trigger: Trigger::SeenTogether,
+        key: None,
+        conflict: Conflict::DropLowest,
         survivor: Survivor::Oldest,
         merges_max: DEFAULT_MERGES_MAX,
         identifiers_max: DEFAULT_IDENTIFIERS_MAX,
+        over_limit: OverLimit::Refuse,
+        moved_max: CAP_MAX,
+        holders_max: DEFAULT_HOLDERS_MAX,
+        ambiguous_event: AmbiguousEvent::Judge,
+        anonymous_history: AnonymousHistory::Retroactive,
+        canonical_id: Vec::new(),
+        new_known: NewKnown::Convert,
+        logout: Logout::Stay,
+        login_guards: Guards::default(),
+        link_guards: Guards::default(),
+        merge_guards: Guards::default(),
+        attributes_history: true,
+        survivorship: Survivorship::Newest,
+        trait_survivorship: HashMap::default(),
         auto_add: None,
         namespaces: Vec::new(),
         by_name: HashMap::default(),
@@ -93,10 +114,9 @@ fn workspace_rules(table: Option<TableReader<'_>>) -> Rules {
     let Some(table) = table else {
         return rules;
     };
-    let policies =
-        [("drop_lowest", DropPolicy::DropLowest), ("legacy_2020", DropPolicy::Legacy2020)];
-    if let Some(policy) = table.get("drop_policy").and_then(|entry| entry.word(&policies)) {
-        rules.drop_policy = policy;
+    let policies = [("drop_lowest", Conflict::DropLowest), ("legacy_2020", Conflict::Legacy2020)];
+    if let Some(policy) = table.get("conflict").and_then(|entry| entry.word(&policies)) {
+        rules.conflict = policy;
     }
     if let Some(survivor) =
         table.get("survivor").and_then(|entry| entry.word(&[("oldest", Survivor::Oldest)]))
@@ -120,9 +140,17 @@ fn default_namespace(name: &str) -> NamespaceRules {
     NamespaceRules {
         name: name.into(),
         priority: None,
+        kind: None,
         limit: DEFAULT_LIMIT,
         login: false,
+        immutable: false,
+        exclusive: false,
+        shared: false,
+        pair_limits: Vec::new(),
+        sha256_of: None,
+        canonical_prefix: "".into(),
         normaliser: Normaliser::None,
+        pattern: None,
         blocked: Blocked::default(),
     }
 }

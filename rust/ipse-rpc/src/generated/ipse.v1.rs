@@ -346,12 +346,16 @@ pub struct Identifier {
     #[prost(string, tag = "2")]
     pub value: ::prost::alloc::string::String,
 }
-/// One fact about a person. The newest by event time wins.
+/// One fact about a person. The newest by event time wins; which of two values a
+/// merged profile has is for the rules to say, trait by trait.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Trait {
     /// 1 to 128 bytes of UTF-8.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// Only where the profile has no value yet. Never set in answers.
+    #[prost(bool, tag = "7")]
+    pub set_once: bool,
     /// The value; none set removes the trait.
     #[prost(oneof = "r#trait::Value", tags = "2, 3, 4, 5, 6")]
     pub value: ::core::option::Option<r#trait::Value>,
@@ -411,12 +415,48 @@ pub struct Event {
     /// At most 300, each name once.
     #[prost(message, repeated, tag = "8")]
     pub traits: ::prost::alloc::vec::Vec<Trait>,
-    /// The event as an SDK sends it: one JSON object of the Segment spec, at most
-    /// 65,536 bytes, from which the workspace's mapping takes identifiers and traits. `event_id`,
-    /// `type` and `timestamp` come from `messageId`, `type` and `timestamp` unless
-    /// they are set above.
+    /// The event as a vendor's SDK sends or its export holds it: one JSON object, at most
+    /// 65,536 bytes, from which the workspace's mapping takes identifiers, traits and, unless
+    /// they are set above, `event_id`, `type` and `timestamp`. Where the mapping knows the
+    /// event as a verb (a login, a logout, a link), it is carried out as that verb.
     #[prost(bytes = "vec", tag = "9")]
     pub raw_json: ::prost::alloc::vec::Vec<u8>,
+}
+/// An identifier that left a profile without being on the event.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IdentifierMove {
+    /// The identifier.
+    #[prost(message, optional, tag = "1")]
+    pub identifier: ::core::option::Option<Identifier>,
+    /// The profile that held it.
+    #[prost(string, tag = "2")]
+    pub from_profile_id: ::prost::alloc::string::String,
+    /// The profile that holds it now; empty if none does, and with `read_only` if the call
+    /// would create it.
+    #[prost(string, tag = "3")]
+    pub to_profile_id: ::prost::alloc::string::String,
+    /// Why.
+    #[prost(enumeration = "MoveCause", tag = "4")]
+    pub cause: i32,
+}
+/// What became of one source of a merge.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SourceVerdict {
+    /// The profile that was meant, as it was before the merge; empty if there is none.
+    #[prost(string, tag = "1")]
+    pub profile_id: ::prost::alloc::string::String,
+    /// What became of it.
+    #[prost(enumeration = "MergeVerdict", tag = "2")]
+    pub verdict: i32,
+    /// Why, if refused.
+    #[prost(enumeration = "Rule", tag = "3")]
+    pub rule: i32,
+    /// The namespace whose limit would have been exceeded, if one would.
+    #[prost(string, tag = "4")]
+    pub limit_namespace: ::prost::alloc::string::String,
+    /// That limit, or the cap.
+    #[prost(uint32, tag = "5")]
+    pub limit: u32,
 }
 /// One identifier of an event and what became of it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -496,6 +536,12 @@ pub struct Resolution {
     /// Raw events only: what was there and not usable, at most 64.
     #[prost(message, repeated, tag = "11")]
     pub ignored: ::prost::alloc::vec::Vec<IgnoredField>,
+    /// Identifiers that are not the event's own and left a profile because of it.
+    #[prost(message, repeated, tag = "12")]
+    pub moves: ::prost::alloc::vec::Vec<IdentifierMove>,
+    /// By what the event is attributed, if by anything: whose it is later is a lookup of this.
+    #[prost(message, optional, tag = "13")]
+    pub attributed_by: ::core::option::Option<ProfileLookup>,
 }
 /// Resolve one event.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -576,21 +622,28 @@ pub struct ResolveEventsResponse {
 /// How to find a profile.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProfileLookup {
-    /// One of the two.
-    #[prost(oneof = "profile_lookup::Lookup", tags = "1, 2")]
+    /// One of them.
+    #[prost(oneof = "profile_lookup::Lookup", tags = "1, 2, 3, 4")]
     pub lookup: ::core::option::Option<profile_lookup::Lookup>,
 }
 /// Nested message and enum types in `ProfileLookup`.
 pub mod profile_lookup {
-    /// One of the two.
+    /// One of them.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Lookup {
         /// A profile's id; an absorbed id finds its survivor.
         #[prost(string, tag = "1")]
         ProfileId(::prost::alloc::string::String),
-        /// Any identifier; the value is normalised by the rules first.
+        /// Any identifier; the value is normalised by the rules first. Of several profiles that
+        /// hold a shared one, the first that did.
         #[prost(message, tag = "2")]
         Identifier(super::Identifier),
+        /// A canonical id, as the rules' `canonical_id` make it.
+        #[prost(string, tag = "3")]
+        CanonicalId(::prost::alloc::string::String),
+        /// The id that an imported profile had in its former system.
+        #[prost(string, tag = "4")]
+        FormerId(::prost::alloc::string::String),
     }
 }
 /// An identifier as a profile holds it.
@@ -636,6 +689,38 @@ pub struct Profile {
     /// Pass it as `page_token` to read the next identifiers; empty at the end.
     #[prost(string, tag = "9")]
     pub next_page_token: ::prost::alloc::string::String,
+    /// The value of the best of the rules' `canonical_id` namespaces that it holds, with that
+    /// namespace's prefix; empty if the rules name none, or it holds none.
+    #[prost(string, tag = "10")]
+    pub canonical_id: ::prost::alloc::string::String,
+    /// The newest record that changed it.
+    #[prost(uint64, tag = "11")]
+    pub changed_sequence_number: u64,
+    /// History attributed from or to it, oldest first, at most 1,000.
+    #[prost(message, repeated, tag = "12")]
+    pub attributions: ::prost::alloc::vec::Vec<HistoryAttribution>,
+    /// The ids that it, or profiles merged into it, had in former systems, at most 1,000.
+    #[prost(string, repeated, tag = "13")]
+    pub former_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// History of one profile that counts as another's.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HistoryAttribution {
+    /// Whose history it was.
+    #[prost(string, tag = "1")]
+    pub source_profile_id: ::prost::alloc::string::String,
+    /// Whose it is.
+    #[prost(string, tag = "2")]
+    pub destination_profile_id: ::prost::alloc::string::String,
+    /// First moment of the range.
+    #[prost(message, optional, tag = "3")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Last moment of the range.
+    #[prost(message, optional, tag = "4")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The record that says so.
+    #[prost(uint64, tag = "5")]
+    pub sequence_number: u64,
 }
 /// Read one profile.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -652,6 +737,10 @@ pub struct GetProfileRequest {
     /// `next_page_token` of the page before.
     #[prost(string, tag = "4")]
     pub page_token: ::prost::alloc::string::String,
+    /// The fields of Profile to read; absent: all. `profile_id` is always there. A name that
+    /// Profile does not have is refused.
+    #[prost(message, optional, tag = "5")]
+    pub read_mask: ::core::option::Option<::prost_types::FieldMask>,
 }
 /// The answer to GetProfile.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -676,6 +765,9 @@ pub struct BatchGetProfilesRequest {
     /// the rest is read with GetProfile and the profile's `next_page_token`.
     #[prost(int32, tag = "3")]
     pub page_size: i32,
+    /// As in GetProfile.
+    #[prost(message, optional, tag = "4")]
+    pub read_mask: ::core::option::Option<::prost_types::FieldMask>,
 }
 /// The result for one lookup of a batch.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -706,6 +798,482 @@ pub struct BatchGetProfilesResponse {
     /// The newest record the answer rests on.
     #[prost(uint64, tag = "2")]
     pub sequence_number: u64,
+}
+/// Find every profile that holds an identifier.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LookupProfilesRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// The identifier; the value is normalised by the rules first.
+    #[prost(message, optional, tag = "2")]
+    pub identifier: ::core::option::Option<Identifier>,
+    /// Identifiers for each profile: 0 means 100, more than 1,000 means 1,000.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// As in GetProfile.
+    #[prost(message, optional, tag = "4")]
+    pub read_mask: ::core::option::Option<::prost_types::FieldMask>,
+}
+/// The answer to LookupProfiles.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LookupProfilesResponse {
+    /// In order of their attachment of the identifier; as many as the answer has room for.
+    #[prost(message, repeated, tag = "1")]
+    pub profiles: ::prost::alloc::vec::Vec<Profile>,
+    /// How many hold it in all.
+    #[prost(uint32, tag = "2")]
+    pub profile_count: u32,
+    /// The newest record the answer rests on.
+    #[prost(uint64, tag = "3")]
+    pub sequence_number: u64,
+}
+/// Which profiles to list. All that is set must hold.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProfileFilter {
+    /// Holds an identifier of this namespace.
+    #[prost(string, tag = "1")]
+    pub has_namespace: ::prost::alloc::string::String,
+    /// Is known, or is not.
+    #[prost(bool, optional, tag = "2")]
+    pub known: ::core::option::Option<bool>,
+    /// Was changed by a record after this one.
+    #[prost(uint64, tag = "3")]
+    pub changed_after_sequence_number: u64,
+}
+/// List profiles.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListProfilesRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// Which ones.
+    #[prost(message, optional, tag = "2")]
+    pub filter: ::core::option::Option<ProfileFilter>,
+    /// Profiles on a page: 0 means 100, more than 1,000 means 1,000. A page may hold fewer, even
+    /// none, and still have a next one: a call looks at 100,000 profiles at most.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// `next_page_token` of the page before, with the same filter.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+    /// As in GetProfile. Each profile shows its first 100 identifiers.
+    #[prost(message, optional, tag = "5")]
+    pub read_mask: ::core::option::Option<::prost_types::FieldMask>,
+}
+/// The answer to ListProfiles.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListProfilesResponse {
+    /// In order of creation.
+    #[prost(message, repeated, tag = "1")]
+    pub profiles: ::prost::alloc::vec::Vec<Profile>,
+    /// Empty at the end.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// The newest record the answer rests on.
+    #[prost(uint64, tag = "3")]
+    pub sequence_number: u64,
+}
+/// One thing that a destination needs.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IdentityTarget {
+    /// In order of preference: the first of which the profile has a value is given.
+    #[prost(string, repeated, tag = "1")]
+    pub namespaces: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Which of its values.
+    #[prost(enumeration = "ValueChoice", tag = "2")]
+    pub choice: i32,
+    /// In what form.
+    #[prost(enumeration = "ValueForm", tag = "3")]
+    pub form: i32,
+}
+/// Translate profiles for a destination.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TranslateIdentitiesRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// At most 1,000.
+    #[prost(message, repeated, tag = "2")]
+    pub lookups: ::prost::alloc::vec::Vec<ProfileLookup>,
+    /// What the destination needs, at most 16.
+    #[prost(message, repeated, tag = "3")]
+    pub targets: ::prost::alloc::vec::Vec<IdentityTarget>,
+}
+/// The values for one target.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TranslatedIdentity {
+    /// The namespace they are of; empty if the profile has none of those asked for.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The values.
+    #[prost(string, repeated, tag = "2")]
+    pub values: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// One profile, translated.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TranslatedProfile {
+    /// Whose they are.
+    #[prost(string, tag = "1")]
+    pub profile_id: ::prost::alloc::string::String,
+    /// One for each target, in order.
+    #[prost(message, repeated, tag = "2")]
+    pub identities: ::prost::alloc::vec::Vec<TranslatedIdentity>,
+}
+/// The result for one lookup of a translation.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TranslateIdentitiesResult {
+    /// One of the two.
+    #[prost(oneof = "translate_identities_result::Result", tags = "1, 2")]
+    pub result: ::core::option::Option<translate_identities_result::Result>,
+}
+/// Nested message and enum types in `TranslateIdentitiesResult`.
+pub mod translate_identities_result {
+    /// One of the two.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Result {
+        /// The identifiers.
+        #[prost(message, tag = "1")]
+        Profile(super::TranslatedProfile),
+        /// Why there are none: PROFILE_NOT_FOUND or a field at fault.
+        #[prost(message, tag = "2")]
+        Error(super::ItemError),
+    }
+}
+/// The answer to TranslateIdentities.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TranslateIdentitiesResponse {
+    /// One for each lookup, in order.
+    #[prost(message, repeated, tag = "1")]
+    pub results: ::prost::alloc::vec::Vec<TranslateIdentitiesResult>,
+    /// The newest record the answer rests on.
+    #[prost(uint64, tag = "2")]
+    pub sequence_number: u64,
+}
+/// A person logged in.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LoginRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// The identifiers of the person and the device. `raw_json` is not taken. `event_id` is the
+    /// operation id. `profile_id` is the profile the person had until now: where nothing else is
+    /// found it is converted, if the rules convert.
+    #[prost(message, optional, tag = "2")]
+    pub event: ::core::option::Option<Event>,
+    /// Anonymous identifiers to join to the person's profile, in order, if the guards of the
+    /// rules' `commands.login` let them.
+    #[prost(message, repeated, tag = "3")]
+    pub anonymous_identifiers: ::prost::alloc::vec::Vec<Identifier>,
+    /// Pass over the guards.
+    #[prost(bool, tag = "4")]
+    pub force: bool,
+    /// Answer what would happen and write nothing.
+    #[prost(bool, tag = "5")]
+    pub read_only: bool,
+}
+/// The answer to Login.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LoginResponse {
+    /// What happened. Verdicts of anonymous identifiers follow the event's own.
+    #[prost(message, optional, tag = "1")]
+    pub resolution: ::core::option::Option<Resolution>,
+}
+/// A person logged out.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LogoutRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// The identifiers that stay with the device. `raw_json` is not taken. `event_id` is the
+    /// operation id.
+    #[prost(message, optional, tag = "2")]
+    pub event: ::core::option::Option<Event>,
+    /// Answer what would happen and write nothing.
+    #[prost(bool, tag = "3")]
+    pub read_only: bool,
+}
+/// The answer to Logout.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LogoutResponse {
+    /// What happened.
+    #[prost(message, optional, tag = "1")]
+    pub resolution: ::core::option::Option<Resolution>,
+}
+/// Say that identifiers are one person's.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LinkIdentifiersRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// The target: the event's identifiers, usually one. `raw_json` is not taken. `event_id` is
+    /// the operation id.
+    #[prost(message, optional, tag = "2")]
+    pub event: ::core::option::Option<Event>,
+    /// To be joined to it, in order, if the guards of the rules' `commands.link` let them.
+    #[prost(message, repeated, tag = "3")]
+    pub sources: ::prost::alloc::vec::Vec<Identifier>,
+    /// Pass over the guards.
+    #[prost(bool, tag = "4")]
+    pub force: bool,
+    /// Answer what would happen and write nothing.
+    #[prost(bool, tag = "5")]
+    pub read_only: bool,
+}
+/// The answer to LinkIdentifiers.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LinkIdentifiersResponse {
+    /// What happened. Verdicts of sources follow the target's.
+    #[prost(message, optional, tag = "1")]
+    pub resolution: ::core::option::Option<Resolution>,
+}
+/// One change of an identifier.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IdentifierChange {
+    /// The namespace.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The value to give up; empty to add one.
+    #[prost(string, tag = "2")]
+    pub old_value: ::prost::alloc::string::String,
+    /// The value to take; empty to remove one.
+    #[prost(string, tag = "3")]
+    pub new_value: ::prost::alloc::string::String,
+}
+/// Change, add and remove identifiers of a profile.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModifyIdentifiersRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// The caller's id of this operation, at most 128 bytes; a repeat gets the recorded answer.
+    #[prost(string, tag = "2")]
+    pub operation_id: ::prost::alloc::string::String,
+    /// The profile.
+    #[prost(message, optional, tag = "3")]
+    pub profile: ::core::option::Option<ProfileLookup>,
+    /// At most 64, each judged by itself, in order.
+    #[prost(message, repeated, tag = "4")]
+    pub changes: ::prost::alloc::vec::Vec<IdentifierChange>,
+    /// When it happened; absent: now.
+    #[prost(message, optional, tag = "5")]
+    pub timestamp: ::core::option::Option<::prost_types::Timestamp>,
+    /// Who asks; kept as evidence.
+    #[prost(string, tag = "6")]
+    pub source: ::prost::alloc::string::String,
+    /// Answer what would happen and write nothing.
+    #[prost(bool, tag = "7")]
+    pub read_only: bool,
+}
+/// The answer to ModifyIdentifiers.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModifyIdentifiersResponse {
+    /// What happened. For each change, the verdict on the old value and then on the new one, as
+    /// far as they are set: REMOVED, ATTACHED, TRANSFERRED, or why not. If the new value is
+    /// refused the old one stays.
+    #[prost(message, optional, tag = "1")]
+    pub resolution: ::core::option::Option<Resolution>,
+}
+/// Merge profiles.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MergeProfilesRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// The caller's id of this operation, at most 128 bytes; a repeat gets the recorded answer.
+    #[prost(string, tag = "2")]
+    pub operation_id: ::prost::alloc::string::String,
+    /// The target.
+    #[prost(message, optional, tag = "3")]
+    pub target: ::core::option::Option<ProfileLookup>,
+    /// At most 64, in order: an earlier one's traits outrank a later one's where the rules let
+    /// sources fill gaps.
+    #[prost(message, repeated, tag = "4")]
+    pub sources: ::prost::alloc::vec::Vec<ProfileLookup>,
+    /// Pass over the guards of the rules' `commands.merge`.
+    #[prost(bool, tag = "5")]
+    pub force: bool,
+    /// When it happened; absent: now.
+    #[prost(message, optional, tag = "6")]
+    pub timestamp: ::core::option::Option<::prost_types::Timestamp>,
+    /// Who asks; kept as evidence.
+    #[prost(string, tag = "7")]
+    pub source: ::prost::alloc::string::String,
+    /// Answer what would happen and write nothing.
+    #[prost(bool, tag = "8")]
+    pub read_only: bool,
+}
+/// The answer to MergeProfiles.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MergeProfilesResponse {
+    /// What happened as a whole.
+    #[prost(message, optional, tag = "1")]
+    pub resolution: ::core::option::Option<Resolution>,
+    /// One for each source, in order.
+    #[prost(message, repeated, tag = "2")]
+    pub sources: ::prost::alloc::vec::Vec<SourceVerdict>,
+}
+/// Take identifiers out of a profile.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SplitProfileRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// The caller's id of this operation, at most 128 bytes; a repeat gets the recorded answer.
+    #[prost(string, tag = "2")]
+    pub operation_id: ::prost::alloc::string::String,
+    /// The profile: it keeps its id, its traits and all other identifiers.
+    #[prost(message, optional, tag = "3")]
+    pub profile: ::core::option::Option<ProfileLookup>,
+    /// What to take out, at most 1,000.
+    #[prost(message, repeated, tag = "4")]
+    pub identifiers: ::prost::alloc::vec::Vec<Identifier>,
+    /// Whether they become one new profile together, not one each.
+    #[prost(bool, tag = "5")]
+    pub together: bool,
+    /// Who asks; kept as evidence.
+    #[prost(string, tag = "6")]
+    pub source: ::prost::alloc::string::String,
+    /// Answer what would happen and write nothing.
+    #[prost(bool, tag = "7")]
+    pub read_only: bool,
+}
+/// The answer to SplitProfile.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SplitProfileResponse {
+    /// What happened; `moves` says which profile each identifier is on.
+    #[prost(message, optional, tag = "1")]
+    pub resolution: ::core::option::Option<Resolution>,
+}
+/// Attribute history.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttributeHistoryRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// The caller's id of this operation, at most 128 bytes; a repeat gets the recorded answer.
+    #[prost(string, tag = "2")]
+    pub operation_id: ::prost::alloc::string::String,
+    /// Whose history it was.
+    #[prost(message, optional, tag = "3")]
+    pub source_profile: ::core::option::Option<ProfileLookup>,
+    /// Whose it is to be; another profile.
+    #[prost(message, optional, tag = "4")]
+    pub destination_profile: ::core::option::Option<ProfileLookup>,
+    /// First moment of the range.
+    #[prost(message, optional, tag = "5")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Last moment of the range, not before the first.
+    #[prost(message, optional, tag = "6")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Who asks; kept as evidence.
+    #[prost(string, tag = "7")]
+    pub source: ::prost::alloc::string::String,
+    /// Answer what would happen and write nothing.
+    #[prost(bool, tag = "8")]
+    pub read_only: bool,
+}
+/// The answer to AttributeHistory.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttributeHistoryResponse {
+    /// Whether it is recorded.
+    #[prost(bool, tag = "1")]
+    pub applied: bool,
+    /// Why not, if not.
+    #[prost(enumeration = "Rule", tag = "2")]
+    pub rule: i32,
+    /// The range.
+    #[prost(message, optional, tag = "3")]
+    pub attribution: ::core::option::Option<HistoryAttribution>,
+    /// Whether this is the recorded answer to an operation id that came again.
+    #[prost(bool, tag = "4")]
+    pub repeated: bool,
+    /// The workspace's sequence number of the record this wrote, or of the newest one.
+    #[prost(uint64, tag = "5")]
+    pub sequence_number: u64,
+}
+/// An identifier of a profile of another system.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportedIdentifier {
+    /// The identifier.
+    #[prost(message, optional, tag = "1")]
+    pub identifier: ::core::option::Option<Identifier>,
+    /// When it was attached; absent: the profile's creation.
+    #[prost(message, optional, tag = "2")]
+    pub attached_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// A trait of a profile of another system.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportedTrait {
+    /// The trait.
+    #[prost(message, optional, tag = "1")]
+    pub r#trait: ::core::option::Option<Trait>,
+    /// When it was set; absent: the profile's creation.
+    #[prost(message, optional, tag = "2")]
+    pub set_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// A profile of another system.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportedProfile {
+    /// The id it had there, at most 1,024 bytes: it resolves for ever. Empty: none, and the import
+    /// of this profile cannot be repeated harmlessly.
+    #[prost(string, tag = "1")]
+    pub former_id: ::prost::alloc::string::String,
+    /// When it was created there; absent: now.
+    #[prost(message, optional, tag = "2")]
+    pub created_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Whether it was known there.
+    #[prost(bool, tag = "3")]
+    pub known: bool,
+    /// At most 1,000.
+    #[prost(message, repeated, tag = "4")]
+    pub identifiers: ::prost::alloc::vec::Vec<ImportedIdentifier>,
+    /// At most 300.
+    #[prost(message, repeated, tag = "5")]
+    pub traits: ::prost::alloc::vec::Vec<ImportedTrait>,
+}
+/// Bring profiles of another system.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportProfilesRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// At most 1,000.
+    #[prost(message, repeated, tag = "2")]
+    pub profiles: ::prost::alloc::vec::Vec<ImportedProfile>,
+    /// The system or file they come from; kept as evidence.
+    #[prost(string, tag = "3")]
+    pub source: ::prost::alloc::string::String,
+    /// Answer what would happen to each, given the state before the call, and write nothing.
+    #[prost(bool, tag = "4")]
+    pub read_only: bool,
+}
+/// The result for one profile of an import.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportProfilesResult {
+    /// One of the two.
+    #[prost(oneof = "import_profiles_result::Result", tags = "1, 2")]
+    pub result: ::core::option::Option<import_profiles_result::Result>,
+}
+/// Nested message and enum types in `ImportProfilesResult`.
+pub mod import_profiles_result {
+    /// One of the two.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Result {
+        /// What happened.
+        #[prost(message, tag = "1")]
+        Resolution(super::Resolution),
+        /// Why it was refused.
+        #[prost(message, tag = "2")]
+        Error(super::ItemError),
+    }
+}
+/// The answer to ImportProfiles.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportProfilesResponse {
+    /// One for each profile, in order.
+    #[prost(message, repeated, tag = "1")]
+    pub results: ::prost::alloc::vec::Vec<ImportProfilesResult>,
 }
 /// What an event did as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -765,8 +1333,12 @@ pub enum Verdict {
     /// A rule took it off the event before matching; where it was attached before,
     /// it still is.
     Dropped = 3,
-    /// It took part in matching, but a cap of the profile kept it where it was.
+    /// It took part in matching, but a rule kept it where it was.
     Refused = 4,
+    /// It was on another profile, `collided_profile_id`, and is now on this one.
+    Transferred = 5,
+    /// It was on this profile and is now on none.
+    Removed = 6,
 }
 impl Verdict {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -780,6 +1352,8 @@ impl Verdict {
             Self::AlreadyAttached => "VERDICT_ALREADY_ATTACHED",
             Self::Dropped => "VERDICT_DROPPED",
             Self::Refused => "VERDICT_REFUSED",
+            Self::Transferred => "VERDICT_TRANSFERRED",
+            Self::Removed => "VERDICT_REMOVED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -790,6 +1364,8 @@ impl Verdict {
             "VERDICT_ALREADY_ATTACHED" => Some(Self::AlreadyAttached),
             "VERDICT_DROPPED" => Some(Self::Dropped),
             "VERDICT_REFUSED" => Some(Self::Refused),
+            "VERDICT_TRANSFERRED" => Some(Self::Transferred),
+            "VERDICT_REMOVED" => Some(Self::Removed),
             _ => None,
         }
     }
@@ -815,6 +1391,41 @@ pub enum Rule {
     /// The value is empty after normalising, or not a value of its kind (an e-mail
     /// without @, a phone number that is not one).
     InvalidValue = 7,
+    /// A value of an immutable namespace is set already.
+    Immutable = 8,
+    /// The identifier is another profile's, and the rules neither join the two nor move it.
+    HeldElsewhere = 9,
+    /// An exclusive identifier stays with its owner: the event does not name the key, or is
+    /// older than the attachment.
+    ExclusiveOwner = 10,
+    /// A source that is known already is not joined.
+    KnownSource = 11,
+    /// A source's value has not the shape that the rules ask of it.
+    SourceShape = 12,
+    /// A source was a source before.
+    SourceUsed = 13,
+    /// The identifiers that the source was to be joined to are not usable.
+    NoTarget = 14,
+    /// An identifier would be seen with more of another namespace than it may be.
+    PairLimit = 15,
+    /// The merge would move more identifiers than one merge may.
+    MovedLimit = 16,
+    /// A shared identifier is on as many profiles as it may be.
+    HolderLimit = 17,
+    /// Two values of a namespace that allows one, on one event.
+    AmbiguousEvent = 18,
+    /// Newer or stronger evidence keeps it apart from the event's profile.
+    Displaced = 19,
+    /// Someone said that the two are different people.
+    DeniedLink = 20,
+    /// The value to change or remove is not on the profile.
+    NotAttached = 21,
+    /// The history of the source in that range is attributed already.
+    AttributionOverlap = 22,
+    /// The source was a destination before, or the destination a source.
+    AttributionChain = 23,
+    /// The rules attribute no history.
+    AttributionOff = 24,
 }
 impl Rule {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -831,6 +1442,23 @@ impl Rule {
             Self::MergeLimit => "RULE_MERGE_LIMIT",
             Self::IdentifierLimit => "RULE_IDENTIFIER_LIMIT",
             Self::InvalidValue => "RULE_INVALID_VALUE",
+            Self::Immutable => "RULE_IMMUTABLE",
+            Self::HeldElsewhere => "RULE_HELD_ELSEWHERE",
+            Self::ExclusiveOwner => "RULE_EXCLUSIVE_OWNER",
+            Self::KnownSource => "RULE_KNOWN_SOURCE",
+            Self::SourceShape => "RULE_SOURCE_SHAPE",
+            Self::SourceUsed => "RULE_SOURCE_USED",
+            Self::NoTarget => "RULE_NO_TARGET",
+            Self::PairLimit => "RULE_PAIR_LIMIT",
+            Self::MovedLimit => "RULE_MOVED_LIMIT",
+            Self::HolderLimit => "RULE_HOLDER_LIMIT",
+            Self::AmbiguousEvent => "RULE_AMBIGUOUS_EVENT",
+            Self::Displaced => "RULE_DISPLACED",
+            Self::DeniedLink => "RULE_DENIED_LINK",
+            Self::NotAttached => "RULE_NOT_ATTACHED",
+            Self::AttributionOverlap => "RULE_ATTRIBUTION_OVERLAP",
+            Self::AttributionChain => "RULE_ATTRIBUTION_CHAIN",
+            Self::AttributionOff => "RULE_ATTRIBUTION_OFF",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -844,6 +1472,172 @@ impl Rule {
             "RULE_MERGE_LIMIT" => Some(Self::MergeLimit),
             "RULE_IDENTIFIER_LIMIT" => Some(Self::IdentifierLimit),
             "RULE_INVALID_VALUE" => Some(Self::InvalidValue),
+            "RULE_IMMUTABLE" => Some(Self::Immutable),
+            "RULE_HELD_ELSEWHERE" => Some(Self::HeldElsewhere),
+            "RULE_EXCLUSIVE_OWNER" => Some(Self::ExclusiveOwner),
+            "RULE_KNOWN_SOURCE" => Some(Self::KnownSource),
+            "RULE_SOURCE_SHAPE" => Some(Self::SourceShape),
+            "RULE_SOURCE_USED" => Some(Self::SourceUsed),
+            "RULE_NO_TARGET" => Some(Self::NoTarget),
+            "RULE_PAIR_LIMIT" => Some(Self::PairLimit),
+            "RULE_MOVED_LIMIT" => Some(Self::MovedLimit),
+            "RULE_HOLDER_LIMIT" => Some(Self::HolderLimit),
+            "RULE_AMBIGUOUS_EVENT" => Some(Self::AmbiguousEvent),
+            "RULE_DISPLACED" => Some(Self::Displaced),
+            "RULE_DENIED_LINK" => Some(Self::DeniedLink),
+            "RULE_NOT_ATTACHED" => Some(Self::NotAttached),
+            "RULE_ATTRIBUTION_OVERLAP" => Some(Self::AttributionOverlap),
+            "RULE_ATTRIBUTION_CHAIN" => Some(Self::AttributionChain),
+            "RULE_ATTRIBUTION_OFF" => Some(Self::AttributionOff),
+            _ => None,
+        }
+    }
+}
+/// Why an identifier left a profile without being on the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MoveCause {
+    /// Never sent.
+    Unspecified = 0,
+    /// Newer evidence displaced the links that held it there.
+    Displaced = 1,
+    /// The profile was full.
+    Evicted = 2,
+    /// The call split the profile.
+    Split = 3,
+}
+impl MoveCause {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MOVE_CAUSE_UNSPECIFIED",
+            Self::Displaced => "MOVE_CAUSE_DISPLACED",
+            Self::Evicted => "MOVE_CAUSE_EVICTED",
+            Self::Split => "MOVE_CAUSE_SPLIT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MOVE_CAUSE_UNSPECIFIED" => Some(Self::Unspecified),
+            "MOVE_CAUSE_DISPLACED" => Some(Self::Displaced),
+            "MOVE_CAUSE_EVICTED" => Some(Self::Evicted),
+            "MOVE_CAUSE_SPLIT" => Some(Self::Split),
+            _ => None,
+        }
+    }
+}
+/// What became of one source of a merge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MergeVerdict {
+    /// Never sent.
+    Unspecified = 0,
+    /// It is part of the target now.
+    Merged = 1,
+    /// It was the target, or part of it, already.
+    AlreadyMerged = 2,
+    /// There is no such profile.
+    NotFound = 3,
+    /// A rule kept it apart.
+    Refused = 4,
+}
+impl MergeVerdict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MERGE_VERDICT_UNSPECIFIED",
+            Self::Merged => "MERGE_VERDICT_MERGED",
+            Self::AlreadyMerged => "MERGE_VERDICT_ALREADY_MERGED",
+            Self::NotFound => "MERGE_VERDICT_NOT_FOUND",
+            Self::Refused => "MERGE_VERDICT_REFUSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MERGE_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "MERGE_VERDICT_MERGED" => Some(Self::Merged),
+            "MERGE_VERDICT_ALREADY_MERGED" => Some(Self::AlreadyMerged),
+            "MERGE_VERDICT_NOT_FOUND" => Some(Self::NotFound),
+            "MERGE_VERDICT_REFUSED" => Some(Self::Refused),
+            _ => None,
+        }
+    }
+}
+/// Which of a profile's values of a namespace to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ValueChoice {
+    /// The same as VALUE_CHOICE_NEWEST.
+    Unspecified = 0,
+    /// The one attached last, by event time.
+    Newest = 1,
+    /// The one attached first, by event time.
+    First = 2,
+    /// All, oldest first.
+    All = 3,
+}
+impl ValueChoice {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "VALUE_CHOICE_UNSPECIFIED",
+            Self::Newest => "VALUE_CHOICE_NEWEST",
+            Self::First => "VALUE_CHOICE_FIRST",
+            Self::All => "VALUE_CHOICE_ALL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "VALUE_CHOICE_UNSPECIFIED" => Some(Self::Unspecified),
+            "VALUE_CHOICE_NEWEST" => Some(Self::Newest),
+            "VALUE_CHOICE_FIRST" => Some(Self::First),
+            "VALUE_CHOICE_ALL" => Some(Self::All),
+            _ => None,
+        }
+    }
+}
+/// In what form to give a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ValueForm {
+    /// The same as VALUE_FORM_NORMAL.
+    Unspecified = 0,
+    /// The normalised value.
+    Normal = 1,
+    /// SHA-256 of the normalised value, in lower-case hex. A namespace that the rules declare
+    /// to be the SHA-256 of another is given as it is.
+    Sha256 = 2,
+}
+impl ValueForm {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "VALUE_FORM_UNSPECIFIED",
+            Self::Normal => "VALUE_FORM_NORMAL",
+            Self::Sha256 => "VALUE_FORM_SHA256",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "VALUE_FORM_UNSPECIFIED" => Some(Self::Unspecified),
+            "VALUE_FORM_NORMAL" => Some(Self::Normal),
+            "VALUE_FORM_SHA256" => Some(Self::Sha256),
             _ => None,
         }
     }
