@@ -3,6 +3,7 @@
     Resolver      the whole engine inside this process, with or without files
     Client        a server's client; `ipse.aio.Client` is its asyncio twin
     Event         what both take; Resolution, Profile and the rest are what they answer
+    preset        the rules of a preset as TOML, by its name; None if there is none
 
 Names are imported when they are first used: `import ipse` and the command line's `--help` must
 not wait for gRPC, nor the embedded resolver ever load it.
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ipse import aio, errors
-    from ipse._native import __version__
+    from ipse._native import __version__, preset
     from ipse.client import Client
     from ipse.errors import (
         AlreadyExists,
@@ -36,21 +37,41 @@ if TYPE_CHECKING:
         Unimplemented,
     )
     from ipse.model import (
+        AttributionAnswer,
+        CanonicalId,
         CheckpointInfo,
         Decision,
         Event,
+        FormerId,
+        FoundProfiles,
+        HistoryAttribution,
         Identifier,
+        IdentifierChange,
+        IdentifierMove,
         IdentifierVerdict,
+        IdentityTarget,
         IgnoredField,
+        ImportedIdentifier,
+        ImportedProfile,
+        ImportedTrait,
         ItemError,
+        MergeAnswer,
+        MergeVerdict,
+        MoveCause,
         Profile,
         ProfileIdentifier,
+        ProfilePage,
         RecoveryInfo,
         Resolution,
         Rule,
         RulesInfo,
         RulesProblem,
+        SourceVerdict,
         Stats,
+        TranslatedIdentity,
+        TranslatedProfile,
+        ValueChoice,
+        ValueForm,
         Verdict,
         WorkspaceInfo,
     )
@@ -59,6 +80,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlreadyExists",
+    "AttributionAnswer",
+    "CanonicalId",
     "CheckpointInfo",
     "Client",
     "Code",
@@ -68,18 +91,31 @@ __all__ = [
     "Event",
     "Failed",
     "FailedPrecondition",
+    "FormerId",
+    "FoundProfiles",
+    "HistoryAttribution",
     "Identifier",
+    "IdentifierChange",
+    "IdentifierMove",
     "IdentifierVerdict",
+    "IdentityTarget",
     "IgnoredField",
+    "ImportedIdentifier",
+    "ImportedProfile",
+    "ImportedTrait",
     "InternalError",
     "InvalidArgument",
     "IpseError",
     "ItemError",
     "LogFailed",
+    "MergeAnswer",
+    "MergeVerdict",
+    "MoveCause",
     "NotFound",
     "OpenError",
     "Profile",
     "ProfileIdentifier",
+    "ProfilePage",
     "RecoveryInfo",
     "Refused",
     "Resolution",
@@ -89,14 +125,20 @@ __all__ = [
     "RulesInfo",
     "RulesProblem",
     "ServerSettings",
+    "SourceVerdict",
     "Stats",
+    "TranslatedIdentity",
+    "TranslatedProfile",
     "Unavailable",
     "Unimplemented",
+    "ValueChoice",
+    "ValueForm",
     "Verdict",
     "WorkspaceInfo",
     "__version__",
     "aio",
     "errors",
+    "preset",
 ]
 
 _ERRORS = {
@@ -122,6 +164,7 @@ _HOMES = {
     "Resolver": "ipse.resolver",
     "ServerSettings": "ipse.settings",
     "__version__": "ipse._native",
+    "preset": "ipse._native",
 }
 _MODULES = {"aio", "errors"}
 

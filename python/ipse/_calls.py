@@ -1,56 +1,57 @@
-"""Every call as data: its method, its request, and how to read its answer. Carries nothing.
+"""Every read and every event as data: its method, its request, and how to read its answer.
 
 The clients and the embedded resolver differ only in how bytes get to the engine and back; what
-the bytes are is written once, here. Refuses only what a message cannot hold at all, in the
-words the engine would use; every other check is the engine's.
+the bytes are is written once, here and in `_commands`. Carries nothing.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from ipse.errors import InvalidArgument
+from ipse._messages import (
+    IdentifierPair,
+    Lookup,
+    event_message,
+    identifier_message,
+    lookup_messages,
+    mask_message,
+    target_message,
+)
 from ipse.model import (
     CheckpointInfo,
     Event,
-    Identifier,
+    FoundProfiles,
+    IdentityTarget,
     ItemError,
     Profile,
+    ProfilePage,
     Resolution,
     RulesInfo,
     RulesProblem,
     Stats,
+    TranslatedProfile,
     WorkspaceInfo,
 )
 from ipse.v1 import admin_pb2, event_pb2, identity_pb2
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from google.protobuf.field_mask_pb2 import FieldMask
     from google.protobuf.message import Message
 
 IDENTITY: Final = "ipse.v1.IdentityService"
 ADMIN: Final = "ipse.v1.AdminService"
 
-BATCH_EVENTS_MAX: Final = 1_000
-"""The server's bound on one batch."""
+BATCH_ITEMS_MAX: Final = 1_000
+"""The server's bound on one batch: of events, of profiles to import."""
 BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 """A batch is sent before it grows beyond this, well below what a server accepts."""
 PAGE_SIZE_MAX: Final = 1_000
 CHECKPOINT_TIMEOUT_S: Final = 600.0
 
-_INTEGER_MIN: Final = -(2**63)
-_INTEGER_MAX: Final = 2**63 - 1
-
 T = TypeVar("T")
-
-IdentifierPair: TypeAlias = tuple[str, str | int] | Identifier
-"""How a caller names an identifier."""
-Lookup: TypeAlias = str | IdentifierPair
-"""A profile id, or an identifier that the profile holds."""
+M = TypeVar("M", bound="Message")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +82,60 @@ def resolve_batches(
     events: Iterable[Event], workspace: str, *, read_only: bool, batch_size: int
 ) -> Iterator[Call[list[Resolution | ItemError]]]:
     """Resolve events in order, cut into batches by count and bytes."""
-    if not 1 <= batch_size <= BATCH_EVENTS_MAX:
-        raise ValueError(f"batch_size must be from 1 to {BATCH_EVENTS_MAX}, not {batch_size}")
-    batch: list[event_pb2.Event] = []
+    messages = (event_message(event, f"events[{index}]") for index, event in enumerate(events))
+    for batch in cut(messages, batch_size):
+        yield _resolve_batch(batch, workspace, read_only=read_only)
+
+
+def cut(messages: Iterable[M], batch_size: int) -> Iterator[list[M]]:
+    """Cut a stream of messages into batches, none longer than a call may be."""
+    if not 1 <= batch_size <= BATCH_ITEMS_MAX:
+        raise ValueError(f"batch_size must be from 1 to {BATCH_ITEMS_MAX}, not {batch_size}")
+    batch: list[M] = []
     batch_bytes = 0
-    for index, event in enumerate(events):
-        message = event_message(event, f"events[{index}]")
+    for message in messages:
         size = message.ByteSize()
         if batch and (len(batch) == batch_size or batch_bytes + size > BATCH_BYTES_MAX):
-            yield _resolve_batch(batch, workspace, read_only=read_only)
+            yield batch
             batch, batch_bytes = [], 0
         batch.append(message)
         batch_bytes += size
     if batch:
-        yield _resolve_batch(batch, workspace, read_only=read_only)
+        yield batch
 
 
-def get_profile(
-    lookup: identity_pb2.ProfileLookup, workspace: str, page_size: int, page_token: str
-) -> Call[Profile]:
+@dataclass(frozen=True, slots=True)
+class ProfileQuery:
+    """Which profile to read, and what of it."""
+
+    lookup: identity_pb2.ProfileLookup
+    workspace: str
+    page_size: int
+    read_mask: FieldMask | None
+
+    @classmethod
+    def of(
+        cls,
+        lookup: identity_pb2.ProfileLookup,
+        workspace: str,
+        page_size: int,
+        read_mask: Iterable[str] | None,
+    ) -> ProfileQuery:
+        """Ask for what leads to the next page too, wherever identifiers are asked for."""
+        mask = mask_message(read_mask)
+        if mask is not None and "identifiers" in mask.paths:
+            mask.paths.append("next_page_token")
+        return cls(lookup, workspace, page_size, mask)
+
+
+def get_profile(query: ProfileQuery, page_token: str) -> Call[Profile]:
     """Read one profile and one page of its identifiers."""
     request = identity_pb2.GetProfileRequest(
-        workspace=workspace, lookup=lookup, page_size=page_size, page_token=page_token
+        workspace=query.workspace,
+        lookup=query.lookup,
+        page_size=query.page_size,
+        page_token=page_token,
+        read_mask=query.read_mask,
     )
 
     def parse(payload: bytes) -> Profile:
@@ -113,11 +146,14 @@ def get_profile(
 
 
 def get_profiles(
-    lookups: Iterable[Lookup], workspace: str, page_size: int
+    lookups: Iterable[Lookup], workspace: str, page_size: int, read_mask: Iterable[str] | None
 ) -> Call[list[Profile | ItemError]]:
     """Read several profiles."""
     request = identity_pb2.BatchGetProfilesRequest(
-        workspace=workspace, lookups=map(lookup_message, lookups), page_size=page_size
+        workspace=workspace,
+        lookups=lookup_messages(lookups, "lookups"),
+        page_size=page_size,
+        read_mask=mask_message(read_mask),
     )
 
     def parse(payload: bytes) -> list[Profile | ItemError]:
@@ -125,6 +161,72 @@ def get_profiles(
         return [_profile_result(item, response.sequence_number) for item in response.results]
 
     return Call(f"/{IDENTITY}/BatchGetProfiles", request, parse)
+
+
+def lookup_profiles(
+    identifier: IdentifierPair, workspace: str, page_size: int, read_mask: Iterable[str] | None
+) -> Call[FoundProfiles]:
+    """Find every profile that holds an identifier."""
+    request = identity_pb2.LookupProfilesRequest(
+        workspace=workspace,
+        identifier=identifier_message(identifier, "identifier"),
+        page_size=page_size,
+        read_mask=mask_message(read_mask),
+    )
+
+    def parse(payload: bytes) -> FoundProfiles:
+        return FoundProfiles.from_proto(identity_pb2.LookupProfilesResponse.FromString(payload))
+
+    return Call(f"/{IDENTITY}/LookupProfiles", request, parse)
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """Which profiles to list, and what of them. `known` is None: both kinds."""
+
+    workspace: str
+    has_namespace: str
+    known: bool | None
+    changed_after_sequence_number: int
+    page_size: int
+    read_mask: FieldMask | None
+
+
+def list_profiles(query: ListQuery, page_token: str) -> Call[ProfilePage]:
+    """Read a page of the profiles."""
+    request = identity_pb2.ListProfilesRequest(
+        workspace=query.workspace,
+        filter=identity_pb2.ProfileFilter(
+            has_namespace=query.has_namespace,
+            known=query.known,
+            changed_after_sequence_number=query.changed_after_sequence_number,
+        ),
+        page_size=query.page_size,
+        page_token=page_token,
+        read_mask=query.read_mask,
+    )
+
+    def parse(payload: bytes) -> ProfilePage:
+        return ProfilePage.from_proto(identity_pb2.ListProfilesResponse.FromString(payload))
+
+    return Call(f"/{IDENTITY}/ListProfiles", request, parse)
+
+
+def translate_identities(
+    lookups: Iterable[Lookup], targets: Iterable[IdentityTarget], workspace: str
+) -> Call[list[TranslatedProfile | ItemError]]:
+    """Read the identifiers that a destination needs."""
+    request = identity_pb2.TranslateIdentitiesRequest(
+        workspace=workspace,
+        lookups=lookup_messages(lookups, "lookups"),
+        targets=map(target_message, targets),
+    )
+
+    def parse(payload: bytes) -> list[TranslatedProfile | ItemError]:
+        response = identity_pb2.TranslateIdentitiesResponse.FromString(payload)
+        return [_translated_result(item) for item in response.results]
+
+    return Call(f"/{IDENTITY}/TranslateIdentities", request, parse)
 
 
 def create_workspace(name: str, rules_toml: str) -> Call[WorkspaceInfo]:
@@ -197,6 +299,16 @@ def validate_rules(rules_toml: str) -> Call[list[RulesProblem]]:
     return Call(f"/{ADMIN}/ValidateRules", request, parse)
 
 
+def explain_rules(rules_toml: str) -> Call[list[str]]:
+    """Say in words what rules do."""
+    request = admin_pb2.ValidateRulesRequest(rules_toml=rules_toml)
+
+    def parse(payload: bytes) -> list[str]:
+        return list(admin_pb2.ValidateRulesResponse.FromString(payload).explanation)
+
+    return Call(f"/{ADMIN}/ValidateRules", request, parse)
+
+
 def checkpoint() -> Call[CheckpointInfo]:
     """Write a snapshot."""
 
@@ -216,50 +328,12 @@ def stats() -> Call[Stats]:
     return Call(f"/{ADMIN}/GetStats", admin_pb2.GetStatsRequest(), parse)
 
 
-def one_lookup(
-    profile_id: str | None, identifier: IdentifierPair | None
-) -> identity_pb2.ProfileLookup:
-    """Read the two ways of naming a profile, of which a caller uses one."""
-    if (profile_id is None) == (identifier is None):
-        raise TypeError("pass either profile_id or identifier")
-    return lookup_message(profile_id if identifier is None else identifier)
-
-
-def lookup_message(lookup: Lookup | None) -> identity_pb2.ProfileLookup:
-    """Name a profile by its id or an identifier."""
-    if isinstance(lookup, str):
-        return identity_pb2.ProfileLookup(profile_id=lookup)
-    if lookup is None:
-        raise TypeError("a profile is looked up by an id or an identifier, not by None")
-    return identity_pb2.ProfileLookup(identifier=_identifier_message(lookup, "lookup.identifier"))
-
-
 def with_all_identifiers(first: Profile, pages: Iterable[Profile]) -> Profile:
     """Join the pages of a profile that were read after the first."""
     identifiers = list(first.identifiers)
     for page in pages:
         identifiers.extend(page.identifiers)
     return replace(first, identifiers=tuple(identifiers), next_page_token="")
-
-
-def event_message(event: Event, path: str) -> event_pb2.Event:
-    """Write an event as its message; `path` is what a refusal calls it."""
-    try:
-        message = event_pb2.Event(
-            event_id=event.event_id,
-            type=event.type,
-            source=event.source,
-            profile_id=event.profile_id,
-            key_namespace=event.key_namespace,
-            raw_json=event.raw_json,
-            identifiers=_identifier_messages(event.identifiers, path),
-            traits=[_trait_message(name, value, path) for name, value in event.traits.items()],
-        )
-    except UnicodeEncodeError as error:
-        raise _invalid(path, f"holds text that is not valid Unicode: {error.reason}") from None
-    if event.timestamp is not None:
-        message.timestamp.FromDatetime(_aware(event.timestamp, path))
-    return message
 
 
 def _resolve_batch(
@@ -271,12 +345,15 @@ def _resolve_batch(
 
     def parse(payload: bytes) -> list[Resolution | ItemError]:
         response = identity_pb2.ResolveEventsResponse.FromString(payload)
-        return [_resolve_result(item) for item in response.results]
+        return [item_result(item) for item in response.results]
 
     return Call(f"/{IDENTITY}/ResolveEvents", request, parse)
 
 
-def _resolve_result(item: identity_pb2.ResolveEventsResult) -> Resolution | ItemError:
+def item_result(
+    item: identity_pb2.ResolveEventsResult | identity_pb2.ImportProfilesResult,
+) -> Resolution | ItemError:
+    """Read the result for one item of a batch that writes."""
     if item.HasField("error"):
         return ItemError.from_proto(item.error)
     return Resolution.from_proto(item.resolution)
@@ -290,72 +367,9 @@ def _profile_result(
     return Profile.from_proto(item.profile, sequence_number)
 
 
-def _identifier_messages(
-    identifiers: Mapping[str, object] | Iterable[IdentifierPair], path: str
-) -> list[event_pb2.Identifier]:
-    pairs = _pairs(identifiers) if isinstance(identifiers, Mapping) else identifiers
-    return [
-        _identifier_message(pair, f"{path}.identifiers[{index}]")
-        for index, pair in enumerate(pairs)
-    ]
-
-
-def _pairs(identifiers: Mapping[str, Any]) -> Iterator[IdentifierPair]:
-    for namespace, values in identifiers.items():
-        if isinstance(values, (list, tuple)):
-            yield from ((namespace, value) for value in values)
-        else:
-            yield namespace, values
-
-
-def _identifier_message(pair: IdentifierPair, path: str) -> event_pb2.Identifier:
-    namespace, value = (pair.namespace, pair.value) if isinstance(pair, Identifier) else pair
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise _invalid(f"{path}.value", f"must be text or a whole number, not {_kind(value)}")
-    return event_pb2.Identifier(namespace=namespace, value=str(value))
-
-
-def _trait_message(name: str, value: object, path: str) -> event_pb2.Trait:
-    match value:
-        case None:
-            return event_pb2.Trait(name=name)
-        case bool():
-            return event_pb2.Trait(name=name, bool_value=value)
-        case str():
-            return event_pb2.Trait(name=name, string_value=value)
-        case int() if _INTEGER_MIN <= value <= _INTEGER_MAX:
-            return event_pb2.Trait(name=name, integer_value=value)
-        case float():
-            return event_pb2.Trait(name=name, number_value=value)
-        case list() | tuple() | Mapping():
-            return event_pb2.Trait(name=name, json_value=_json_text(name, value, path))
-    raise _invalid(
-        f"{path}.traits[{name}]",
-        "must be text, a whole number of 64 bits, a number, true, false, a list or an object, "
-        f"not {_kind(value)}",
-    )
-
-
-def _json_text(name: str, value: object, path: str) -> str:
-    # Sorted, so that equal objects are equal traits whatever order their keys came in.
-    try:
-        return json.dumps(
-            value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False
-        )
-    except (TypeError, ValueError) as error:
-        raise _invalid(f"{path}.traits[{name}]", f"cannot be JSON: {error}") from None
-
-
-def _aware(timestamp: datetime, path: str) -> datetime:
-    # A time without a zone would silently mean another instant on another machine.
-    if timestamp.tzinfo is None:
-        raise _invalid(f"{path}.timestamp", "has no time zone; use datetime.now(UTC) or the like")
-    return timestamp
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__
-
-
-def _invalid(field: str, message: str) -> InvalidArgument:
-    return InvalidArgument(f"{field} {message}", reason="INVALID_FIELD", field=field)
+def _translated_result(
+    item: identity_pb2.TranslateIdentitiesResult,
+) -> TranslatedProfile | ItemError:
+    if item.HasField("error"):
+        return ItemError.from_proto(item.error)
+    return TranslatedProfile.from_proto(item.profile)

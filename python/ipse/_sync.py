@@ -5,24 +5,33 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, TypeVar
 
-from ipse import _calls
+from ipse import _calls, _messages, _writes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
-    from ipse._calls import Call, IdentifierPair, Lookup
+    from ipse._calls import Call
+    from ipse._messages import IdentifierPair, Identifiers, Lookup
     from ipse.model import (
+        AttributionAnswer,
         CheckpointInfo,
         Event,
+        FoundProfiles,
+        IdentifierChange,
+        IdentityTarget,
+        ImportedProfile,
         ItemError,
+        MergeAnswer,
         Profile,
+        ProfilePage,
         Resolution,
         RulesInfo,
         RulesProblem,
         Stats,
+        TranslatedProfile,
         WorkspaceInfo,
     )
-    from ipse.v1 import identity_pb2
 
 T = TypeVar("T")
 
@@ -45,7 +54,7 @@ class SyncCalls(ABC):
         *,
         workspace: str = "",
         read_only: bool = False,
-        batch_size: int = _calls.BATCH_EVENTS_MAX,
+        batch_size: int = _calls.BATCH_ITEMS_MAX,
     ) -> list[Resolution | ItemError]:
         """Resolve events in order, up to `batch_size` (1 to 1,000) in a call.
 
@@ -59,40 +68,278 @@ class SyncCalls(ABC):
 
     def get_profile(
         self,
+        lookup: Lookup | None = None,
         *,
         profile_id: str | None = None,
         identifier: IdentifierPair | None = None,
         workspace: str = "",
+        read_mask: Iterable[str] | None = None,
     ) -> Profile:
         """Read a profile with all its identifiers; NotFound if there is none.
 
-        By its id, an absorbed one too, or by any identifier, `("email", "ann@example.com")`.
+        By its id, an absorbed one too, or by any identifier, `("email", "ann@example.com")`; as a
+        lookup also by CanonicalId or FormerId. `read_mask` names the fields of Profile to read;
+        None: all. A name that Profile does not have raises InvalidArgument.
         """
-        pages = self.get_profile_pages(
-            profile_id=profile_id, identifier=identifier, workspace=workspace
-        )
+        found = _messages.one_lookup(lookup, profile_id, identifier)
+        query = _calls.ProfileQuery.of(found, workspace, _calls.PAGE_SIZE_MAX, read_mask)
+        pages = self._pages(query)
         return _calls.with_all_identifiers(next(pages), pages)
 
     def get_profile_pages(
         self,
+        lookup: Lookup | None = None,
         *,
         profile_id: str | None = None,
         identifier: IdentifierPair | None = None,
         workspace: str = "",
         page_size: int = _calls.PAGE_SIZE_MAX,
+        read_mask: Iterable[str] | None = None,
     ) -> Iterator[Profile]:
         """Read a profile page by page, each with up to `page_size` of its identifiers."""
-        lookup = _calls.one_lookup(profile_id, identifier)
-        return self._pages(lookup, workspace, page_size)
+        found = _messages.one_lookup(lookup, profile_id, identifier)
+        return self._pages(_calls.ProfileQuery.of(found, workspace, page_size, read_mask))
 
     def get_profiles(
-        self, lookups: Iterable[Lookup], *, workspace: str = "", page_size: int = 0
+        self,
+        lookups: Iterable[Lookup],
+        *,
+        workspace: str = "",
+        page_size: int = 0,
+        read_mask: Iterable[str] | None = None,
     ) -> list[Profile | ItemError]:
-        """Read up to 1,000 profiles, by ids or identifiers; one result for each, in order.
+        """Read up to 1,000 profiles, by lookups; one result for each, in order.
 
         Each shows its first `page_size` identifiers: 0 means 100, at most 1,000.
         """
-        return self._carry(_calls.get_profiles(lookups, workspace, page_size))
+        return self._carry(_calls.get_profiles(lookups, workspace, page_size, read_mask))
+
+    def lookup_profiles(
+        self,
+        identifier: IdentifierPair,
+        *,
+        workspace: str = "",
+        page_size: int = 0,
+        read_mask: Iterable[str] | None = None,
+    ) -> FoundProfiles:
+        """Find every profile that holds an identifier: several only in a shared namespace.
+
+        Never writes, and nobody is an empty answer. Each profile shows its first `page_size`
+        identifiers: 0 means 100, at most 1,000.
+        """
+        return self._carry(_calls.lookup_profiles(identifier, workspace, page_size, read_mask))
+
+    def list_profiles(
+        self,
+        *,
+        workspace: str = "",
+        has_namespace: str = "",
+        known: bool | None = None,
+        changed_after_sequence_number: int = 0,
+        page_size: int = _calls.PAGE_SIZE_MAX,
+        read_mask: Iterable[str] | None = None,
+    ) -> Iterator[Profile]:
+        """List profiles in order of creation, reading pages of `page_size` as they are needed.
+
+        All that is set must hold: the profile has an identifier of a namespace, is known or not,
+        was changed by a record after a number. Each shows its first 100 identifiers. Profiles
+        that are made or changed meanwhile may be seen or not: to follow changes, remember the
+        `sequence_number` of the first page, and list what was changed after it later on.
+        """
+        query = _calls.ListQuery(
+            workspace=workspace,
+            has_namespace=has_namespace,
+            known=known,
+            changed_after_sequence_number=changed_after_sequence_number,
+            page_size=page_size,
+            read_mask=_messages.mask_message(read_mask),
+        )
+        return self._listed(query)
+
+    def list_profiles_page(
+        self,
+        *,
+        workspace: str = "",
+        has_namespace: str = "",
+        known: bool | None = None,
+        changed_after_sequence_number: int = 0,
+        page_size: int = 0,
+        page_token: str = "",
+        read_mask: Iterable[str] | None = None,
+    ) -> ProfilePage:
+        """Read one page of `list_profiles`; `page_token` is the page's before, or empty.
+
+        `page_size` 0 means 100, more than 1,000 means 1,000. A page may hold fewer, even none,
+        and still have a next one.
+        """
+        query = _calls.ListQuery(
+            workspace=workspace,
+            has_namespace=has_namespace,
+            known=known,
+            changed_after_sequence_number=changed_after_sequence_number,
+            page_size=page_size,
+            read_mask=_messages.mask_message(read_mask),
+        )
+        return self._carry(_calls.list_profiles(query, page_token))
+
+    def translate_identities(
+        self, lookups: Iterable[Lookup], targets: Iterable[IdentityTarget], *, workspace: str = ""
+    ) -> list[TranslatedProfile | ItemError]:
+        """Read the identifiers of up to 1,000 profiles that a destination needs.
+
+        One result for each lookup, in order, with the values for each of up to 16 targets.
+        """
+        return self._carry(_calls.translate_identities(lookups, targets, workspace))
+
+    def login(
+        self,
+        event: Event,
+        *,
+        anonymous_identifiers: Identifiers = (),
+        force: bool = False,
+        workspace: str = "",
+        read_only: bool = False,
+        operation_id: str = "",
+    ) -> Resolution:
+        """Say that a person logged in: their profile is found or made, as the rules say.
+
+        The anonymous identifiers are joined to it, in order, if the guards of the rules'
+        `commands.login` let them; `force` passes over the guards. `event.profile_id` is the
+        profile the person had until now. The operation id is the event's id.
+        """
+        terms = _writes.Terms(workspace, read_only, operation_id, force=force)
+        return self._carry(_writes.login(event, anonymous_identifiers, terms))
+
+    def logout(
+        self,
+        event: Event,
+        *,
+        workspace: str = "",
+        read_only: bool = False,
+        operation_id: str = "",
+    ) -> Resolution:
+        """Say that a person logged out; the answer's profile is whom what follows belongs to.
+
+        The event carries the identifiers that stay with the device. Its id is the operation id.
+        """
+        terms = _writes.Terms(workspace, read_only, operation_id)
+        return self._carry(_writes.logout(event, terms))
+
+    def link_identifiers(
+        self,
+        event: Event,
+        sources: Identifiers,
+        *,
+        force: bool = False,
+        workspace: str = "",
+        read_only: bool = False,
+        operation_id: str = "",
+    ) -> Resolution:
+        """Say that sources are the same person as the event's identifiers.
+
+        A source that a guard of the rules' `commands.link` refuses stays apart, and the answer
+        says why; the call still resolves to the target's profile. `force` passes over the guards.
+        """
+        terms = _writes.Terms(workspace, read_only, operation_id, force=force)
+        return self._carry(_writes.link_identifiers(event, sources, terms))
+
+    def modify_identifiers(
+        self,
+        profile: Lookup,
+        changes: Iterable[IdentifierChange],
+        *,
+        timestamp: datetime | None = None,
+        source: str = "",
+        workspace: str = "",
+        read_only: bool = False,
+        operation_id: str = "",
+    ) -> Resolution:
+        """Change, add and remove up to 64 identifiers of a profile; it keeps its id and history.
+
+        Each change is judged by itself, in order. If the new value is refused the old one stays.
+        """
+        terms = _writes.Terms(workspace, read_only, operation_id, source, timestamp)
+        return self._carry(_writes.modify_identifiers(profile, changes, terms))
+
+    def merge_profiles(
+        self,
+        target: Lookup,
+        sources: Iterable[Lookup],
+        *,
+        force: bool = False,
+        timestamp: datetime | None = None,
+        source: str = "",
+        workspace: str = "",
+        read_only: bool = False,
+        operation_id: str = "",
+    ) -> MergeAnswer:
+        """Merge up to 64 profiles into a target, in order, with a verdict for each.
+
+        `force` passes over the guards of the rules' `commands.merge`; `source` is who asks.
+        """
+        terms = _writes.Terms(workspace, read_only, operation_id, source, timestamp, force)
+        return self._carry(_writes.merge_profiles(target, sources, terms))
+
+    def split_profile(
+        self,
+        profile: Lookup,
+        identifiers: Identifiers,
+        *,
+        together: bool = False,
+        source: str = "",
+        workspace: str = "",
+        read_only: bool = False,
+        operation_id: str = "",
+    ) -> Resolution:
+        """Take up to 1,000 identifiers out of a profile into new ones: `moves` says which.
+
+        One each, or one for all `together`. The profile keeps its id, its traits and all other
+        identifiers. InvalidArgument, and nothing done, if it does not hold one of them.
+        """
+        terms = _writes.Terms(workspace, read_only, operation_id, source)
+        call = _writes.split_profile(profile, identifiers, together=together, terms=terms)
+        return self._carry(call)
+
+    def attribute_history(
+        self,
+        source_profile: Lookup,
+        destination_profile: Lookup,
+        *,
+        start_time: datetime,
+        end_time: datetime,
+        source: str = "",
+        workspace: str = "",
+        read_only: bool = False,
+        operation_id: str = "",
+    ) -> AttributionAnswer:
+        """Record that what one profile did in a range of time counts as another's.
+
+        Both ends are included. Moves no identifier; `applied` and `rule` say what became of it.
+        """
+        terms = _writes.Terms(workspace, read_only, operation_id, source)
+        span = _writes.Span(start_time, end_time)
+        return self._carry(
+            _writes.attribute_history(source_profile, destination_profile, span, terms)
+        )
+
+    def import_profiles(
+        self,
+        profiles: Iterable[ImportedProfile],
+        *,
+        source: str = "",
+        workspace: str = "",
+        read_only: bool = False,
+        batch_size: int = _calls.BATCH_ITEMS_MAX,
+    ) -> list[Resolution | ItemError]:
+        """Bring profiles of another system in order, up to `batch_size` (1 to 1,000) in a call.
+
+        One result for each, by itself. One whose former id is there already is brought up to
+        date: its former id is its operation id, and an import can be repeated. If a call fails as
+        a whole it raises, and the batches before it have been brought.
+        """
+        terms = _writes.Terms(workspace, read_only, source=source)
+        batches = _writes.import_batches(profiles, batch_size, terms)
+        return [result for batch in batches for result in self._carry(batch)]
 
     def create_workspace(self, name: str, *, rules_toml: str = "") -> WorkspaceInfo:
         """Create a workspace; AlreadyExists if there is one. No rules: the preset `segment`."""
@@ -134,6 +381,10 @@ class SyncCalls(ABC):
         """Say what is wrong with rules; an empty list: nothing."""
         return self._carry(_calls.validate_rules(rules_toml))
 
+    def explain_rules(self, rules_toml: str) -> list[str]:
+        """Say in words what rules do, a line for each matter; nothing if they are wrong."""
+        return self._carry(_calls.explain_rules(rules_toml))
+
     def checkpoint(self) -> CheckpointInfo:
         """Write a snapshot now."""
         return self._carry(_calls.checkpoint())
@@ -142,13 +393,20 @@ class SyncCalls(ABC):
         """Read figures."""
         return self._carry(_calls.stats())
 
-    def _pages(
-        self, lookup: identity_pb2.ProfileLookup, workspace: str, page_size: int
-    ) -> Iterator[Profile]:
+    def _pages(self, query: _calls.ProfileQuery) -> Iterator[Profile]:
         token = ""
         while True:
-            page = self._carry(_calls.get_profile(lookup, workspace, page_size, token))
+            page = self._carry(_calls.get_profile(query, token))
             yield page
+            token = page.next_page_token
+            if not token:
+                return
+
+    def _listed(self, query: _calls.ListQuery) -> Iterator[Profile]:
+        token = ""
+        while True:
+            page = self._carry(_calls.list_profiles(query, token))
+            yield from page.profiles
             token = page.next_page_token
             if not token:
                 return

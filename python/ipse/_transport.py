@@ -2,8 +2,10 @@
 
 Two kinds of retry, both bounded. UNAVAILABLE, and CANCELLED by a server that stops, is retried by
 gRPC itself, by the service config below, for calls that are harmless to repeat: resolving is, and
-so is everything that only reads. RESOURCE_EXHAUSTED is retried by our carriers, and only when the
-server says how long to wait.
+so is everything that only reads. Commands are retried too: with an operation id a repeat gets the
+recorded answer; without one it is judged again (a merge finds its sources merged, a split no longer
+finds what it took out). RESOURCE_EXHAUSTED is retried by our carriers, and only when the server
+says how long to wait.
 """
 
 from __future__ import annotations

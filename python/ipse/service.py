@@ -48,10 +48,21 @@ CHECKPOINT_METHOD: Final = f"/{ADMIN}/Checkpoint"
 COMPILING_METHODS: Final = frozenset(
     {f"/{ADMIN}/CreateWorkspace", f"/{ADMIN}/SetRules", f"/{ADMIN}/ValidateRules"}
 )
+_WRITING_NAMES: Final = (
+    "ResolveEvent",
+    "ResolveEvents",
+    "Login",
+    "Logout",
+    "LinkIdentifiers",
+    "ModifyIdentifiers",
+    "MergeProfiles",
+    "SplitProfile",
+    "AttributeHistory",
+    "ImportProfiles",
+)
 WRITING_METHODS: Final = frozenset(
     {
-        f"/{IDENTITY}/ResolveEvent",
-        f"/{IDENTITY}/ResolveEvents",
+        *(f"/{IDENTITY}/{name}" for name in _WRITING_NAMES),
         f"/{ADMIN}/CreateWorkspace",
         f"/{ADMIN}/SetRules",
     }

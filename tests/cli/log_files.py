@@ -117,3 +117,24 @@ def event_resolved(
 ) -> list[Any]:
     head = [0, sequence, 1_000 + sequence, 3, f"e{sequence}", KEY, "track", "app", 500, 1]
     return [*head, None, "", target, identifiers, traits or []]
+
+
+def command_resolved(
+    sequence: int,
+    verb: int,
+    target: list[Any],
+    identifiers: list[list[Any]],
+    extra: list[Any] | None,
+) -> list[Any]:
+    plain = event_resolved(sequence, target, identifiers)
+    return [*plain[:3], 4, *plain[4:], verb, extra]
+
+
+def extra_with(**fields: Any) -> list[Any]:
+    """An extra that has what is given, and is empty otherwise."""
+    empty = {
+        "marks_known": False, "sources": 0, "moves": [], "displaced": [], "merges": [],
+        "attribution": None, "imported": None,
+    }  # fmt: skip
+    assert fields.keys() <= empty.keys()
+    return list((empty | fields).values())

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
+import ipse as library
 import pytest
 from ipse.cli import COMMANDS
 
@@ -51,6 +54,10 @@ def test_help_loads_neither_grpc_nor_the_engine(words: list[str]) -> None:
         (["load", "x", "--nonsense"], "unrecognized arguments: --nonsense"),
         (["load", "x", "--batch", "0"], "--batch must be from 1 to 1000, not 0"),
         (["load", "x", "--out", "x"], "--out x is the same file as FILE x, and would overwrite it"),
+        (["load", "x", "--preset", "nobody"], "there is no preset 'nobody'; there are: segment, "),
+        (["import", "x"], "say what it is with --format"),
+        (["import", "x.csv", "--preset", "posthog", "--read-only"], "--read-only writes nothing"),
+        (["import", "x", "--format", "xml"], "argument --format: invalid choice: 'xml'"),
         (["profile", "get"], "name one profile: either --id ID or NS=VALUE"),
         (["profile", "get", "ann"], "'ann' is not an identifier; write NS=VALUE"),
         (["profile", "get", "a=b", "--id", "p"], "name one profile"),
@@ -70,6 +77,33 @@ def test_no_command_prints_the_help() -> None:
     done = ipse()
     assert done.returncode == 2
     assert done.stdout.startswith("usage: ipse")
+
+
+def test_every_preset_is_listed_and_shown() -> None:
+    listed = json.loads(ipse("rules", "presets", "--json").stdout)
+    names = [preset["name"] for preset in listed]
+    assert names[0] == "segment"
+    table = ipse("rules", "presets").stdout.splitlines()
+    assert [line.split()[0] for line in table] == names
+    for name in names:
+        shown = ipse("rules", "show", name)
+        assert shown.returncode == 0, shown.stderr
+        assert shown.stdout == library.preset(name)
+
+
+def test_a_file_of_rules_is_explained(tmp_path: Path) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text(ipse("rules", "show").stdout)
+    done = ipse("rules", "check", file)
+    first, *explanation = done.stdout.splitlines()
+    assert first == f"{file}: the rules are good"
+    assert explanation
+    assert explanation[0].startswith("- ")
+    assert max(map(len, explanation)) <= 100
+    checked = json.loads(ipse("rules", "check", file, "--json").stdout)
+    assert checked["problems"] == []
+    words = " ".join(" ".join(f"- {line}" for line in checked["explanation"]).split())
+    assert words == " ".join(" ".join(explanation).split())
 
 
 def test_a_missing_file_is_named_in_one_line() -> None:

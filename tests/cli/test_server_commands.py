@@ -75,7 +75,7 @@ def test_rules_are_shown_checked_set_and_read_back(address: str, tmp_path: Path)
     file = tmp_path / "rules.toml"
     file.write_text("# ours\n" + shown.stdout)
     assert ipse("rules", "check", file).returncode == 0
-    dry = ipse("rules", "set", file, "--address", address, "--dry-run", "--json")
+    dry = ipse("rules", "set", file, "--address", address, "--read-only", "--json")
     assert json.loads(dry.stdout) == {"version": 2, "set": False}
     done = ipse("rules", "set", file, "--address", address, "--expected-version", "1", "--json")
     assert json.loads(done.stdout) == {"version": 2, "set": True}

@@ -2,13 +2,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ipse import wal
 
 from tests.cli import log_files
 from tests.cli.command import ipse, one_line
-from tests.cli.log_files import SegmentFile, event_resolved, workspace_created
+from tests.cli.log_files import (
+    SegmentFile,
+    command_resolved,
+    event_resolved,
+    extra_with,
+    workspace_created,
+)
 
 CREATED = event_resolved(
     2,
@@ -19,6 +26,31 @@ CREATED = event_resolved(
 FOUND = event_resolved(3, [2, 1], [["user_id", "u1", None, 1]])
 MERGED = event_resolved(4, [3, 1, [2, 3]], [["x", "y", None, [3, 6, [None, 100], None]]])
 UNRESOLVED = event_resolved(5, [0], [])
+
+LOGGED_IN = command_resolved(
+    6,
+    1,
+    [2, 1],
+    [["user_id", "u1", None, [5, 7]], ["device", "d1", None, 4]],
+    extra_with(
+        marks_known=True,
+        sources=1,
+        moves=[["email", "a@x.org", 1, None, 0], ["card", "c1", 1, 4, 2]],
+        displaced=[["email", "a@x.org", "user_id", "u1"]],
+    ),
+)
+MERGE = command_resolved(
+    7,
+    5,
+    [3, 1, [2]],
+    [],
+    extra_with(merges=[[2, 0], [1, 1], [None, 2], [3, [3, 16, [None, 5], 1]]]),
+)
+ATTRIBUTED = command_resolved(8, 7, [2, 1], [], extra_with(attribution=[1, 2, 500, 600, 22]))
+IMPORTED = command_resolved(
+    9, 8, [1, 5], [["former_id", "f1", None, 0]], extra_with(imported=[400, [450], []])
+)
+MODIFIED = command_resolved(10, 4, [2, 1], [], None)
 
 
 @pytest.fixture
@@ -59,6 +91,63 @@ def test_records_are_read_by_name(log: SegmentFile, tmp_path: Path) -> None:
     assert merged["target"] == {"decision": "merged", "profile": 1, "absorbed": [2, 3]}
     assert merged["identifiers"][0]["rule"] == "merge_limit"
     assert unresolved["target"] == {"decision": "unresolved"}
+
+
+def test_commands_are_read_by_name(log: SegmentFile, tmp_path: Path) -> None:
+    log.group(MERGED, UNRESOLVED).group(LOGGED_IN, MERGE, ATTRIBUTED, IMPORTED, MODIFIED)
+    segment = wal.read_segment(log.write(tmp_path))
+    assert wal.inspect(tmp_path).state() is wal.State.OK
+    *plain, logged_in, merge, attributed, imported, modified = wal.records(segment)
+    assert [(r["verb"], "extra" in r) for r in plain[1:]] == [("observe", False)] * 4
+    assert [each["verdict"] for each in logged_in["identifiers"]] == ["transferred", "removed"]
+    assert logged_in["identifiers"][0]["from"] == 7
+    assert (logged_in["change"], logged_in["verb"]) == ("event_resolved", "login")
+    email = {"namespace": "email", "value": "a@x.org"}
+    card = {"namespace": "card", "value": "c1"}
+    assert logged_in["extra"] == {
+        "marks_known": True,
+        "sources": 1,
+        "moves": [
+            email | {"from": 1, "to": None, "cause": "displaced"},
+            card | {"from": 1, "to": 4, "cause": "split"},
+        ],
+        "displaced": [[email, {"namespace": "user_id", "value": "u1"}]],
+    }
+    refused = {"rule": "moved_limit", "limit_namespace": None, "limit": 5, "collided": 1}
+    assert (merge["verb"], merge["extra"]["merges"]) == ("merge", [
+        {"profile": 2, "verdict": "merged"},
+        {"profile": 1, "verdict": "already_merged"},
+        {"profile": None, "verdict": "not_found"},
+        {"profile": 3, "verdict": "refused"} | refused,
+    ])  # fmt: skip
+    assert attributed["extra"]["attribution"] == {
+        "source": 1, "destination": 2, "start_ms": 500, "end_ms": 600,
+        "refused": "attribution_overlap",
+    }  # fmt: skip
+    assert (imported["verb"], imported["extra"]) == ("import", {"imported": {
+        "created_time_ms": 400, "identifier_times_ms": [450], "trait_times_ms": [],
+    }})  # fmt: skip
+    assert (modified["verb"], "extra" in modified) == ("modify", False)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        command_resolved(4, 9, [0], [], None),
+        command_resolved(4, -1, [0], [], None),
+        command_resolved(4, 5, [0], [], extra_with(merges=[[1, 3]])),
+        command_resolved(4, 6, [0], [], extra_with(moves=[["email", "a", 1, 2, 3]])),
+        command_resolved(4, 7, [0], [], extra_with(attribution=[1, 2, 3])),
+        command_resolved(4, 8, [0], [], extra_with()[:-1]),
+        event_resolved(4, [2, 1], [["email", "a", None, [2, 25, None, None]]]),
+        event_resolved(4, [2, 1], [["email", "a", None, [5]]]),
+    ],
+)
+def test_a_record_that_is_none_is_corruption(
+    record: list[Any], log: SegmentFile, tmp_path: Path
+) -> None:
+    path = log.group(record).write(tmp_path)
+    assert states(tmp_path)[path.name] == ("corrupt", log.offsets[2])
 
 
 def test_a_sound_log_of_two_segments_is_ok(log: SegmentFile, tmp_path: Path) -> None:
@@ -189,13 +278,20 @@ def test_unread_bytes_before_the_next_segment_lose_nothing(
 
 PARTS = [
     [0, 1, "default", log_files.KEY, 1_000, 3, 1_003, 1, "", ["user_id", "email"], bytes(16)],
-    [0, 2, [0, 1], [0, 3], [1, 2], [2, 2], [1_000, 1_000]],
-    [0, 3, [0], ["u1"], [1], [2], [500]],
+    [0, 2, [0, 1], [0, 3], [1, 2], [2, 2], [1_000, 1_000], [1, 0]],
+    [0, 3, [0], ["u1"], [1], [2], [500], [0]],
     [0, 4, [0], [1], [2]],
-    [0, 5, [1], ["tags"], [["[1]"]], [500], [2]],
-    [0, 6, ["e2"], [None], [2], [1_002], [1], [True], [[1, 1]], [[0, [2, 4, None, None]]]],
-    [0, 7, [2**64 - 1]],
-]
+    [0, 5, [0], [2], [3], [500]],
+    [0, 6, [0], [1], [2], [500], [3], [1], [4]],
+    [0, 7, [1], [2], [100], [200], [3]],
+    [0, 8, [1], [3]],
+    [0, 9, [1], ["tags"], [["[1]"]], [500], [2]],
+    [
+        0, 10, ["e2", "m7"], [None] * 2, [2, 7], [1_002] * 2, [1] * 2, [True] * 2,
+        [[1, 1], [3, 1, [2]]], [[0, [2, 4, None, None]], []], [None, MERGE[4:]],
+    ],
+    [0, 11, [2**64 - 1]],
+]  # fmt: skip
 
 
 def test_a_snapshot_is_read_by_name(tmp_path: Path) -> None:
@@ -205,11 +301,33 @@ def test_a_snapshot_is_read_by_name(tmp_path: Path) -> None:
     assert parts["profiles"]["parent"] == [0, 1]
     assert parts["identifiers"]["value"] == ["u1"]
     assert parts["traits"]["value"] == [{"json": "[1]"}]
-    assert parts["remembered_events"]["target"] == [{"decision": "created", "profile": 1}]
-    assert parts["remembered_events"]["verdicts"] == [
-        [{"verdict": "attached"}, {"verdict": "dropped", "rule": "value_limit"}]
+    assert parts["holders"]["profile"] == [2]
+    assert (parts["evidence"]["state"], parts["evidence"]["displaced_by"]) == (["displaced"], [4])
+    assert parts["attributions"]["end_ms"] == [200]
+    assert parts["departures"]["sequence"] == [3]
+    events = parts["remembered_events"]
+    assert events["target"][0] == {"decision": "created", "profile": 1}
+    assert events["verdicts"] == [
+        [{"verdict": "attached"}, {"verdict": "dropped", "rule": "value_limit"}],
+        [],
     ]
+    assert events["record"][0] is None
+    assert (events["record"][1]["verb"], events["record"][1]["event_id"]) == ("merge", "e7")
     assert parts["remembered_refusals"]["hash"] == [2**64 - 1]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        [0, 6, [0], [1], [2], [500], [3], [4], [0]],
+        [0, 8, [1], [3, 4]],
+        [0, 10, ["e2"], [None], [2], [1_002], [1], [True], [[1, 1]], [[0]], [[]]],
+        [0, 12, [0]],
+    ],
+)
+def test_a_part_that_is_none_is_corruption(part: list[Any], tmp_path: Path) -> None:
+    path = log_files.write_snapshot(tmp_path, 3, [[*PARTS[:4], part]])
+    assert states(tmp_path)[path.name][0] == "corrupt"
 
 
 def test_no_flipped_bit_of_a_snapshot_passes(tmp_path: Path) -> None:
@@ -277,6 +395,17 @@ def test_dump_prints_a_line_for_each_record(log: SegmentFile, tmp_path: Path) ->
         'trait.name="Ann" trait.tags={"json": "[1]"} trait.age=41 trait.gone=null'
     )
     assert len(lines) == 3
+
+
+def test_dump_prints_what_a_command_brought(log: SegmentFile, tmp_path: Path) -> None:
+    log.group(ATTRIBUTED, MODIFIED).write(tmp_path)
+    *_, attributed, modified = ipse("wal", "dump", tmp_path).stdout.splitlines()
+    assert attributed.endswith(
+        "event_resolved track attribute_history id=e8 found profile=1 "
+        'attribution={"source": 1, "destination": 2, "start_ms": 500, "end_ms": 600, '
+        '"refused": "attribution_overlap"}'
+    )
+    assert modified.endswith("event_resolved track modify id=e10 found profile=1")
 
 
 def test_dump_as_json_can_begin_and_end_anywhere(log: SegmentFile, tmp_path: Path) -> None:

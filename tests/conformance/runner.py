@@ -13,11 +13,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tests.conformance import segment
+from tests.conformance import moments, mparticle, segment
 from tests.conformance.case import Case
 from tests.target import Target
 
-FORMS: Sequence[ModuleType] = (segment,)
+FORMS: Sequence[ModuleType] = (segment, mparticle, moments)
 """The ways that files write expectations; the first that accepts a scenario plays it."""
 
 

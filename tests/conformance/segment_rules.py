@@ -7,13 +7,12 @@ found in an event is not the scenario's to say and comes from the preset.
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any
 
-from ipse import _native
-
 from tests import toml_text
+from tests.conformance import preset_rules
 from tests.conformance.case import Inexpressible
+from tests.conformance.preset_rules import only, word
 from tests.conformance.vocabulary import SEGMENT
 
 _CONFIG_KEYS = frozenset(
@@ -24,7 +23,7 @@ _TYPE_KEYS = frozenset({"type", "priority", "limit", "blocked", "custom"})
 
 def rules_toml(config: dict[str, Any]) -> str:
     """The rules of a scenario's workspace. Raises Inexpressible."""
-    _only(config, _CONFIG_KEYS, "config")
+    only(config, _CONFIG_KEYS, "config")
     rules = preset()
     rules["workspace"] = rules.get("workspace", {}) | _workspace(config)
     if "types" in config:
@@ -38,17 +37,15 @@ def rules_toml(config: dict[str, Any]) -> str:
 
 def preset() -> dict[str, Any]:
     """The preset that Segment scenarios start from, parsed."""
-    text = _native.preset(SEGMENT.preset)
-    assert text is not None, "the preset that the vocabulary names exists"
-    return tomllib.loads(text)
+    return preset_rules.preset(SEGMENT.preset)
 
 
 def _workspace(config: dict[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if "drop_policy" in config:
-        settings["drop_policy"] = _word(SEGMENT.drop_policies, config["drop_policy"], "drop_policy")
+        settings["conflict"] = word(SEGMENT.conflicts, config["drop_policy"], "drop_policy")
     if "survivor" in config:
-        settings["survivor"] = _word(SEGMENT.survivors, config["survivor"], "survivor")
+        settings["survivor"] = word(SEGMENT.survivors, config["survivor"], "survivor")
     if "max_merges" in config:
         settings["merges_max"] = config["max_merges"]
     if "max_mappings" in config:
@@ -58,7 +55,7 @@ def _workspace(config: dict[str, Any]) -> dict[str, Any]:
 
 def _namespace(entry: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
     where = f"config.types[{entry.get('type')}]"
-    _only(entry, _TYPE_KEYS, where)
+    only(entry, _TYPE_KEYS, where)
     namespace = dict(preset)
     if "priority" in entry:
         namespace["priority"] = entry["priority"]
@@ -71,15 +68,15 @@ def _namespace(entry: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
 
 
 def _limit(limit: dict[str, Any], where: str) -> int | dict[str, Any]:
-    _only(limit, frozenset({"value", "frequency"}), f"{where}.limit")
-    window = _word(SEGMENT.windows, limit.get("frequency", "ever"), f"{where}.limit.frequency")
+    only(limit, frozenset({"value", "frequency"}), f"{where}.limit")
+    window = word(SEGMENT.windows, limit.get("frequency", "ever"), f"{where}.limit.frequency")
     if window == "ever":
         return int(limit["value"])
     return {"values": int(limit["value"]), "window": window}
 
 
 def _blocked(entry: dict[str, Any], where: str) -> str | dict[str, str]:
-    _only(entry, frozenset({"kind", "value"}), f"{where}.blocked")
+    only(entry, frozenset({"kind", "value"}), f"{where}.blocked")
     match entry["kind"]:
         case "exact":
             return str(entry["value"])
@@ -87,15 +84,3 @@ def _blocked(entry: dict[str, Any], where: str) -> str | dict[str, str]:
             return {"regex": str(entry["value"])}
         case kind:
             raise Inexpressible(f"{where}.blocked: kind {kind!r} is not in the vocabulary")
-
-
-def _word(words: dict[str, str], word: str, where: str) -> str:
-    if word not in words:
-        raise Inexpressible(f"{where}: {word!r} is not in the vocabulary")
-    return words[word]
-
-
-def _only(table: dict[str, Any], allowed: frozenset[str], where: str) -> None:
-    unknown = sorted(set(table) - allowed)
-    if unknown:
-        raise Inexpressible(f"{where}: {', '.join(unknown)} cannot be expressed")

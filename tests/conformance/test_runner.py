@@ -15,8 +15,10 @@ from tests.target import Embedded
 
 Scenario = dict[str, Any]
 
-_DATA = Path(__file__).parent / "data" / "segment.json"
-_TRUE = next(each for each in runner.load([_DATA]) if each["name"].startswith("seg_03"))
+_DATA = Path(__file__).parent / "data"
+_TRUTHS = {scenario["name"]: scenario for scenario in runner.load([_DATA])}
+_SEG = "seg_03_priority_demotes_email"
+_TRUE = _TRUTHS[_SEG]
 """Creates two profiles and drops an e-mail on the way."""
 
 
@@ -29,6 +31,12 @@ def _set(*path: str | int, to: Any) -> Callable[[Scenario], None]:
 
     return change
 
+
+def _check(at: int, check: str, **fields: Any) -> dict[str, Any]:
+    return {"at": at, "check": check, **fields}
+
+
+_IDS = [["distinct_id", value] for value in ("old", "new", "anon")]
 
 LIES: dict[str, tuple[Callable[[Scenario], None], str]] = {
     "another decision": (_set("expected", 2, "decision", to="create"), "e2.decision"),
@@ -67,10 +75,90 @@ LIES: dict[str, tuple[Callable[[Scenario], None], str]] = {
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
+_GUARDS = "posthog_identified_source_is_refused"
+_FOLD = "posthog_identified_target_takes_anonymous_source"
+_TABLET = "adobe_shared_tablet_last_authenticated_owner"
+_SIGN_UP = "mixpanel_simplified_signup_then_second_device"
+_FULL = "adobe_guardrails_bad_event_and_full_graph"
+_ISOLATION = "mparticle_isolation_flow"
+_UPSERT = "esputnik_key_by_email"
+
+PEER_LIES: dict[str, tuple[str, Callable[[Scenario], None], str]] = {
+    "a merge": (_GUARDS, _set("expected", 1, to=_check(3, "same", ids=_IDS[:2])), "at=3 same"),
+    "nothing refused": (_GUARDS, _set("expected", 0, to=_check(3, "accepted")), "at=3 accepted"),
+    "a refusal": (_GUARDS, _set("expected", 5, to=_check(5, "refused")), "at=5 refused"),
+    "another reason": (
+        _GUARDS,
+        _set("expected", 0, "reason", to="skipped_move_limit"),
+        "expected skipped_move_limit",
+    ),
+    "an unknown reason": (_GUARDS, _set("expected", 0, "reason", to="mood"), "vocabulary"),
+    "another survivor": (
+        _GUARDS,
+        _set("expected", 6, "is", to=["distinct_id", "old"]),
+        "at=5 survivor",
+    ),
+    "another property": (
+        _FOLD,
+        _set("expected", 1, "properties", "b", to="source"),
+        "profile.properties",
+    ),
+    "not identified": (_FOLD, _set("expected", 1, "is_identified", to=False), "is_identified"),
+    "another creation": (_FOLD, _set("expected", 1, "created_at", to=100), "created_at"),
+    "another count": (_FOLD, _set("expected", 3, "n", to=2), "profile_count"),
+    "no change": (_FOLD, _set("expected", 0, to=_check(3, "unchanged")), "at=3 unchanged"),
+    "no record": (_FOLD, _set("expected", 0, to=_check(3, "emits", kind="split")), "emits"),
+    "nobody": (_FOLD, _set("expected", 0, to=_check(3, "no_profile", id=_IDS[2])), "no_profile"),
+    "nothing found": (_FOLD, _set("expected", 0, to=_check(3, "resolves", id="?")), "resolves"),
+    "another owner": (_TABLET, _set("expected", 2, "owner", to="Kevin"), "at=3 event_owner"),
+    "other clusters": (
+        _TABLET,
+        _set("expected", 1, "clusters", to=[[["CRMID", "Nora"], ["CRMID", "Kevin"]]]),
+        "at=2 partition",
+    ),
+    "one profile": (
+        _TABLET,
+        _set(
+            "expected", 0, to=_check(1, "different", ids=[["CRMID", "Kevin"], ["ECID", "tablet"]])
+        ),
+        "at=1 different",
+    ),
+    "another name": (_SIGN_UP, _set("expected", 0, "is", to="D1"), "at=2 canonical"),
+    "another cap": (_FULL, _set("config", "max_ids", to=5), "at=end"),
+    "another order of kinds": (
+        _FULL,
+        _set("config", "over_limit", to="evict oldest by kind order device < cookie"),
+        "at=end",
+    ),
+    "another key": (
+        _UPSERT,
+        _set("config", "namespaces", "email", "dedupe_key", to=False),
+        "InvalidArgument",
+    ),
+    "an unknown check": (_TABLET, _set("expected", 0, "check", to="mood"), "at=1 mood"),
+    "an unknown part of a check": (_TABLET, _set("expected", 0, "mood", to=1), "same.mood"),
+    "an unknown op": (_TABLET, _set("events", 0, "op", to="mood"), "'mood' cannot be expressed"),
+    "an unknown part of an event": (_TABLET, _set("events", 0, "mood", to=1), "observe: mood"),
+    "an unknown setting": (_TABLET, _set("config", "mood", to="good"), "config: mood"),
+    "an unknown policy": (_TABLET, _set("config", "on_conflict", to="coin"), "vocabulary"),
+    "another answer": (_ISOLATION, _set("expected", 2, "mpid", to="M3"), "e3.mpid"),
+    "another status": (_ISOLATION, _set("expected", 8, "http", to=200), "e9.http"),
+    "another error": (_ISOLATION, _set("expected", 8, "error", to="BAD"), "e9.error"),
+    "a creation": (_ISOLATION, _set("expected", 2, "created", to=True), "e3.created"),
+    "another final state": (
+        _ISOLATION,
+        _set("expected", 10, "final", "M3", to={"email": ["x"]}),
+        "final.M3",
+    ),
+    "an unknown strategy": (_ISOLATION, _set("config", "strategy", to="coin"), "vocabulary"),
+    "an unknown expectation": (_ISOLATION, _set("expected", 0, "mood", to=1), "e1.mood"),
+}
+
+
+@pytest.mark.parametrize("lie", [*LIES, *(f"peer: {lie}" for lie in PEER_LIES)])
 def test_a_lie_is_found(tmp_path: Path, lie: str) -> None:
-    change, where = LIES[lie]
-    scenario = copy.deepcopy(_TRUE)
+    name, change, where = PEER_LIES[lie[6:]] if lie.startswith("peer: ") else (_SEG, *LIES[lie])
+    scenario = copy.deepcopy(_TRUTHS[name])
     change(scenario)
     with Embedded(tmp_path / "data") as target:
         (outcome,) = runner.run([scenario], [target])

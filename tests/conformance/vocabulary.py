@@ -6,6 +6,7 @@ that is not here is a failed check, so that a new file cannot pass by being misr
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,8 +33,8 @@ class Vocabulary:
     """Their word for a limit's window, to ours in the rules."""
     survivors: dict[str, str]
     """Their word for who survives a merge, to ours in the rules."""
-    drop_policies: dict[str, str]
-    """Their word for the drop policy, to ours in the rules."""
+    conflicts: dict[str, str]
+    """Their word for the drop policy, to our word for the conflict policy in the rules."""
 
 
 SEGMENT: Final = Vocabulary(
@@ -81,5 +82,225 @@ SEGMENT: Final = Vocabulary(
         "annually": "annually",
     },
     survivors={"oldest_profile": "oldest", "oldest": "oldest"},
-    drop_policies={"drop_lowest": "drop_lowest", "legacy_2020": "legacy_2020"},
+    conflicts={"drop_lowest": "drop_lowest", "legacy_2020": "legacy_2020"},
 )
+
+
+@dataclass(frozen=True)
+class Strategies:
+    """How mParticle's scenario files name what we also have."""
+
+    presets: dict[str, str]
+    """Their identity strategy, to our preset."""
+    clean_cut: frozenset[str]
+    """Their strategies under which a login without a login id is an error of theirs."""
+    aliasing_off: frozenset[str]
+    """Their strategies under which an alias is forbidden."""
+
+
+MPARTICLE: Final = Strategies(
+    presets={
+        "default": "mparticle-conversion",
+        "profile_default": "mparticle-conversion",
+        "conversion": "mparticle-conversion",
+        "profile_conversion": "mparticle-conversion",
+        "link": "mparticle-link",
+        "profile_link": "mparticle-link",
+        "isolation": "mparticle-isolation",
+        "profile_isolation": "mparticle-isolation",
+        "best_match": "mparticle-best-match",
+    },
+    clean_cut=frozenset({"isolation", "profile_isolation"}),
+    aliasing_off=frozenset({"isolation", "profile_isolation", "best_match"}),
+)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One system whose files put checks at moments."""
+
+    preset: str
+    """The preset that the system's scenarios start from."""
+    identifiers_beside_cap: int = 0
+    """How far our cap on identifiers is from their number: -1 where theirs is the first size
+    that is refused."""
+    ignored_verbs: frozenset[str] = frozenset()
+    """Calls that the system accepts and does nothing about."""
+    refuses_same_identifiers: bool = False
+    """Whether a verb on one and the same identifier is a refusal there, not a call that does
+    nothing."""
+    stores_single_identifiers: bool = True
+    """Whether an identifier that was seen alone is stored there."""
+    canonical_is_any_member: bool = False
+    """Whether the system does not say which of a profile's identifiers is its public one."""
+
+
+ADOBE: Final = Peer(preset="adobe", stores_single_identifiers=False)
+PEERS: Final[dict[str, Peer]] = {
+    "adobe": ADOBE,
+    "adobe_iolr": ADOBE,
+    "esputnik": Peer(preset="esputnik"),
+    "mixpanel_simplified": Peer(
+        preset="mixpanel-simplified",
+        ignored_verbs=frozenset({"identify", "create_alias", "merge"}),
+    ),
+    "mixpanel_original": Peer(
+        preset="mixpanel-original",
+        identifiers_beside_cap=-1,
+        refuses_same_identifiers=True,
+        canonical_is_any_member=True,
+    ),
+    "posthog": Peer(preset="posthog", canonical_is_any_member=True),
+}
+
+SAME_IDENTIFIERS: Final = "same_identifiers"
+"""What the runner calls a verb on one and the same identifier."""
+
+_ILLEGAL: Final = frozenset(
+    {Rule.BLOCKED_VALUE, Rule.INVALID_VALUE, Rule.NO_TARGET, "INVALID_FIELD"}
+)
+_KNOWN: Final = frozenset({Rule.KNOWN_SOURCE})
+_UNKNOWN_IDENTIFIER: Final = frozenset(
+    {Rule.NOT_ATTACHED, "INVALID_FIELD", "PROFILE_NOT_FOUND", "not_found"}
+)
+_FULL: Final = frozenset({Rule.IDENTIFIER_LIMIT})
+_MOVES_TOO_MANY: Final = frozenset({Rule.MOVED_LIMIT})
+_AMBIGUOUS: Final = frozenset({Rule.AMBIGUOUS_EVENT})
+_HELD: Final = frozenset(
+    {Rule.HELD_ELSEWHERE, Rule.EXCLUSIVE_OWNER, Rule.VALUE_LIMIT, Rule.DISPLACED}
+)
+
+REFUSALS: Final[tuple[tuple[str, frozenset[str]], ...]] = (
+    # PostHog's warnings, and the verdicts of its identity service.
+    ("cannot_merge_with_illegal_distinct_id", _ILLEGAL),
+    ("cannot_merge_already_identified", _KNOWN),
+    ("(skipped_)?already_identified", _KNOWN),
+    ("skipped_refused", _KNOWN | _ILLEGAL),
+    (
+        "(skipped_|person_|merge_|cannot_merge_)*(move|merge)_limit(_hit|_exceeded)?",
+        _MOVES_TOO_MANY,
+    ),
+    ("cannot_merge_too_many_(distinct_)?ids", _MOVES_TOO_MANY | _FULL),
+    ("max_moved_ids(_exceeded)?", _MOVES_TOO_MANY),
+    ("unknown_distinct_id", _UNKNOWN_IDENTIFIER),
+    ("failed_(source|target)_not_found", _UNKNOWN_IDENTIFIER),
+    # Mixpanel's failure reasons.
+    ("errSameIDs", frozenset({SAME_IDENTIFIERS})),
+    ("errAnonDistinctIdNonGUIDForm", frozenset({Rule.SOURCE_SHAPE})),
+    ("errAnonDistinctIdAssignedAlready", frozenset({Rule.KNOWN_SOURCE, Rule.SOURCE_USED})),
+    ("errAliasAlreadyExists", frozenset({Rule.SOURCE_USED})),
+    ("errManyIDs", _FULL),
+    # Adobe names no reasons; the files' own words.
+    ("two_(values|identities)_of_(a_)?(unique|highest_priority)_namespace(_in_event)?", _AMBIGUOUS),
+    # Words that any of them may use.
+    ("illegal_(distinct_)?id|blocked_value", _ILLEGAL),
+    ("max_ids(_exceeded)?|too_many_(ids|identities)|over_limit", _FULL),
+    ("(different|two)_(keys|unique_ids|external_ids)|held_elsewhere|already_bound", _HELD),
+    ("first_binding_wins|belongs_to_another(_contact|_user|_profile)?", _HELD),
+)
+"""Their reasons for a refusal, as patterns of the whole word, to our rules and error reasons."""
+
+
+def refusal(reason: str) -> frozenset[str] | None:
+    """What one of their reasons may be called here; None if it is not in the vocabulary."""
+    meanings = (ours for theirs, ours in REFUSALS if re.fullmatch(theirs, reason))
+    return next(meanings, None)
+
+
+TRIGGERS: Final = {
+    "cooccurrence": "seen_together",
+    "co-occurrence": "seen_together",
+    "seen_together": "seen_together",
+    "explicit": "explicit",
+    "upsert_by_key": "key",
+    "upsert": "key",
+}
+"""Their word for what joins two profiles, to ours in the rules."""
+
+CONFLICTS: Final = {
+    "replay": "replay",
+    "refuse": "refuse",
+    "first_binding_wins": "keep_first",
+    "first": "keep_first",
+    "keep_first": "keep_first",
+    "keep_first_owner": "keep_first",
+    "transfer": "transfer",
+    "transfer_to_newest": "transfer",
+    "newest_binding_wins": "transfer",
+    "latest_binding_wins": "transfer",
+    "last_binding_wins": "transfer",
+    "drop_lowest": "drop_lowest",
+}
+"""Their word for what a conflict comes to, to ours in the rules; what follows it is remark."""
+
+TRANSFERS_OF_NAMESPACES: Final = "newest_owner_takes"
+"""Says of namespaces, not of the whole, that an identifier moves to its newest owner."""
+
+SURVIVORS: Final = {
+    "target": "target",
+    "call_target": "target",
+    "oldest": "oldest",
+    "oldest_profile": "oldest",
+    "strongest_identifier": "strongest_identifier",
+    "primary": "strongest_identifier",
+    "value_of": "strongest_identifier",
+}
+"""Their word for who survives a merge, to ours in the rules; what follows it is remark."""
+
+SURVIVORS_LEFT_OPEN: Final = frozenset({"any_member", "any", "random", "key_holder"})
+"""Words that leave the survivor to the preset."""
+
+HISTORIES: Final = {
+    "retroactive_to_bound_user": "retroactive",
+    "retroactive": "retroactive",
+    "bound_owner": "retroactive",
+    "current_owner": "moves",
+    "current_owner_moving": "moves",
+    "moves": "moves",
+    "nobody": "nobody",
+    "none": "nobody",
+}
+"""Their word for whose anonymous events are, to ours in the rules."""
+
+KINDS: Final = {
+    "person": "person",
+    "cross_device": "person",
+    "email": "email",
+    "phone": "phone",
+    "device": "device",
+    "cookie": "cookie",
+    "token": "token",
+    "partner": "partner",
+}
+"""Their kinds of namespaces, to ours."""
+
+NO_KIND: Final = "any"
+"""A kind that says nothing."""
+
+GUARDS: Final = {
+    "source_must_not_be_identified": {"unknown_source": True},
+    "anon_must_be_uuid": {"source_pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"},
+    "none": {"unknown_source": False},
+}
+"""Their guards, to settings of our commands."""
+
+CHANGES: Final = {
+    "created": "created",
+    "create": "created",
+    "attached": "attached",
+    "attach": "attached",
+    "merged": "merged",
+    "merge": "merged",
+    "transferred": "transferred",
+    "transfer": "transferred",
+    "moved": "transferred",
+    "displaced": "displaced",
+    "unlinked": "displaced",
+    "evicted": "evicted",
+    "evict": "evicted",
+    "refused": "refused",
+    "refuse": "refused",
+    "split": "split",
+    "removed": "removed",
+}
+"""Their kinds of change records, to what our answers say."""

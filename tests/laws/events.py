@@ -43,7 +43,7 @@ def rules_toml(rules: Rules) -> str:
     """The rules as the engine takes them."""
     return toml_text.dumps(
         {
-            "workspace": {"drop_policy": rules.drop_policy, "merges_max": rules.merges_max},
+            "workspace": {"conflict": rules.conflict, "merges_max": rules.merges_max},
             "namespaces": {name: _namespace(rules, name) for name in rules.priority},
         }
     )

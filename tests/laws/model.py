@@ -40,7 +40,7 @@ class Rules:
     priority: dict[str, int]
     limits: dict[str, Limit] = field(default_factory=dict)
     blocked: frozenset[Pair] = frozenset()
-    drop_policy: str = "drop_lowest"
+    conflict: str = "drop_lowest"
     merges_max: int = 100
 
 
@@ -140,7 +140,7 @@ class Model:
         """The identifier that goes: the weakest of all. Under legacy_2020, unless the limit is
         one for ever, the weakest of the namespace whose limit is broken, new ones first."""
         unique = self.rules.limits[broken] == Limit(1)
-        if self.rules.drop_policy == "legacy_2020" and not unique:
+        if self.rules.conflict == "legacy_2020" and not unique:
             own = [pair for pair in left if pair[0] == broken]
             new = [pair for pair in own if self.owner(pair) is None]
             return max(new or own or left, key=self._rank)

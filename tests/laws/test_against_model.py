@@ -59,7 +59,7 @@ class EngineAgainstModel(RuleBasedStateMachine):
         policy=st.sampled_from(["drop_lowest", "legacy_2020"]), merges_max=st.sampled_from([1, 100])
     )
     def open(self, policy: str, merges_max: int) -> None:
-        self.workspace_rules = replace(events.RULES, drop_policy=policy, merges_max=merges_max)
+        self.workspace_rules = replace(events.RULES, conflict=policy, merges_max=merges_max)
         self.model = Model(self.workspace_rules)
         self.resolver = self._opened()
         self.resolver.create_workspace(

@@ -50,7 +50,7 @@ def _rules(scenario: dict[str, Any]) -> Rules:
             for each in types
             if each["type"] == pair[0] and _is_blocked(pair[1], each.get("blocked", []))
         ),
-        drop_policy=scenario["config"]["drop_policy"],
+        conflict=scenario["config"]["drop_policy"],
         merges_max=scenario["config"]["max_merges"],
     )
 

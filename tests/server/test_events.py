@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from ipse import Decision, Event, Identifier, InvalidArgument, Rule, Verdict, _calls
+from ipse import (
+    CanonicalId,
+    Decision,
+    Event,
+    FormerId,
+    Identifier,
+    IdentityTarget,
+    ImportedIdentifier,
+    ImportedProfile,
+    ImportedTrait,
+    InvalidArgument,
+    MergeVerdict,
+    MoveCause,
+    Rule,
+    ValueChoice,
+    ValueForm,
+    Verdict,
+    _calls,
+    _messages,
+    _writes,
+)
+from ipse.model.values import found_by
 from ipse.v1 import event_pb2, identity_pb2
 
 
@@ -106,21 +128,132 @@ def test_a_batch_size_that_no_server_takes_is_refused(batch_size: int) -> None:
 
 
 def test_a_profile_is_named_in_one_way() -> None:
-    for names in ((None, None), ("p", ("email", "a"))):
+    for names in ((None, None, None), (None, "p", ("email", "a")), (FormerId("f"), "p", None)):
         with pytest.raises(TypeError, match="either"):
-            _calls.one_lookup(*names)
+            _messages.one_lookup(*names)
 
 
-@pytest.mark.parametrize("enum", [Decision, Verdict, Rule])
+@pytest.mark.parametrize(
+    ("lookup", "kind", "value"),
+    [
+        ("p-1", "profile_id", "p-1"),
+        (CanonicalId("$device:d"), "canonical_id", "$device:d"),
+        (FormerId("f-1"), "former_id", "f-1"),
+        (("user_id", 7), "identifier", event_pb2.Identifier(namespace="user_id", value="7")),
+        (Identifier("a", "b"), "identifier", event_pb2.Identifier(namespace="a", value="b")),
+    ],
+)
+def test_whatever_names_a_profile_comes_back_as_it_was(
+    lookup: Any, kind: str, value: object
+) -> None:
+    message = _messages.lookup_message(lookup)
+    assert message.WhichOneof("lookup") == kind
+    assert getattr(message, kind) == value
+    again = _messages.lookup_message(found_by(message))
+    assert again == message
+
+
+def test_nothing_names_nobody() -> None:
+    assert found_by(identity_pb2.ProfileLookup()) is None
+    with pytest.raises(TypeError, match="not by None"):
+        _messages.lookup_message(None)
+
+
+def test_a_mask_that_shows_identifiers_shows_where_they_go_on() -> None:
+    lookup = _messages.lookup_message("p")
+    for names, paths in (
+        (["known"], ["known"]),
+        (["identifiers", "traits"], ["identifiers", "traits", "next_page_token"]),
+        ([], []),
+    ):
+        request = _calls.get_profile(_calls.ProfileQuery.of(lookup, "", 0, names), "").request
+        assert isinstance(request, identity_pb2.GetProfileRequest)
+        assert request.HasField("read_mask")
+        assert list(request.read_mask.paths) == paths
+    whole = _calls.get_profile(_calls.ProfileQuery.of(lookup, "", 0, None), "").request
+    assert isinstance(whole, identity_pb2.GetProfileRequest)
+    assert not whole.HasField("read_mask")
+    with pytest.raises(TypeError, match="list of names"):
+        _messages.mask_message("known")
+
+
+def test_a_target_is_one_namespace_or_several() -> None:
+    one = _messages.target_message(IdentityTarget("email", ValueChoice.ALL, ValueForm.SHA256))
+    assert list(one.namespaces) == ["email"]
+    assert (one.choice, one.form) == (identity_pb2.VALUE_CHOICE_ALL, identity_pb2.VALUE_FORM_SHA256)
+    assert list(_messages.target_message(IdentityTarget(("a", "b"))).namespaces) == ["a", "b"]
+
+
+def test_a_trait_that_is_set_once_says_so() -> None:
+    event = Event(traits={"plan": "gold"}, traits_once={"first_seen": 7})
+    assert [(one.name, one.set_once) for one in _message(event).traits] == [
+        ("plan", False),
+        ("first_seen", True),
+    ]
+    with pytest.raises(InvalidArgument, match="would remove it"):
+        _message(Event(traits_once={"plan": None}))  # type: ignore[dict-item]
+
+
+def test_an_operation_id_is_the_id_of_its_event() -> None:
+    for event in (Event(), Event(event_id="o-1")):
+        call = _writes.logout(event, _writes.Terms("", read_only=False, operation_id="o-1"))
+        assert isinstance(call.request, identity_pb2.LogoutRequest)
+        assert call.request.event.event_id == "o-1"
+    with pytest.raises(ValueError, match="pass one"):
+        _writes.logout(Event(event_id="e"), _writes.Terms("", read_only=False, operation_id="o-1"))
+
+
+def test_an_imported_profile_keeps_its_times() -> None:
+    then, later = datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)
+    profile = ImportedProfile(
+        former_id="f-1",
+        created_time=then,
+        known=True,
+        identifiers=[("email", "a@b.c"), ImportedIdentifier("device_id", 7, later)],
+        traits={"plan": "gold", "age": ImportedTrait(30, later)},
+    )
+    message = _messages.imported_message(profile, "profiles[0]")
+    assert (message.former_id, message.known) == ("f-1", True)
+    assert message.created_time.ToDatetime(tzinfo=UTC) == then
+    email, device = message.identifiers
+    assert not email.HasField("attached_time")
+    assert (device.identifier.value, device.attached_time.ToDatetime(tzinfo=UTC)) == ("7", later)
+    plan, age = message.traits
+    assert (plan.trait.string_value, plan.HasField("set_time")) == ("gold", False)
+    assert (age.trait.integer_value, age.set_time.ToDatetime(tzinfo=UTC)) == (30, later)
+    mapping = ImportedProfile(identifiers={"email": "a@b.c", "device_id": [7, 8]})
+    held = _messages.imported_message(mapping, "profiles[0]").identifiers
+    assert [one.identifier.value for one in held] == ["a@b.c", "7", "8"]
+
+
+def test_an_imported_profile_is_refused_by_its_place() -> None:
+    naive = datetime(2020, 1, 1)  # noqa: DTZ001
+    wrong: dict[str, ImportedProfile] = {
+        "profiles[3].created_time": ImportedProfile(created_time=naive),
+        "profiles[3].identifiers[0].value": ImportedProfile(identifiers={"email": [1.5]}),
+        "profiles[3].traits[plan].set_time": ImportedProfile(
+            traits={"plan": ImportedTrait("gold", naive)}
+        ),
+        "profiles[3]": ImportedProfile(former_id="\ud800"),
+    }
+    for field, profile in wrong.items():
+        with pytest.raises(InvalidArgument) as caught:
+            _messages.imported_message(profile, "profiles[3]")
+        assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    "enum", [Decision, Verdict, Rule, MoveCause, MergeVerdict, ValueChoice, ValueForm]
+)
 def test_the_words_of_the_wire_are_the_words_of_the_model(enum: Any) -> None:
     descriptor = identity_pb2.DESCRIPTOR.enum_types_by_name[enum.__name__]
-    prefix = enum.__name__.upper()
+    prefix = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", enum.__name__).upper()
     wire = [value.name.removeprefix(f"{prefix}_").lower() for value in descriptor.values]
     assert wire == ["unspecified", *enum]
 
 
 def _message(event: Event) -> event_pb2.Event:
-    return _calls.event_message(event, "event")
+    return _messages.event_message(event, "event")
 
 
 def _batch_sizes(events: list[Event], batch_size: int) -> list[int]:

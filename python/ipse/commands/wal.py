@@ -147,7 +147,9 @@ def _line(record: dict[str, Any], names: dict[int, str]) -> str:
 
 def _event(record: dict[str, Any]) -> str:
     target = record["target"]
-    words = [record["kind"] or "event"]
+    verb = "event" if record["verb"] == "observe" else record["verb"]
+    words = [record["kind"] or verb]
+    words += [verb] if record["kind"] and verb != "event" else []
     words += [f"id={record['event_id']}"] if record["event_id"] else []
     words += [f"{target['decision']}"]
     words += [f"profile={target['profile']}"] if "profile" in target else []
@@ -156,6 +158,10 @@ def _event(record: dict[str, Any]) -> str:
         why = f": {each['rule']}" if "rule" in each else ""
         words.append(f"{each['namespace']}={each['value']} ({each['verdict']}{why})")
     words += [f"trait.{name}={json.dumps(value)}" for name, value in record["traits"].items()]
+    words += [
+        f"{name}={json.dumps(value, ensure_ascii=False)}"
+        for name, value in record.get("extra", {}).items()
+    ]
     return " ".join(words)
 
 

@@ -1288,7 +1288,9 @@ class ListProfilesResponse(_message.Message):
     next_page_token: _builtins.str
     """Empty at the end."""
     sequence_number: _builtins.int
-    """The newest record the answer rests on."""
+    """The newest record when this page was begun. That of the first page is what to list changes
+    after, later on.
+    """
     @_builtins.property
     def profiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Profile]:
         """In order of creation."""

@@ -8,23 +8,35 @@ from typing import Any, Final
 from ipse.wal.files import Damage, unpacked
 from ipse.wal.segment import Frame, Segment
 
-_RULES: Final = (
-    "", "unknown_namespace", "invalid_value", "blocked_value", "value_limit",
-    "value_time_limit", "merge_limit", "identifier_limit",
+_RULES: Final = dict(enumerate((
+    "unknown_namespace", "invalid_value", "blocked_value", "value_limit",
+    "value_time_limit", "merge_limit", "identifier_limit", "immutable", "held_elsewhere",
+    "exclusive_owner", "known_source", "source_shape", "source_used", "no_target", "pair_limit",
+    "moved_limit", "holder_limit", "ambiguous_event", "displaced", "denied_link", "not_attached",
+    "attribution_overlap", "attribution_chain", "attribution_off",
+), start=1))  # fmt: skip
+_VERBS: Final = dict(enumerate((
+    "observe", "login", "logout", "link", "modify", "merge", "split", "attribute_history",
+    "import",
+)))  # fmt: skip
+_CAUSES: Final = {0: "displaced", 1: "evicted", 2: "split"}
+_TARGETS: Final = {0: "unresolved", 1: "created", 2: "found", 3: "merged"}
+_PLAIN_VERDICTS: Final = {0: "attached", 1: "already_attached", 4: "removed"}
+_REASONED_VERDICTS: Final = {2: "dropped", 3: "refused"}
+_TRANSFERRED: Final = 5
+_PLAIN_MERGE_VERDICTS: Final = {0: "merged", 1: "already_merged", 2: "not_found"}
+_REASONED_MERGE_VERDICTS: Final = {3: "refused"}
+_EVENT_FIELDS: Final = (
+    "event_id", "digest", "kind", "source", "timestamp_ms", "rules_version", "named_profile",
+    "key_namespace", "target", "identifiers", "traits",
 )  # fmt: skip
-_TARGETS: Final = ("unresolved", "created", "found", "merged")
-_VERDICTS: Final = ("attached", "already_attached", "dropped", "refused")
 _RECORD_FIELDS: Final = {
     1: ("workspace_created", ("name", "profile_key", "rules")),
     2: ("rules_set", ("version", "rules")),
-    3: (
-        "event_resolved",
-        (
-            "event_id", "digest", "kind", "source", "timestamp_ms", "rules_version",
-            "named_profile", "key_namespace", "target", "identifiers", "traits",
-        ),
-    ),
-}  # fmt: skip
+    3: ("event_resolved", _EVENT_FIELDS),
+    # The same change with what most events have not.
+    4: ("event_resolved", (*_EVENT_FIELDS, "verb", "extra")),
+}
 
 
 def records(segment: Segment) -> Iterator[dict[str, Any]]:
@@ -54,13 +66,81 @@ def _named_record(array: Any, offset: int) -> dict[str, Any]:
         change, names = _RECORD_FIELDS[tag]
         record = dict(zip(names, values, strict=True))
         if change == "event_resolved":
-            record["target"] = named_target(record["target"])
-            record["identifiers"] = [_identifier(*each) for each in record["identifiers"]]
-            record["traits"] = {name: named_trait(value) for name, value in record["traits"]}
+            record = _named_event(record)
     except (TypeError, ValueError, KeyError, IndexError) as wrong:
         raise Damage(offset, f"a record that is none: {wrong!r}") from None
     head = {"workspace": workspace, "sequence": sequence, "log_time_ms": log_time_ms}
     return head | {"change": change} | record
+
+
+def named_command(values: Sequence[Any] | None) -> dict[str, Any] | None:
+    """A record that a snapshot remembers; None if it remembers none."""
+    if values is None:
+        return None
+    return _named_event(dict(zip(_RECORD_FIELDS[4][1], values, strict=True)))
+
+
+def _named_event(record: dict[str, Any]) -> dict[str, Any]:
+    verb, extra = record.pop("verb", 0), record.pop("extra", None)
+    named = {"verb": _VERBS[verb]} | record
+    named["target"] = named_target(record["target"])
+    named["identifiers"] = [_identifier(*each) for each in record["identifiers"]]
+    named["traits"] = {name: named_trait(value) for name, value in record["traits"]}
+    return named | ({} if extra is None else {"extra": _named_extra(extra)})
+
+
+def _named_extra(extra: Sequence[Any]) -> dict[str, Any]:
+    """What there is of it: most extras have one of these."""
+    marks_known, sources, moves, displaced, merges, attribution, imported = extra
+    named = {
+        "marks_known": marks_known,
+        "sources": sources,
+        "moves": [_move(*each) for each in moves],
+        "displaced": [_pair(*each) for each in displaced],
+        "merges": [_merge(*each) for each in merges],
+        "attribution": None if attribution is None else _attribution(*attribution),
+        "imported": None if imported is None else _imported(*imported),
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+def _move(namespace: str, value: str, origin: int, to: int | None, cause: int) -> dict[str, Any]:
+    named = {"namespace": namespace, "value": value, "from": origin, "to": to}
+    return named | {"cause": _CAUSES[cause]}
+
+
+def _pair(*names: str) -> list[dict[str, str]]:
+    namespace, value, other_namespace, other_value = names
+    return [
+        {"namespace": namespace, "value": value},
+        {"namespace": other_namespace, "value": other_value},
+    ]
+
+
+def _merge(profile: int | None, verdict: Any) -> dict[str, Any]:
+    if isinstance(verdict, int):
+        return {"profile": profile, "verdict": _PLAIN_MERGE_VERDICTS[verdict]}
+    number, *reason = verdict
+    verdict = _REASONED_MERGE_VERDICTS[number]
+    return {"profile": profile, "verdict": verdict} | _reason(*reason)
+
+
+def _attribution(
+    source: int, destination: int, start_ms: int, end_ms: int, refused: int | None
+) -> dict[str, Any]:
+    named: dict[str, Any] = {"source": source, "destination": destination}
+    named |= {"start_ms": start_ms, "end_ms": end_ms}
+    return named | ({} if refused is None else {"refused": _RULES[refused]})
+
+
+def _imported(
+    created_time_ms: int, identifier_times_ms: list[int], trait_times_ms: list[int]
+) -> dict[str, Any]:
+    return {
+        "created_time_ms": created_time_ms,
+        "identifier_times_ms": identifier_times_ms,
+        "trait_times_ms": trait_times_ms,
+    }
 
 
 def named_target(array: Sequence[Any]) -> dict[str, Any]:
@@ -80,9 +160,16 @@ def _identifier(namespace: str, value: str, raw: str | None, verdict: Any) -> di
 def named_verdict(verdict: Any) -> dict[str, Any]:
     """The verdict on an identifier, and the rule behind it."""
     if isinstance(verdict, int):
-        return {"verdict": _VERDICTS[:2][verdict]}
-    number, rule, limit, collided = verdict
-    named: dict[str, Any] = {"verdict": _VERDICTS[number], "rule": _RULES[rule]}
+        return {"verdict": _PLAIN_VERDICTS[verdict]}
+    number, *rest = verdict
+    if number == _TRANSFERRED:
+        (holder,) = rest
+        return {"verdict": "transferred", "from": holder}
+    return {"verdict": _REASONED_VERDICTS[number]} | _reason(*rest)
+
+
+def _reason(rule: int, limit: Any, collided: int | None) -> dict[str, Any]:
+    named: dict[str, Any] = {"rule": _RULES[rule]}
     if limit is not None:
         named["limit_namespace"], named["limit"] = limit
     if collided is not None:

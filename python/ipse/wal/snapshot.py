@@ -18,11 +18,12 @@ from ipse.wal.files import (
     bytes_of,
     unpacked,
 )
-from ipse.wal.record import named_target, named_trait, named_verdict
+from ipse.wal.record import named_command, named_target, named_trait, named_verdict
 
 _SNAPSHOT_HEADER: Final = struct.Struct("<8sIIQQQ20sI")
 _SECTION_HEADER: Final = struct.Struct("<IIQQII")
 _FOOTER: Final = struct.Struct("<8sQQQQII12sI")
+_LINK_STATES: Final = {0: "active", 1: "displaced", 2: "denied", 3: "forced"}
 _PART_FIELDS: Final = {
     1: (
         "workspace",
@@ -31,21 +32,31 @@ _PART_FIELDS: Final = {
             "rules_version", "rules", "namespaces", "state_hash",
         ),
     ),
-    2: ("profiles", ("parent", "merged_sequence", "bearer", "created_sequence", "created_time_ms")),
+    2: (
+        "profiles",
+        ("parent", "merged_sequence", "bearer", "created_sequence", "created_time_ms", "flags"),
+    ),
     3: (
         "identifiers",
-        ("namespace", "value", "profile", "attached_sequence", "attached_time_ms"),
+        ("namespace", "value", "profile", "attached_sequence", "attached_time_ms", "flags"),
     ),
     4: ("links", ("stronger", "weaker", "sequence")),
-    5: ("traits", ("profile", "name", "value", "time_ms", "sequence")),
+    5: ("holders", ("identifier", "profile", "sequence", "time_ms")),
     6: (
+        "evidence",
+        ("a", "b", "first", "last_time_ms", "last_sequence", "state", "displaced_by"),
+    ),
+    7: ("attributions", ("source", "destination", "start_ms", "end_ms", "sequence")),
+    8: ("departures", ("profile", "sequence")),
+    9: ("traits", ("profile", "name", "value", "time_ms", "sequence")),
+    10: (
         "remembered_events",
         (
             "event_id", "digest", "sequence", "log_time_ms", "rules_version", "known",
-            "target", "verdicts",
+            "target", "verdicts", "record",
         ),
     ),
-    7: ("remembered_refusals", ("hash",)),
+    11: ("remembered_refusals", ("hash",)),
 }  # fmt: skip
 
 
@@ -151,6 +162,9 @@ def _named_part(part: Any, offset: int) -> dict[str, Any]:
         if name == "remembered_events":
             named["target"] = [named_target(each) for each in named["target"]]
             named["verdicts"] = [[named_verdict(v) for v in each] for each in named["verdicts"]]
+            named["record"] = [named_command(each) for each in named["record"]]
+        elif name == "evidence":
+            named["state"] = [_LINK_STATES[state] for state in named["state"]]
         elif name == "traits":
             named["value"] = [named_trait(value) for value in named["value"]]
     except (TypeError, ValueError, KeyError, IndexError) as wrong:

@@ -6,8 +6,8 @@
 use std::fmt::Write;
 
 use crate::change::ProfileNumber;
-use crate::graph::Graph;
-use crate::graph::identifiers::IdentifierId;
+use crate::graph::{AttributionView, Graph};
+use crate::graph::identifiers::{IdentifierId, NO_NODE};
 use crate::graph::links::Link;
 
 impl Graph {
@@ -35,26 +35,25 @@ impl Graph {
         self.write_profiles(out)?;
         for id in (0..self.identifiers.rows.len()).map(IdentifierId) {
             let row = self.identifiers.rows.row(id);
-            let view = self.identifier_view(id);
-            writeln!(
-                out,
-                "identifier {} {} {:?} profile {} attached {} at {}",
-                id.0,
-                view.namespace,
-                view.value,
-                ProfileNumber(row.node + 1),
-                view.sequence,
-                view.attached_time
-            )?;
+            let (namespace, value) = self.text_of(id);
+            write!(out, "identifier {} {namespace} {value:?} ", id.0)?;
+            match row.node {
+                NO_NODE => write!(out, "on nobody")?,
+                node => write!(out, "profile {}", ProfileNumber(node + 1))?,
+            }
+            write!(out, " attached {} at {}", row.attached_sequence(), row.attached_time())?;
+            writeln!(out, "{}", if row.was_source() { " source" } else { "" })?;
         }
         for Link { stronger, weaker, sequence } in self.sorted_links() {
             writeln!(out, "link {} {} since {sequence}", stronger.0, weaker.0)?;
         }
+        self.write_side_tables(out)?;
         self.write_traits(out)?;
         for event in self.remembered_events.iter() {
             let (id, digest) = (&event.event_id, event.digest);
             let (sequence, time) = (event.sequence, event.log_time);
-            writeln!(out, "event {id:?} digest {digest:032x} record {sequence} at {time}")?;
+            let kept = if event.record.is_some() { " kept" } else { "" };
+            writeln!(out, "event {id:?} digest {digest:032x} record {sequence} at {time}{kept}")?;
         }
         self.remembered_refusals
             .iter()
@@ -89,11 +88,44 @@ impl Graph {
             let bearer = self.profiles.bearer(node);
             write!(out, "profile {} bears {bearer} created {sequence} at {time}", node + 1)?;
             match self.profiles.parent(node) {
-                Some((parent, merged)) => writeln!(out, " below {} since {merged}", parent + 1)?,
-                None => writeln!(out)?,
+                Some((parent, merged)) => write!(out, " below {} since {merged}", parent + 1)?,
+                None => {}
             }
+            let marks = self.profiles.marks(node);
+            let known = if marks.known { " marked known" } else { "" };
+            let survived = if marks.survived { " survived" } else { "" };
+            writeln!(out, "{known}{survived}")?;
         }
         Ok(())
+    }
+
+    fn write_side_tables(&self, out: &mut String) -> std::fmt::Result {
+        for id in (0..self.identifiers.rows.len()).map(IdentifierId) {
+            for holder in self.further_holders(id) {
+                let (profile, sequence, time) = (holder.node + 1, holder.sequence, holder.time);
+                writeln!(out, "holder {} profile {profile} attached {sequence} at {time}", id.0)?;
+            }
+        }
+        for id in (0..self.identifiers.rows.len()).map(IdentifierId) {
+            for link in self.evidence.of(id).iter().filter(|link| id < link.other) {
+                let (first, last, time) = (link.first, link.last_sequence, link.last_time);
+                let (other, state) = (link.other.0, link.state);
+                writeln!(
+                    out,
+                    "evidence {} {other} since {first} last {last} at {time} {state:?}",
+                    id.0
+                )?;
+            }
+        }
+        let mut attributions: Vec<_> = self.attributions.iter().collect();
+        attributions.sort_unstable_by_key(|attribution| attribution.sequence);
+        for AttributionView { source, destination, start, end, sequence } in attributions {
+            writeln!(out, "attribution {source} to {destination} {start} {end} by {sequence}")?;
+        }
+        let departed = |node| Some((node, self.departures.of(node)?));
+        (0..self.profiles.len())
+            .filter_map(departed)
+            .try_for_each(|(node, by)| writeln!(out, "departure {} by {by}", node + 1))
     }
 
     fn write_traits(&self, out: &mut String) -> std::fmt::Result {

@@ -7,9 +7,14 @@
 use std::borrow::Cow;
 
 use phonenumber::country;
+use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::limits::{IDENTIFIER_VALUE_BYTES_MAX, NAMESPACE_BYTES_MAX, WORKSPACE_NAME_BYTES_MAX};
+
+/// The namespace of ids that profiles had in former systems. No rules name it and no event
+/// carries it; its identifiers resolve for ever, and never join, count or move.
+pub const FORMER_ID: &str = "former_id";
 
 /// How the values of a namespace are brought into one form before they are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +54,16 @@ pub fn normalise<'a>(normaliser: Normaliser, value: &'a str) -> Option<Cow<'a, s
         Normaliser::Phone(region) => Cow::Owned(phone(region, value)?),
     };
     (1..=IDENTIFIER_VALUE_BYTES_MAX).contains(&normal.len()).then_some(normal)
+}
+
+/// The SHA-256 of a value's bytes, in lower-case hex.
+pub fn sha256_hex(value: &str) -> String {
+    use std::fmt::Write;
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(value.as_bytes()) {
+        write!(hex, "{byte:02x}").expect("writing to a string cannot fail");
+    }
+    hex
 }
 
 fn is_name(name: &str, punctuation: &[u8]) -> bool {
@@ -126,6 +141,14 @@ mod tests {
         for bad in ["ann", "@x.com", "ann@", "a nn@x.com", ""] {
             check(Normaliser::Email, bad, None);
         }
+    }
+
+    #[test]
+    fn a_hash_is_sha_256_in_lower_case_hex() {
+        assert_eq!(
+            sha256_hex("abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 
     #[test]

@@ -34,6 +34,22 @@ pub const REMEMBERED_EVENTS_MAX: usize = 1 << 18;
 pub const REMEMBERED_EVENTS_AGE_MS_MAX: i64 = DAY_MS;
 /// Refusals remembered in one workspace, so that each is recorded once; the oldest give way.
 pub const REMEMBERED_REFUSALS_MAX: usize = 1 << 16;
+/// Attributions of history of one profile, as source and as destination together.
+pub const ATTRIBUTIONS_MAX: usize = 1_000;
+/// Most sources of one command.
+pub const COMMAND_SOURCES_MAX: usize = 64;
+/// Most identifier changes of one command.
+pub const MODIFY_CHANGES_MAX: usize = 64;
+/// Most identifiers that one command takes out of a profile.
+pub const SPLIT_IDENTIFIERS_MAX: usize = 1_000;
+/// Most identifiers of one imported profile, its former id left out.
+pub const IMPORT_IDENTIFIERS_MAX: usize = 1_000;
+/// Longest id of a profile in its former system, in bytes.
+pub const FORMER_ID_BYTES_MAX: usize = 1_024;
+/// Most identifiers that one record moves.
+pub const RECORD_MOVES_MAX: usize = 65_536;
+/// Most links that one record displaces.
+pub const RECORD_DISPLACED_MAX: usize = 65_536;
 /// Longest rules text, in bytes.
 pub const RULES_BYTES_MAX: usize = 256 * 1024;
 /// Blocked values of one namespace.
@@ -43,6 +59,8 @@ pub const PATTERNS_MAX: usize = 256;
 /// Memory that one blocked pattern may take when compiled, in bytes: together with the number
 /// of patterns, the bound on how long reading rules may take.
 pub const PATTERN_BYTES_MAX: usize = 32 * 1024;
+/// Most steps of a path in a mapping.
+pub const MAPPING_PATH_STEPS_MAX: usize = 32;
 /// Problems reported of one rules text.
 pub const RULES_PROBLEMS_MAX: usize = 100;
 /// Profiles of one workspace: numbers are 32 bits, and 0 means none.

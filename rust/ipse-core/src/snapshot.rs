@@ -16,7 +16,7 @@ mod verify;
 
 use std::fmt;
 
-use crate::change::{RulesVersion, SequenceNumber, Target, Verdict};
+use crate::change::{EventResolved, RulesVersion, SequenceNumber, Target, Verdict};
 use crate::event::TraitValue;
 use crate::time::Timestamp;
 
@@ -24,7 +24,8 @@ use crate::time::Timestamp;
 pub const PART_ROWS_MAX: usize = 16_384;
 
 /// A piece of a graph. The order is: one `Workspace`, then `Profiles`, `Identifiers`,
-/// `Links`, `Traits`, `RememberedEvents`, `RememberedRefusals`, each zero or more times.
+/// `Links`, `Holders`, `Evidence`, `Attributions`, `Departures`, `Traits`, `RememberedEvents`,
+/// `RememberedRefusals`, each zero or more times.
 ///
 /// All columns of one part have the same length, at most [`PART_ROWS_MAX`].
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +38,14 @@ pub enum Part {
     Identifiers(IdentifiersPart),
     /// Links, in no order.
     Links(LinksPart),
+    /// Further holders of identifiers, in no order.
+    Holders(HoldersPart),
+    /// Links as evidence, each once, in no order.
+    Evidence(EvidencePart),
+    /// Attributions of history, in no order.
+    Attributions(AttributionsPart),
+    /// Departures, in no order.
+    Departures(DeparturesPart),
     /// Traits, each as the profile node holds it, in no order.
     Traits(TraitsPart),
     /// Remembered events, oldest first.
@@ -79,8 +88,10 @@ pub struct ProfilesPart {
     pub bearer: Vec<u32>,
     /// The record that created it.
     pub created_sequence: Vec<u64>,
-    /// Log time of that record, milliseconds.
+    /// Log time of that record, or what an import said, milliseconds.
     pub created_time: Vec<i64>,
+    /// [`ProfilesPart::MARKED_KNOWN`] and [`ProfilesPart::SURVIVED`].
+    pub flags: Vec<u8>,
 }
 
 /// Identifiers.
@@ -90,12 +101,14 @@ pub struct IdentifiersPart {
     pub namespace: Vec<u16>,
     /// The value after normalising.
     pub value: Vec<String>,
-    /// The profile node it is attached to.
+    /// The profile node it is attached to; 0 for none.
     pub profile: Vec<u32>,
     /// The record that attached it.
     pub attached_sequence: Vec<u64>,
     /// Event time of the attachment, milliseconds.
     pub attached_time: Vec<i64>,
+    /// [`IdentifiersPart::SOURCE`].
+    pub flags: Vec<u8>,
 }
 
 /// Links. Identifiers are numbered from 0 in the order of the identifiers parts.
@@ -106,6 +119,62 @@ pub struct LinksPart {
     /// The other one.
     pub weaker: Vec<u32>,
     /// The record that first saw them together.
+    pub sequence: Vec<u64>,
+}
+
+/// Further holders of identifiers: profile nodes that hold one beside the node in its own row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HoldersPart {
+    /// The identifier.
+    pub identifier: Vec<u32>,
+    /// The profile node.
+    pub profile: Vec<u32>,
+    /// The record that attached it there.
+    pub sequence: Vec<u64>,
+    /// Event time of the attachment, milliseconds.
+    pub time: Vec<i64>,
+}
+
+/// Links as evidence.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EvidencePart {
+    /// The identifier of the smaller number.
+    pub a: Vec<u32>,
+    /// The other one.
+    pub b: Vec<u32>,
+    /// The record that first saw them together.
+    pub first: Vec<u64>,
+    /// Event time of the newest event that did, milliseconds.
+    pub last_time: Vec<i64>,
+    /// The last record that did.
+    pub last_sequence: Vec<u64>,
+    /// 0 active, 1 displaced, 2 denied, 3 forced.
+    pub state: Vec<u8>,
+    /// The record that displaced it; 0 if it is not displaced.
+    pub displaced_by: Vec<u64>,
+}
+
+/// Attributions of history.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AttributionsPart {
+    /// The profile whose history it was.
+    pub source: Vec<u32>,
+    /// The profile whose it is to be.
+    pub destination: Vec<u32>,
+    /// First moment of the range, milliseconds.
+    pub start: Vec<i64>,
+    /// Last moment of the range, milliseconds.
+    pub end: Vec<i64>,
+    /// The record that attributed it.
+    pub sequence: Vec<u64>,
+}
+
+/// Departures: changes of profile nodes that left no other trace on them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DeparturesPart {
+    /// The profile node.
+    pub profile: Vec<u32>,
+    /// The newest such record.
     pub sequence: Vec<u64>,
 }
 
@@ -143,6 +212,8 @@ pub struct RememberedEventsPart {
     pub target: Vec<Target>,
     /// What became of its identifiers, in the order of (namespace, value).
     pub verdicts: Vec<Vec<Verdict>>,
+    /// The record itself, where target and verdicts are not the whole answer.
+    pub record: Vec<Option<EventResolved<'static>>>,
 }
 
 /// Remembered refusals, each as the hash of profile, identifier and rule.
@@ -157,23 +228,33 @@ pub struct RememberedRefusalsPart {
 pub struct InvalidPart(pub String);
 
 impl ProfilesPart {
-    fn other_columns(&self) -> [usize; 4] {
+    /// A command marked the node known.
+    pub const MARKED_KNOWN: u8 = 1;
+    /// The node was merged below another, and its side's id went on.
+    pub const SURVIVED: u8 = 2;
+
+    fn other_columns(&self) -> [usize; 5] {
         [
             self.merged_sequence.len(),
             self.bearer.len(),
             self.created_sequence.len(),
             self.created_time.len(),
+            self.flags.len(),
         ]
     }
 }
 
 impl IdentifiersPart {
-    fn other_columns(&self) -> [usize; 4] {
+    /// It was a source of a login or a link.
+    pub const SOURCE: u8 = 1;
+
+    fn other_columns(&self) -> [usize; 5] {
         [
             self.value.len(),
             self.profile.len(),
             self.attached_sequence.len(),
             self.attached_time.len(),
+            self.flags.len(),
         ]
     }
 }
@@ -184,6 +265,37 @@ impl LinksPart {
     }
 }
 
+impl HoldersPart {
+    fn other_columns(&self) -> [usize; 3] {
+        [self.profile.len(), self.sequence.len(), self.time.len()]
+    }
+}
+
+impl EvidencePart {
+    fn other_columns(&self) -> [usize; 6] {
+        [
+            self.b.len(),
+            self.first.len(),
+            self.last_time.len(),
+            self.last_sequence.len(),
+            self.state.len(),
+            self.displaced_by.len(),
+        ]
+    }
+}
+
+impl AttributionsPart {
+    fn other_columns(&self) -> [usize; 4] {
+        [self.destination.len(), self.start.len(), self.end.len(), self.sequence.len()]
+    }
+}
+
+impl DeparturesPart {
+    fn other_columns(&self) -> [usize; 1] {
+        [self.sequence.len()]
+    }
+}
+
 impl TraitsPart {
     fn other_columns(&self) -> [usize; 4] {
         [self.name.len(), self.value.len(), self.time.len(), self.sequence.len()]
@@ -191,7 +303,7 @@ impl TraitsPart {
 }
 
 impl RememberedEventsPart {
-    fn other_columns(&self) -> [usize; 7] {
+    fn other_columns(&self) -> [usize; 8] {
         [
             self.digest.len(),
             self.sequence.len(),
@@ -200,6 +312,7 @@ impl RememberedEventsPart {
             self.known.len(),
             self.target.len(),
             self.verdicts.len(),
+            self.record.len(),
         ]
     }
 }

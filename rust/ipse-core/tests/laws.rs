@@ -10,7 +10,7 @@ use support::backend::{Backend, assert_same};
 use support::core::{CoreBackend, reload};
 use support::model::{Model, ModelEvent, ModelRules};
 use support::world::{self, Step};
-use support::{owned, scenario, timestamp};
+use support::{scenario, timestamp};
 
 fn now(step: usize) -> Timestamp {
     timestamp::at_millis(timestamp::START_MS + 1_000 * step as i64)
@@ -212,7 +212,7 @@ proptest! {
                 let good = Record {
                     sequence: SequenceNumber(backend.graph().sequence().0 + 1),
                     log_time: now(step),
-                    change: Change::EventResolved(owned::event(&decision.resolved)),
+                    change: Change::EventResolved(decision.resolved.to_static()),
                 };
                 prop_assert_eq!(backend.graph().validate(&good), Ok(()));
                 let mut bad = good.clone();

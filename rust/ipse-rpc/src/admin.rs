@@ -8,14 +8,15 @@ use ipse_core::{Graph, Rules, Timestamp};
 use ipse_store::{CheckpointError, Locked, LogPosition, WorkspaceIndex};
 use prost::Message;
 
-use crate::convert::{Place, invalid_rules, refused, wire_time};
+use crate::convert::wire_time;
 use crate::dispatch::{Answer, Dispatch, Handled, decode, find_workspace, resting_on};
-use crate::identity::write_queue_full;
 use crate::limits::WORKSPACES_MAX;
 use crate::page_token;
 use crate::profile::page_size;
 use crate::proto::v1;
+use crate::refusal::{Place, invalid_rules, refused};
 use crate::status::{Reason, Status};
+use crate::turn::write_queue_full;
 
 const WORKSPACE_PAGES: [&str; 1] = ["workspaces"];
 
@@ -114,10 +115,18 @@ impl Dispatch {
     pub(crate) fn validate_rules(&self, request: &[u8], _now: Timestamp) -> Handled {
         let request: v1::ValidateRulesRequest = decode(request)?;
         check_rules_size(&request.rules_toml)?;
-        let problems = Rules::from_toml(&request.rules_toml).err().unwrap_or_default();
         let problem = |RulesProblem { line, key, message }| v1::RulesProblem { line, key, message };
-        let problems = problems.into_iter().map(problem).collect();
-        Ok(answer(LogPosition(0), &v1::ValidateRulesResponse { problems }))
+        let message = match Rules::from_toml(&request.rules_toml) {
+            Ok(rules) => v1::ValidateRulesResponse {
+                explanation: rules.explain(),
+                ..v1::ValidateRulesResponse::default()
+            },
+            Err(problems) => v1::ValidateRulesResponse {
+                problems: problems.into_iter().map(problem).collect(),
+                ..v1::ValidateRulesResponse::default()
+            },
+        };
+        Ok(answer(LogPosition(0), &message))
     }
 
     pub(crate) fn checkpoint_call(&self, request: &[u8], _now: Timestamp) -> Handled {

@@ -70,11 +70,22 @@ pub(crate) type Handled = Result<Answer, Refused>;
 
 type Handler = fn(&Dispatch, &[u8], Timestamp) -> Handled;
 
-const METHODS: [(&str, Handler); 12] = [
+const METHODS: [(&str, Handler); 23] = [
     ("/ipse.v1.IdentityService/ResolveEvent", Dispatch::resolve_event),
     ("/ipse.v1.IdentityService/ResolveEvents", Dispatch::resolve_events),
     ("/ipse.v1.IdentityService/GetProfile", Dispatch::get_profile),
     ("/ipse.v1.IdentityService/BatchGetProfiles", Dispatch::batch_get_profiles),
+    ("/ipse.v1.IdentityService/LookupProfiles", Dispatch::lookup_profiles),
+    ("/ipse.v1.IdentityService/ListProfiles", Dispatch::list_profiles),
+    ("/ipse.v1.IdentityService/TranslateIdentities", Dispatch::translate_identities),
+    ("/ipse.v1.IdentityService/Login", Dispatch::login),
+    ("/ipse.v1.IdentityService/Logout", Dispatch::logout),
+    ("/ipse.v1.IdentityService/LinkIdentifiers", Dispatch::link_identifiers),
+    ("/ipse.v1.IdentityService/ModifyIdentifiers", Dispatch::modify_identifiers),
+    ("/ipse.v1.IdentityService/MergeProfiles", Dispatch::merge_profiles),
+    ("/ipse.v1.IdentityService/SplitProfile", Dispatch::split_profile),
+    ("/ipse.v1.IdentityService/AttributeHistory", Dispatch::attribute_history),
+    ("/ipse.v1.IdentityService/ImportProfiles", Dispatch::import_profiles),
     ("/ipse.v1.AdminService/CreateWorkspace", Dispatch::create_workspace),
     ("/ipse.v1.AdminService/ListWorkspaces", Dispatch::list_workspaces),
     ("/ipse.v1.AdminService/GetWorkspace", Dispatch::get_workspace),

@@ -1,32 +1,54 @@
-//! A raw event of the Segment spec, read by the rules' mapping.
+//! A raw event, as a vendor's SDK sends or its export holds it, read by the rules' mapping.
 //!
-//! Only what the mapping names is looked at. `sentAt`, `receivedAt` and the library's context
-//! change when an SDK sends an event again, so nothing may depend on them. What stands where
-//! an identifier or trait could have been and cannot be used is listed, never an error, and
-//! so is what an event has too much of: an SDK's caller cannot mend an event that is already
-//! sent. The bounds of the core are looked at here for this alone.
+//! Only what the mapping names is looked at. Of a Segment event that leaves out `sentAt`,
+//! `receivedAt` and the library's context, which change when an SDK sends an event again. What
+//! stands where an identifier or trait could have been and cannot be used is listed, never an
+//! error, and so is what an event has too much of: an SDK's caller cannot mend an event that is
+//! already sent. The bounds of the core are looked at here for this alone.
+
+mod fields;
+mod value;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use ipse_core::identifier::is_namespace_name;
+use ipse_core::change::Verb;
 use ipse_core::limits::{
-    EVENT_IDENTIFIERS_MAX, EVENT_TRAITS_MAX, IDENTIFIER_VALUE_BYTES_MAX, TRAIT_NAME_BYTES_MAX,
-    TRAIT_VALUE_BYTES_MAX,
+    COMMAND_SOURCES_MAX, EVENT_IDENTIFIERS_MAX, EVENT_TRAITS_MAX, EVENT_TYPE_BYTES_MAX,
+    TRAIT_NAME_BYTES_MAX,
 };
-use ipse_core::rules::{Condition, Literal, Mapping, NamespaceSources, Source};
-use ipse_core::{SentIdentifier, SentTrait, Timestamp, TraitValue};
+use ipse_core::rules::{
+    Condition, Literal, Mapping, NameSource, NamespaceSources, PairSource, Path, Source, Step,
+    ValueSource, VerbRule,
+};
+use ipse_core::{SentIdentifier, SentTrait, Timestamp};
 
-use crate::json::{Kind, Node, canonical};
-use crate::limits::{IGNORED_FIELDS_MAX, JSON_DEPTH_MAX};
-use crate::rfc3339;
+use crate::json::{Kind, Node, Reached};
+use crate::limits::IGNORED_FIELDS_MAX;
 use crate::status::{Reason, Status, cut};
+use value::{
+    NOT_TEXT, check_trait_name, external_id, identifier_value, kind_word, no_object,
+    prefixed_value, trait_value,
+};
 
 /// What a raw event says.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Extracted<'a> {
+    /// The event's id, empty if it has none; or why what stands there is none. Whether that
+    /// matters is the caller's to say: the request may name another.
+    pub(crate) event_id: Result<Cow<'a, str>, Status>,
+    /// The event's type, likewise.
+    pub(crate) kind: Result<Cow<'a, str>, Status>,
+    /// The event's time, likewise.
+    pub(crate) timestamp: Result<Option<Timestamp>, Status>,
+    /// `Observe`, `Login`, `Logout` or `Link`.
+    pub(crate) verb: Verb,
+    /// Whether it passes over the guards of the rules' commands.
+    pub(crate) force: bool,
     /// The namespaces' values, each pair once.
     pub(crate) identifiers: Vec<SentIdentifier<'a>>,
+    /// What a login or link joins, in order, each pair once.
+    pub(crate) sources: Vec<SentIdentifier<'a>>,
     /// By name, each once.
     pub(crate) traits: Vec<SentTrait<'a>>,
     /// What was there and not usable.
@@ -55,45 +77,18 @@ pub(crate) fn parse(raw_json: &[u8]) -> Result<Node<'_>, Status> {
     }
 }
 
-/// `messageId`, or nothing.
-pub(crate) fn event_id<'a>(event: &Node<'a>) -> Result<Cow<'a, str>, Status> {
-    text_field(event, "messageId")
-}
-
-/// `type`, or nothing.
-pub(crate) fn kind<'a>(event: &Node<'a>) -> Result<Cow<'a, str>, Status> {
-    text_field(event, "type")
-}
-
-/// `timestamp`, or `originalTimestamp`, or nothing.
-pub(crate) fn timestamp(event: &Node<'_>) -> Result<Option<Timestamp>, Status> {
-    let Some((name, node)) = ["timestamp", "originalTimestamp"]
-        .into_iter()
-        .find_map(|name| Some((name, present(event, name)?)))
-    else {
-        return Ok(None);
-    };
-    let time = node.string().and_then(|text| rfc3339::parse(&text));
-    time.map(Some).ok_or_else(|| {
-        Status::invalid_field(
-            format!("event.raw_json.{name}"),
-            "not an RFC 3339 time such as 2024-05-01T12:30:00.000Z",
-        )
-    })
-}
-
-/// The identifiers and traits of an event.
+/// Reads an event.
 pub(crate) fn extract<'a>(event: &Node<'a>, mapping: &'a Mapping) -> Extracted<'a> {
-    let mut extraction = Extraction::new(event);
-    for sources in &mapping.identifiers {
-        extraction.namespace(sources, &mapping.keys);
+    let mut extraction = Extraction::new(event, mapping);
+    match mapping.verbs.iter().find(|rule| is_meant(event, &rule.when, &rule.unless)) {
+        Some(rule) => extraction.verb(rule, mapping),
+        None => extraction.identifiers(mapping),
     }
-    if let Some(source) = &mapping.external_ids {
-        extraction.external_ids(source);
+    for names in &mapping.identifier_names {
+        extraction.identifier_names(names);
     }
-    for source in &mapping.traits {
-        extraction.traits(source);
-    }
+    extraction.all_traits(mapping);
+    extraction.leave_out_long_type(mapping);
     extraction.found
 }
 
@@ -104,99 +99,333 @@ struct Extraction<'n, 'a> {
     seen_traits: HashSet<Cow<'a, str>>,
 }
 
+/// Which of an event's identifiers a place holds.
+#[derive(Clone, Copy)]
+enum Side {
+    Own,
+    Sources,
+}
+
 impl<'n, 'a> Extraction<'n, 'a> {
-    fn new(event: &'n Node<'a>) -> Extraction<'n, 'a> {
-        Extraction { event, found: Extracted::default(), seen_traits: HashSet::new() }
+    fn new(event: &'n Node<'a>, mapping: &'a Mapping) -> Extraction<'n, 'a> {
+        let found = Extracted {
+            event_id: fields::id(event, &mapping.event_id),
+            kind: fields::text(event, &mapping.kind),
+            timestamp: fields::timestamp(event, &mapping.timestamp),
+            verb: Verb::Observe,
+            force: false,
+            identifiers: Vec::new(),
+            sources: Vec::new(),
+            traits: Vec::new(),
+            ignored: Vec::new(),
+        };
+        Extraction { event, found, seen_traits: HashSet::new() }
     }
 
-    fn namespace(&mut self, sources: &'a NamespaceSources, keys: &'a [Source]) {
-        for source in &sources.from {
-            if let Some(node) = self.at(source) {
-                self.value(&sources.namespace, node, || source.path.join("."));
-            }
+    fn identifiers(&mut self, mapping: &'a Mapping) {
+        for sources in &mapping.identifiers {
+            self.namespace(sources, Side::Own);
+            self.namespace_key(sources, &mapping.keys);
         }
+        if let Some(source) = &mapping.external_ids {
+            self.external_ids(source);
+        }
+    }
+
+    fn verb(&mut self, rule: &'a VerbRule, mapping: &'a Mapping) {
+        if rule.identifiers.is_empty() {
+            self.identifiers(mapping);
+        }
+        for sources in &rule.identifiers {
+            self.namespace(sources, Side::Own);
+        }
+        for sources in &rule.sources {
+            self.namespace(sources, Side::Sources);
+        }
+        if rule.verb == Verb::Link && self.found.sources.is_empty() {
+            let place = rule.sources.first().and_then(|sources| sources.from.first());
+            let path = || place.map_or(String::new(), |place| place.source.path.to_string());
+            return self.ignore(path, "nothing here to link: the event is only seen");
+        }
+        self.found.verb = rule.verb;
+        self.found.force = rule.force;
+    }
+
+    fn namespace(&mut self, sources: &'a NamespaceSources, side: Side) {
+        for from in &sources.from {
+            self.each(&from.source, |this, reached| {
+                this.value(sources, from, &reached, side);
+            });
+        }
+    }
+
+    /// What stands at a place of an identifier's value, or on the way there.
+    fn value(
+        &mut self,
+        sources: &'a NamespaceSources,
+        from: &'a ValueSource,
+        reached: &Reached<'_, 'a>,
+        side: Side,
+    ) {
+        let path = &from.source.path;
+        if is_read_otherwise(sources, path, reached) {
+            return;
+        }
+        if reached.taken < path.0.len() {
+            return self.in_the_way(path, reached);
+        }
+        match prefixed_value(reached.node, from) {
+            Ok(Some(value)) => {
+                let namespace = Cow::Borrowed(&*sources.namespace);
+                self.identifier(SentIdentifier { namespace, value }, side, || place(path, reached));
+            }
+            Ok(None) => {}
+            Err(reason) => self.ignore(|| place(path, reached), reason),
+        }
+    }
+
+    fn namespace_key(&mut self, sources: &'a NamespaceSources, keys: &'a [Source]) {
         if sources.key_spellings.is_empty() {
             return;
         }
         for source in keys {
-            let Some(object) = self.at(source).and_then(Node::object) else {
-                continue;
-            };
-            for spelling in &sources.key_spellings {
-                if let Some(node) = object.get(spelling) {
-                    self.value(&sources.namespace, node, || {
-                        format!("{}.{spelling}", source.path.join("."))
-                    });
-                }
-            }
+            self.each(source, |this, reached| this.keyed_value(sources, &source.path, &reached));
         }
     }
 
-    /// A place that may hold an identifier's value.
-    fn value(&mut self, namespace: &'a str, node: &Node<'a>, path: impl FnOnce() -> String) {
-        match identifier_value(node) {
-            Ok(value) => self.identifier(Cow::Borrowed(namespace), value, path),
-            Err(reason) => self.ignore(path, reason),
+    fn keyed_value(
+        &mut self,
+        sources: &'a NamespaceSources,
+        path: &Path,
+        reached: &Reached<'_, 'a>,
+    ) {
+        let Some(object) = reached.node.object().filter(|_| reached.taken == path.0.len()) else {
+            return self.in_the_way(path, reached);
+        };
+        for spelling in &sources.key_spellings {
+            let Some(node) = object.get(spelling) else { continue };
+            let path = || format!("{}.{spelling}", place(path, reached));
+            let namespace = Cow::Borrowed(&*sources.namespace);
+            match identifier_value(node) {
+                Ok(value) => self.identifier(SentIdentifier { namespace, value }, Side::Own, path),
+                Err(reason) => self.ignore(path, reason),
+            }
         }
     }
 
     fn identifier(
         &mut self,
-        namespace: Cow<'a, str>,
-        value: Cow<'a, str>,
+        identifier: SentIdentifier<'a>,
+        side: Side,
         path: impl FnOnce() -> String,
     ) {
-        let identifiers = &mut self.found.identifiers;
-        let identifier = SentIdentifier { namespace, value };
-        if identifiers.contains(&identifier) {
+        let (list, bound, problem) = match side {
+            Side::Own => {
+                (&mut self.found.identifiers, EVENT_IDENTIFIERS_MAX, "more than 64 identifiers")
+            }
+            Side::Sources => (&mut self.found.sources, COMMAND_SOURCES_MAX, "more than 64 sources"),
+        };
+        if list.contains(&identifier) {
             return;
         }
-        if identifiers.len() == EVENT_IDENTIFIERS_MAX {
-            return self.ignore(path, "more than 64 identifiers");
+        if list.len() == bound {
+            return self.ignore(path, problem);
         }
-        identifiers.push(identifier);
+        list.push(identifier);
     }
 
     fn external_ids(&mut self, source: &'a Source) {
-        let Some(node) = self.at(source) else { return };
-        let Some(elements) = node.array() else {
-            return self.ignore(|| source.path.join("."), kind_word(node.kind()));
-        };
-        for (index, element) in elements.iter().enumerate() {
-            let path = |field: &str| format!("{}[{index}]{field}", source.path.join("."));
-            match external_id(element) {
-                Ok((namespace, value)) => self.identifier(namespace, value, || path(".id")),
-                Err((field, reason)) => self.ignore(|| path(field), reason),
+        self.elements(source, |this, element, path| match external_id(element) {
+            Ok((namespace, value)) => {
+                let identifier = SentIdentifier { namespace, value };
+                this.identifier(identifier, Side::Own, || path() + ".id");
             }
+            Err((field, reason)) => this.ignore(|| path() + field, reason),
+        });
+    }
+
+    /// Reports the kinds of identifiers that no namespace reads.
+    fn identifier_names(&mut self, names: &'a NameSource) {
+        let path = &names.source.path;
+        let is_known = |name: &str| names.known.iter().any(|known| known == name);
+        let unread = "no namespace of the rules reads it";
+        self.each(&names.source, |this, reached| {
+            if let Some(object) = reached.node.object() {
+                for (name, _) in object.fields_from_last().filter(|(name, _)| !is_known(name)) {
+                    this.ignore(|| field_place(&place(path, &reached), name), unread);
+                }
+            } else if reached.node.string().is_some_and(|name| !is_known(&name)) {
+                this.ignore(|| place(path, &reached), unread);
+            }
+        });
+    }
+
+    /// An event's name may be anything; that is no reason not to learn whose it is.
+    fn leave_out_long_type(&mut self, mapping: &'a Mapping) {
+        if self.found.kind.as_ref().is_ok_and(|kind| kind.len() > EVENT_TYPE_BYTES_MAX) {
+            self.found.kind = Ok(Cow::Borrowed(""));
+            let path = mapping.kind.first().map(|source| source.path.to_string());
+            self.ignore(|| path.unwrap_or_default(), "type is longer than 64 bytes");
         }
     }
 
-    fn traits(&mut self, source: &'a Source) {
-        let Some(node) = self.at(source) else { return };
-        let Some(object) = node.object() else {
-            return self.ignore(|| source.path.join("."), no_object(node));
-        };
+    fn all_traits(&mut self, mapping: &'a Mapping) {
+        for source in &mapping.traits_unset {
+            self.traits_unset(source);
+        }
+        for source in &mapping.traits {
+            self.traits(source, false);
+        }
+        for (name, source) in &mapping.named_traits {
+            self.named_trait(name, source);
+        }
+        for pairs in &mapping.trait_pairs {
+            self.trait_pairs(pairs);
+        }
+        for source in &mapping.traits_once {
+            self.traits(source, true);
+        }
+    }
+
+    fn traits_unset(&mut self, source: &'a Source) {
+        self.elements(source, |this, element, path| {
+            let name = element.string().ok_or_else(|| match element.kind() {
+                Kind::String => NOT_TEXT,
+                _ => kind_word(element),
+            });
+            match name.and_then(|name| check_trait_name(&name).map(|()| name)) {
+                Ok(name) if this.seen_traits.contains(&name) => {}
+                Ok(name) => {
+                    this.seen_traits.insert(name.clone());
+                    this.keep_traits(vec![SentTrait { name, value: None, set_once: false }], |_| {
+                        path()
+                    });
+                }
+                Err(reason) => this.ignore(path, reason),
+            }
+        });
+    }
+
+    fn traits(&mut self, source: &'a Source, set_once: bool) {
+        let path = &source.path;
+        self.each(source, |this, reached| {
+            if reached.taken < path.0.len() {
+                return this.in_the_way(path, &reached);
+            }
+            let Some(object) = reached.node.object() else {
+                return this.ignore(|| place(path, &reached), no_object(reached.node));
+            };
+            this.settle_traits(object.fields_from_last(), set_once, |name| {
+                field_place(&place(path, &reached), name)
+            });
+        });
+    }
+
+    fn named_trait(&mut self, name: &'a str, source: &'a Source) {
+        let path = &source.path;
+        self.each(source, |this, reached| {
+            if reached.taken < path.0.len() {
+                return this.in_the_way(path, &reached);
+            }
+            let field = (&Cow::Borrowed(name), reached.node);
+            this.settle_traits([field].into_iter(), false, |_| place(path, &reached));
+        });
+    }
+
+    fn trait_pairs(&mut self, pairs: &'a PairSource) {
+        let path = &pairs.source.path;
+        self.each(&pairs.source, |this, reached| {
+            if reached.taken < path.0.len() {
+                return this.in_the_way(path, &reached);
+            }
+            let Some(elements) = reached.node.array() else {
+                return this.ignore(|| place(path, &reached), kind_word(reached.node));
+            };
+            let mut named = Vec::new();
+            // Of two of one name the last counts, as in an object.
+            for (position, element) in elements.iter().enumerate().rev() {
+                match named_value(element, pairs) {
+                    Ok(pair) => named.push(pair),
+                    Err(reason) => {
+                        this.ignore(|| format!("{}[{position}]", place(path, &reached)), reason);
+                    }
+                }
+            }
+            let fields = named.iter().map(|(name, node)| (name, *node));
+            this.settle_traits(fields, false, |name| {
+                let name = cut(name, TRAIT_NAME_BYTES_MAX);
+                format!("{}[{}={name}]", place(path, &reached), pairs.name)
+            });
+        });
+    }
+
+    /// Takes the traits whose names are not settled yet.
+    fn settle_traits<'f>(
+        &mut self,
+        fields: impl Iterator<Item = (&'f Cow<'a, str>, &'f Node<'a>)>,
+        set_once: bool,
+        path: impl Fn(&str) -> String,
+    ) where
+        'a: 'f,
+    {
         let mut usable = Vec::new();
-        for (name, node) in object.fields_from_last() {
+        for (name, node) in fields {
             if !self.seen_traits.insert(name.clone()) {
                 continue;
             }
             match trait_value(name, node) {
-                Ok(value) => usable.push(SentTrait { name: name.clone(), value }),
-                Err(reason) => self.ignore(|| trait_path(source, name), reason),
+                Ok(None) if set_once => self.ignore(|| path(name), "null"),
+                Ok(value) => usable.push(SentTrait { name: name.clone(), value, set_once }),
+                Err(reason) => self.ignore(|| path(name), reason),
             }
         }
+        self.keep_traits(usable, path);
+    }
+
+    /// Keeps the traits for which there is room.
+    fn keep_traits(&mut self, mut usable: Vec<SentTrait<'a>>, path: impl Fn(&str) -> String) {
         for surplus in beyond(EVENT_TRAITS_MAX - self.found.traits.len(), &mut usable) {
-            self.ignore(|| trait_path(source, &surplus.name), "more than 300 traits");
+            self.ignore(|| path(&surplus.name), "more than 300 traits");
         }
         self.found.traits.append(&mut usable);
     }
 
-    /// What stands at a source's path, if its conditions hold.
-    fn at(&self, source: &Source) -> Option<&'n Node<'a>> {
-        let holds = |condition: &Condition| holds(self.event, condition);
-        let is_meant = source.when.iter().all(holds) && !source.unless.iter().any(holds);
-        is_meant.then(|| self.event.at(&source.path)).flatten()
+    /// Calls `read` for whatever stands at a source's path or in its way, if its conditions
+    /// hold.
+    fn each(&mut self, source: &'a Source, mut read: impl FnMut(&mut Self, Reached<'_, 'a>)) {
+        let event = self.event;
+        if holds_all(event, source) {
+            event.follow(&source.path.0, &mut |reached| read(self, reached));
+        }
+    }
+
+    /// Calls `read` for each element of the array at a source's path, with its place.
+    fn elements(
+        &mut self,
+        source: &'a Source,
+        mut read: impl FnMut(&mut Self, &Node<'a>, &dyn Fn() -> String),
+    ) {
+        let path = &source.path;
+        self.each(source, |this, reached| {
+            if reached.taken < path.0.len() {
+                return this.in_the_way(path, &reached);
+            }
+            let Some(elements) = reached.node.array() else {
+                return this.ignore(|| place(path, &reached), kind_word(reached.node));
+            };
+            for (position, element) in elements.iter().enumerate() {
+                read(this, element, &|| format!("{}[{position}]", place(path, &reached)));
+            }
+        });
+    }
+
+    /// Reports what stands in the way of a path, or at its end where it cannot be used. Null
+    /// and an empty array, which some languages write for an empty object, hide nothing.
+    fn in_the_way(&mut self, path: &Path, reached: &Reached<'_, 'a>) {
+        let is_empty = || reached.node.array().is_some_and(|elements| elements.is_empty());
+        if reached.node.kind() != Kind::Null && !is_empty() {
+            self.ignore(|| place(path, reached), no_object(reached.node));
+        }
     }
 
     /// Lists a place once; several namespaces may look at the same one.
@@ -211,113 +440,85 @@ impl<'n, 'a> Extraction<'n, 'a> {
     }
 }
 
+/// Whether a source's conditions hold.
+fn holds_all(event: &Node<'_>, source: &Source) -> bool {
+    is_meant(event, &source.when, &source.unless)
+}
+
+fn is_meant(event: &Node<'_>, when: &[Condition], unless: &[Condition]) -> bool {
+    let holds = |condition: &Condition| holds(event, condition);
+    when.iter().all(holds) && !unless.iter().any(holds)
+}
+
 fn holds(event: &Node<'_>, condition: &Condition) -> bool {
-    let Some(node) = event.at(&condition.path) else {
-        return false;
-    };
-    condition.values.iter().any(|value| match value {
+    let is_one = |node: &Node<'_>| condition.values.iter().any(|value| is_equal(node, value));
+    event.find(&condition.path.0, |node| is_one(node).then_some(())).is_some()
+}
+
+fn is_equal(node: &Node<'_>, value: &Literal) -> bool {
+    match value {
         Literal::Text(text) => node.string().is_some_and(|found| found == *text),
         Literal::Bool(flag) => node.kind() == Kind::Bool(*flag),
         Literal::Integer(number) => {
             node.kind() == Kind::Integer && node.text().parse() == Ok(*number)
         }
+        Literal::Present => node.kind() != Kind::Null,
+    }
+}
+
+/// Whether what a source cannot use is what another source of the same namespace expects: some
+/// systems write the same thing now as an object, now as an array.
+fn is_read_otherwise(sources: &NamespaceSources, path: &Path, reached: &Reached<'_, '_>) -> bool {
+    let kind = reached.node.kind();
+    let is_container = matches!(kind, Kind::Array | Kind::Object);
+    let is_end = reached.taken == path.0.len();
+    if is_end && !is_container {
+        return false;
+    }
+    sources.from.iter().any(|other| {
+        let other = &other.source.path.0;
+        other.starts_with(&path.0[..reached.taken])
+            && match other.get(reached.taken) {
+                None => !is_end && !is_container,
+                Some(Step::Field(_)) => kind == Kind::Object,
+                Some(_) => kind == Kind::Array,
+            }
     })
 }
 
-/// A value of an identifier. White space around one that is short enough is let through, as
-/// the core does: normalising takes it off.
-fn identifier_value<'a>(node: &Node<'a>) -> Result<Cow<'a, str>, &'static str> {
-    let value = identifier_text(node)?;
-    let is_short = value.trim().len() <= IDENTIFIER_VALUE_BYTES_MAX
-        && value.len() <= 2 * IDENTIFIER_VALUE_BYTES_MAX;
-    if is_short { Ok(value) } else { Err("value is longer than 1024 bytes") }
-}
-
-/// Text as it is and whole numbers as decimal text; nothing else names anybody.
-fn identifier_text<'a>(node: &Node<'a>) -> Result<Cow<'a, str>, &'static str> {
-    match node.kind() {
-        Kind::Integer if node.text() == "-0" => Ok(Cow::Borrowed("0")),
-        Kind::Integer => Ok(Cow::Borrowed(node.text())),
-        Kind::String => match node.string() {
-            Some(text) if text.is_empty() => Err("empty string"),
-            Some(text) => Ok(text),
-            None => Err(NOT_TEXT),
-        },
-        kind => Err(kind_word(kind)),
-    }
-}
-
-const NOT_TEXT: &str = "half of a surrogate pair";
-
-/// Namespace and value of an element of `context.externalIds`, or the field at fault and why.
-#[expect(clippy::type_complexity, reason = "a pair of pairs, used once")]
-fn external_id<'a>(
-    element: &Node<'a>,
-) -> Result<(Cow<'a, str>, Cow<'a, str>), (&'static str, &'static str)> {
-    let object = element.object().ok_or(("", "not an object with `id` and `type`"))?;
-    let field = |name| object.get(name).filter(|node| node.kind() != Kind::Null);
-    let text = |name| field(name).and_then(Node::string);
-    let id = field("id").ok_or(("", "`id` is missing"))?;
-    let namespace = text("type").ok_or(("", "`type` is missing"))?;
-    let collection = text("collection").ok_or(("", "`collection` is missing"))?;
-    let encoding = text("encoding").ok_or(("", "`encoding` is missing"))?;
-    if collection != "users" {
-        return Err((".collection", "collection is not users"));
-    }
-    if encoding != "none" {
-        return Err((".encoding", "encoding is not none"));
-    }
-    if namespace.chars().any(char::is_uppercase) {
-        return Err((".type", "type is not lower-case"));
-    }
-    if !is_namespace_name(&namespace) {
-        return Err((".type", "type is not a namespace name"));
-    }
-    if namespace == "group_id" {
-        return Err((".type", "a group is not a person"));
-    }
-    let value = identifier_value(id).map_err(|reason| (".id", reason))?;
-    Ok((namespace, value))
-}
-
-/// A trait's value; `None` removes the trait.
-fn trait_value<'a>(name: &str, node: &Node<'a>) -> Result<Option<TraitValue<'a>>, &'static str> {
-    if name.is_empty() {
-        return Err("empty name");
-    }
-    if name.len() > TRAIT_NAME_BYTES_MAX {
-        return Err("name is longer than 128 bytes");
-    }
-    let value = match node.kind() {
-        Kind::Null => return Ok(None),
-        Kind::Bool(flag) => TraitValue::Bool(flag),
-        Kind::Integer | Kind::Fraction => number(node.text())?,
-        Kind::String => TraitValue::Text(node.string().ok_or(NOT_TEXT)?),
-        Kind::Array | Kind::Object => TraitValue::Json(Cow::Owned(
-            canonical(node, JSON_DEPTH_MAX).ok_or("nested too deeply or not text")?,
-        )),
+/// Name and value of a trait that stands as an object of its own, or why there is none.
+fn named_value<'n, 'a>(
+    element: &'n Node<'a>,
+    pairs: &PairSource,
+) -> Result<(Cow<'a, str>, &'n Node<'a>), &'static str> {
+    let object = element.object().ok_or_else(|| no_object(element))?;
+    let name = object.get(&pairs.name).ok_or("has no name")?;
+    let name = match name.kind() {
+        Kind::Integer => Cow::Borrowed(name.text()),
+        _ => name.string().ok_or("its name is not text")?,
     };
-    match &value {
-        TraitValue::Text(text) | TraitValue::Json(text) if text.len() > TRAIT_VALUE_BYTES_MAX => {
-            Err("value is longer than 8192 bytes")
+    Ok((name, object.get(&pairs.value).ok_or("has no value")?))
+}
+
+/// Where in the event something is: as the path says, with the positions in arrays.
+fn place(path: &Path, reached: &Reached<'_, '_>) -> String {
+    let mut positions = reached.positions.iter();
+    let mut place = String::new();
+    for step in &path.0[..reached.taken] {
+        match step {
+            Step::Field(name) => place = field_place(&place, name),
+            Step::Each | Step::At(_) | Step::Where { .. } => {
+                let position = positions.next().map_or(0, |position| *position);
+                place.push_str(&format!("[{position}]"));
+            }
         }
-        _ => Ok(Some(value)),
     }
+    place
 }
 
-fn number(text: &str) -> Result<TraitValue<'static>, &'static str> {
-    if let Ok(integer) = text.parse() {
-        return Ok(TraitValue::Integer(integer));
-    }
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(TraitValue::Number(number)),
-        _ => Err("number out of range"),
-    }
-}
-
-/// The place of a trait in the event.
-fn trait_path(source: &Source, name: &str) -> String {
-    format!("{}.{}", source.path.join("."), cut(name, TRAIT_NAME_BYTES_MAX))
+fn field_place(object: &str, name: &str) -> String {
+    let name = cut(name, TRAIT_NAME_BYTES_MAX);
+    if object.is_empty() { name.to_owned() } else { format!("{object}.{name}") }
 }
 
 /// Takes off the traits for which there is no room: those whose names sort last, so that the
@@ -328,38 +529,6 @@ fn beyond<'a>(room: usize, traits: &mut Vec<SentTrait<'a>>) -> Vec<SentTrait<'a>
     }
     traits.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     traits.split_off(room)
-}
-
-fn text_field<'a>(event: &Node<'a>, name: &'static str) -> Result<Cow<'a, str>, Status> {
-    let Some(node) = present(event, name) else {
-        return Ok(Cow::Borrowed(""));
-    };
-    let problem = "not a string of text";
-    node.string().ok_or_else(|| Status::invalid_field(format!("event.raw_json.{name}"), problem))
-}
-
-/// A field at the top that is there and not null.
-fn present<'n, 'a>(event: &'n Node<'a>, name: &str) -> Option<&'n Node<'a>> {
-    event.object()?.get(name).filter(|node| node.kind() != Kind::Null)
-}
-
-fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Null => "null",
-        Kind::Bool(_) => "boolean",
-        Kind::Integer => "number",
-        Kind::Fraction => "number with a fraction or exponent",
-        Kind::String => "string",
-        Kind::Array => "array",
-        Kind::Object => "object",
-    }
-}
-
-fn no_object(node: &Node<'_>) -> &'static str {
-    match node.kind() {
-        Kind::Object => NOT_TEXT,
-        kind => kind_word(kind),
-    }
 }
 
 #[cfg(test)]

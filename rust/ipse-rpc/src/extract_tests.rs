@@ -323,6 +323,7 @@ fn id_type_and_time_are_read() {
     let cases = [
         ("{}", "", "", None),
         (r#"{"messageId":"m","type":"track"}"#, "m", "track", None),
+        (r#"{"messageId":7}"#, "7", "", None),
         (r#"{"messageId":null,"type":null,"timestamp":null}"#, "", "", None),
         (r#"{"timestamp":"2019-11-15T10:00:00Z"}"#, "", "", time(1_573_812_000_000)),
         (r#"{"timestamp":"2019-11-15T12:00:00.5+02:00"}"#, "", "", time(1_573_812_000_500)),
@@ -336,17 +337,21 @@ fn id_type_and_time_are_read() {
         (r#"{"sentAt":"2019-11-15T10:00:00Z"}"#, "", "", None),
     ];
     for (json, id, word, expected) in cases {
-        let node = parse(json.as_bytes()).expect("a JSON object");
-        assert_eq!(event_id(&node).as_deref(), Ok(id), "{json}");
-        assert_eq!(kind(&node).as_deref(), Ok(word), "{json}");
-        assert_eq!(timestamp(&node), Ok(expected), "{json}");
+        extracted(json, |event| {
+            assert_eq!(event.event_id.as_deref(), Ok(id), "{json}");
+            assert_eq!(event.kind.as_deref(), Ok(word), "{json}");
+            assert_eq!(event.timestamp, Ok(expected), "{json}");
+        });
     }
 }
 
 #[test]
 fn id_type_and_time_are_refused_by_name() {
     let cases = [
-        (r#"{"messageId":7}"#, "event.raw_json.messageId: not a string of text"),
+        (
+            r#"{"messageId":7.5}"#,
+            "event.raw_json.messageId: neither text nor a whole number",
+        ),
         (r#"{"type":{}}"#, "event.raw_json.type: not a string of text"),
         (
             r#"{"timestamp":1573812000}"#,
@@ -358,10 +363,11 @@ fn id_type_and_time_are_refused_by_name() {
         ),
     ];
     for (json, expected) in cases {
-        let node = parse(json.as_bytes()).expect("a JSON object");
-        let error = event_id(&node).and(kind(&node)).and(timestamp(&node));
-        let status = error.expect_err(json);
-        assert_eq!((status.reason(), status.message()), (Reason::InvalidField, expected));
+        extracted(json, |event| {
+            let status = event.event_id.and(event.kind).map(|_| ()).and(event.timestamp.map(|_| ()));
+            let status = status.expect_err(json);
+            assert_eq!((status.reason(), status.message()), (Reason::InvalidField, expected));
+        });
     }
 }
 

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::fmt;
 
+use ipse_core::rules::Step;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -22,6 +23,16 @@ pub(crate) struct Node<'a> {
 /// An object, taken apart one level deep.
 #[derive(Debug)]
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Node<'a>)>);
+
+/// A value that a path leads to.
+#[derive(Debug)]
+pub(crate) struct Reached<'r, 'a> {
+    pub(crate) node: &'r Node<'a>,
+    /// The positions in the arrays on the way, in order.
+    pub(crate) positions: &'r [usize],
+    /// Steps of the path that were taken: less than all if the value is in the path's way.
+    pub(crate) taken: usize,
+}
 
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +106,89 @@ impl<'a> Node<'a> {
         serde_json::from_str(self.text).ok().map(Cow::Owned)
     }
 
-    /// Follows names down from here.
-    pub(crate) fn at(&self, path: &[String]) -> Option<&Node<'a>> {
-        path.iter().try_fold(self, |node, name| node.object()?.get(name))
+    /// Follows a path down from here, and calls `reach` for each place that it leads to, and
+    /// for each that is in its way: neither an object nor an array where the path needs one.
+    pub(crate) fn follow(&self, path: &[Step], reach: &mut dyn FnMut(Reached<'_, 'a>)) {
+        let mut node = self;
+        for (taken, step) in path.iter().enumerate() {
+            let Step::Field(name) = step else {
+                return node.follow_elements(path, taken, &mut Vec::new(), reach);
+            };
+            match node.object() {
+                Some(object) => match object.get(name) {
+                    Some(next) => node = next,
+                    None => return,
+                },
+                None => return reach(Reached { node, positions: &[], taken }),
+            }
+        }
+        reach(Reached { node, positions: &[], taken: path.len() });
+    }
+
+    /// The first of what stands at the end of a path of which `read` makes something.
+    pub(crate) fn find<T>(
+        &self,
+        path: &[Step],
+        mut read: impl FnMut(&Node<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let mut found = None;
+        self.follow(path, &mut |reached| {
+            if found.is_none() && reached.taken == path.len() {
+                found = read(reached.node);
+            }
+        });
+        found
+    }
+
+    /// The same with positions in arrays: their elements are taken apart as they are passed.
+    /// Goes as deep as the path is long, which rules bound.
+    fn follow_elements(
+        &self,
+        path: &[Step],
+        taken: usize,
+        positions: &mut Vec<usize>,
+        reach: &mut dyn FnMut(Reached<'_, 'a>),
+    ) {
+        let Some(step) = path.get(taken) else {
+            return reach(Reached { node: self, positions, taken });
+        };
+        if let Step::Field(name) = step {
+            return match self.object() {
+                Some(object) => {
+                    if let Some(next) = object.get(name) {
+                        next.follow_elements(path, taken + 1, positions, reach);
+                    }
+                }
+                None => reach(Reached { node: self, positions, taken }),
+            };
+        }
+        let Some(elements) = self.array() else {
+            return reach(Reached { node: self, positions, taken });
+        };
+        for (position, element) in elements.iter().enumerate() {
+            positions.push(position);
+            match element.is_taken_by(step, position) {
+                Some(true) => element.follow_elements(path, taken + 1, positions, reach),
+                Some(false) => {}
+                None => reach(Reached { node: element, positions, taken: taken + 1 }),
+            }
+            positions.pop();
+        }
+    }
+
+    /// Whether a step leads into this element; `None` if it is no object and would have to be.
+    fn is_taken_by(&self, step: &Step, position: usize) -> Option<bool> {
+        match step {
+            Step::Field(_) | Step::Each => Some(true),
+            Step::At(wanted) => Some(*wanted == position),
+            Step::Where { field, value } => {
+                let found = self.object()?.get(field);
+                Some(found.is_some_and(|found| match found.kind() {
+                    Kind::Integer => found.text == value,
+                    _ => found.string().is_some_and(|text| text == *value),
+                }))
+            }
+        }
     }
 }
 
@@ -220,26 +311,56 @@ impl<'de> Deserialize<'de> for FieldName<'de> {
 mod tests {
     use super::*;
 
-    fn path(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
+    fn fields(names: &[&str]) -> Vec<Step> {
+        names.iter().map(|name| Step::Field((*name).to_owned())).collect()
+    }
+
+    /// What a path leads to, and what is in its way in brackets.
+    fn followed(text: &str, path: &[Step]) -> Vec<String> {
+        let mut found = Vec::new();
+        Node::parse(text).expect("JSON").follow(path, &mut |reached| {
+            let at = format!("{}@{:?}", reached.node.text(), reached.positions);
+            let is_end = reached.taken == path.len();
+            found.push(if is_end { at } else { format!("({at} {})", reached.taken) });
+        });
+        found
     }
 
     #[test]
-    fn follows_paths() {
+    fn follows_fields() {
         let text = r#" {"a" : { "b\u0063" : "x" , "n": 1} , "a2": [], "d": 1, "d": 2 } "#;
-        let root = Node::parse(text).expect("JSON");
-        let cases: [(&[&str], Option<&str>); 8] = [
-            (&["a", "bc"], Some(r#""x""#)),
-            (&["a", "n"], Some("1")),
-            (&["a2"], Some("[]")),
-            (&["d"], Some("2")),
-            (&["a", "n", "x"], None),
-            (&["a2", "0"], None),
-            (&["A"], None),
-            (&[], Some(text.trim())),
+        let cases: [(&[&str], &[&str]); 8] = [
+            (&["a", "bc"], &[r#""x"@[]"#]),
+            (&["a", "n"], &["1@[]"]),
+            (&["a2"], &["[]@[]"]),
+            (&["d"], &["2@[]"]),
+            (&["a", "n", "x"], &["(1@[] 2)"]),
+            (&["a2", "0"], &["([]@[] 1)"]),
+            (&["A"], &[]),
+            (&["A", "b"], &[]),
         ];
         for (names, expected) in cases {
-            assert_eq!(root.at(&path(names)).map(Node::text), expected, "{names:?}");
+            assert_eq!(followed(text, &fields(names)), expected, "{names:?}");
+        }
+        assert_eq!(followed("{}", &[]), ["{}@[]"]);
+    }
+
+    #[test]
+    fn follows_elements() {
+        let field = |name: &str| Step::Field(name.to_owned());
+        let filter = |value: &str| Step::Where { field: "t".to_owned(), value: value.to_owned() };
+        let text = r#"{"a":[{"t":"x","v":1},{"t":7,"v":[2,3]},4,{"t":"x"}],"o":{}}"#;
+        let cases: [(&[Step], &[&str]); 7] = [
+            (&[field("a"), Step::Each, field("v")], &["1@[0]", "[2,3]@[1]", "(4@[2] 2)"]),
+            (&[field("a"), Step::At(1), field("v"), Step::Each], &["2@[1, 0]", "3@[1, 1]"]),
+            (&[field("a"), Step::At(9)], &[]),
+            (&[field("a"), filter("x"), field("v")], &["1@[0]", "(4@[2] 2)"]),
+            (&[field("a"), filter("7"), field("v")], &["[2,3]@[1]", "(4@[2] 2)"]),
+            (&[field("o"), Step::Each], &["({}@[] 1)"]),
+            (&[field("n"), Step::Each], &[]),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(followed(text, path), expected, "{path:?}");
         }
     }
 
@@ -323,6 +444,6 @@ mod tests {
         assert_eq!(canonical(&node, 32), None);
         let text = format!("{}1{}", r#"{"a":"#.repeat(10_000), "}".repeat(10_000));
         let node = Node::parse(&text).expect("JSON");
-        assert!(node.at(&path(&["a", "a"])).is_some());
+        assert_eq!(node.find(&fields(&["a", "a"]), |_| Some(())), Some(()));
     }
 }

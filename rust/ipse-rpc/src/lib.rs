@@ -5,26 +5,41 @@
 //! It never waits for the disk (the one exception is a checkpoint), knows no transport, and
 //! keeps every bound of the wire in [`limits`], so that all transports refuse alike.
 //!
-//! Reading order: [`dispatch`] (how a call goes), `identity` and `admin` (the methods),
-//! `request` and `extract` (how an event is read), [`status`] (how a call is refused).
+//! Reading order: [`dispatch`] (how a call goes), `identity`, `commands`, `import`, `profile`,
+//! `lookup`, `list`, `translate` and `admin` (the methods), `turn` and `resolution` (from a
+//! decision to the log and the answer), `request` and `extract` (how an event is read),
+//! [`status`] (how a call is refused).
 
 mod admin;
+mod commands;
 mod convert;
 pub mod dispatch;
 mod encode;
+mod encode_profile;
 mod extract;
 mod fault;
+mod find;
 mod identity;
+mod import;
 mod json;
 pub mod limits;
+mod list;
+mod lookup;
 mod mappings;
 mod metrics;
 mod page_token;
 mod profile;
 pub mod proto;
+mod read_event;
+mod read_mask;
+mod refusal;
 mod request;
+mod request_import;
+mod resolution;
 mod rfc3339;
 pub mod status;
+mod translate;
+mod turn;
 
 pub use dispatch::{Dispatch, Reply};
 pub use fault::{Fault, keep_panics_for_the_log};

@@ -1,19 +1,39 @@
 //! Every bound of the wire, in one place; the core has its own in [`ipse_core::limits`].
 //! Passing one is refused by its name.
 
+pub use ipse_core::limits::COMMAND_SOURCES_MAX;
+
 /// Longest request message, in bytes. A transport's own limit should be larger, so that it is
 /// this refusal, with its reason, that a caller sees.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Size of an answer to GetProfile, in bytes, at which the profile is refused. Only merges
 /// make profiles with so many traits.
 pub const GET_RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Size of an answer to BatchGetProfiles, in bytes, at which profiles are refused: the one
-/// that passes it and all that come after.
+/// Size of an answer with several profiles, in bytes. BatchGetProfiles and
+/// TranslateIdentities refuse the profile that passes it and all that come after; LookupProfiles
+/// and ListProfiles end before it.
 pub const BATCH_GET_RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most events of one batch.
 pub const EVENTS_MAX: usize = 1_000;
 /// Most lookups of one batch.
 pub const LOOKUPS_MAX: usize = 1_000;
+/// Most profiles of one import.
+pub const PROFILES_MAX: usize = 1_000;
+/// Identifiers that an import brings to the graph in one turn, at least one profile's: others
+/// get the lock between turns.
+pub const IMPORT_TURN_IDENTIFIERS_MAX: usize = 1_000;
+/// Most changes of one ModifyIdentifiers.
+pub const CHANGES_MAX: usize = 64;
+/// Most targets of one translation.
+pub const TRANSLATION_TARGETS_MAX: usize = 16;
+/// Most namespaces of one target of a translation.
+pub const TARGET_NAMESPACES_MAX: usize = 64;
+/// Profiles that one ListProfiles looks at.
+pub const LIST_SCANNED_MAX: usize = 100_000;
+/// Profiles that ListProfiles looks at in one turn: others get the lock between turns.
+pub const LIST_TURN_SCANNED_MAX: usize = 1_000;
+/// Size at which a turn of ListProfiles ends, in bytes, for the same reason.
+pub const LIST_TURN_BYTES_MAX: usize = 256 * 1024;
 /// Longest raw event, in bytes.
 pub const RAW_JSON_BYTES_MAX: usize = 65_536;
 /// How deeply the value of a JSON trait may be nested.
@@ -26,6 +46,8 @@ pub const PAGE_SIZE_DEFAULT: usize = 100;
 pub const PAGE_SIZE_MAX: usize = 1_000;
 /// Most absorbed ids that a profile lists.
 pub const ABSORBED_IDS_MAX: usize = 1_000;
+/// Most former ids that a profile lists.
+pub const FORMER_IDS_MAX: usize = 1_000;
 /// Most workspaces of one server.
 pub const WORKSPACES_MAX: usize = 1_000;
 /// Most field violations in one status. Statuses travel in HTTP/2 headers, which peers cut

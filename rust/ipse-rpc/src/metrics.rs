@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipse_core::Target;
+use ipse_core::change::Verb;
+
+use crate::resolution::Resolution;
 
 /// Counts since the start.
 #[derive(Debug, Default)]
@@ -10,7 +13,7 @@ pub(crate) struct Metrics {
     pub(crate) calls: Counter,
     pub(crate) calls_refused: Counter,
     pub(crate) panics: Counter,
-    /// Events that were only asked about; the counters of events leave them out.
+    /// Events and commands that were only asked about; the counters of both leave them out.
     pub(crate) previews: Counter,
     pub(crate) events_unresolved: Counter,
     pub(crate) events_created: Counter,
@@ -19,16 +22,63 @@ pub(crate) struct Metrics {
     pub(crate) events_refused: Counter,
     pub(crate) events_recorded: Counter,
     pub(crate) events_repeated: Counter,
+    pub(crate) commands_refused: Counter,
+    pub(crate) commands_recorded: Counter,
+    pub(crate) commands_repeated: Counter,
+    /// Commands that were answered, by verb; those that came again are left out.
+    commands: [Counter; COMMANDS.len()],
     pub(crate) profiles_read: Counter,
 }
+
+/// The verbs that are commands, and the name of each one's counter. A login, a logout and a
+/// link carry an event, which is counted among events too.
+const COMMANDS: [(Verb, &str); 8] = [
+    (Verb::Login, "commands_login_total"),
+    (Verb::Logout, "commands_logout_total"),
+    (Verb::Link, "commands_link_total"),
+    (Verb::Modify, "commands_modify_total"),
+    (Verb::Merge, "commands_merge_total"),
+    (Verb::Split, "commands_split_total"),
+    (Verb::AttributeHistory, "commands_attribute_history_total"),
+    (Verb::Import, "commands_import_total"),
+];
 
 /// Goes up only.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
 impl Metrics {
-    /// Counts one answered event by what became of profiles.
-    pub(crate) fn count_event(&self, target: &Target) {
+    /// Counts one event or command that was answered.
+    pub(crate) fn count_resolution(&self, resolution: &Resolution<'_>) {
+        let verb = resolution.resolved.verb;
+        if resolution.read_only {
+            return self.previews.add(1);
+        }
+        let counts_as_event = carries_event(verb);
+        if resolution.repeated {
+            let repeated = if counts_as_event { &self.events_repeated } else { &self.commands_repeated };
+            return repeated.add(1);
+        }
+        let recorded = if counts_as_event { &self.events_recorded } else { &self.commands_recorded };
+        recorded.add(u64::from(resolution.recorded));
+        if counts_as_event {
+            self.count_target(&resolution.resolved.target);
+        }
+        if let Some(at) = COMMANDS.iter().position(|&(command, _)| command == verb) {
+            self.commands[at].add(1);
+        }
+    }
+
+    /// Counts one event or command that was refused.
+    pub(crate) fn count_refusal(&self, verb: Verb, read_only: bool) {
+        match verb {
+            _ if read_only => self.previews.add(1),
+            _ if carries_event(verb) => self.events_refused.add(1),
+            _ => self.commands_refused.add(1),
+        }
+    }
+
+    fn count_target(&self, target: &Target) {
         match target {
             Target::Unresolved => self.events_unresolved.add(1),
             Target::Created(_) => self.events_created.add(1),
@@ -39,7 +89,7 @@ impl Metrics {
 
     /// Name and count of each.
     pub(crate) fn counts(&self) -> Vec<(&'static str, u64)> {
-        vec![
+        let mut counts = vec![
             ("calls_total", self.calls.get()),
             ("calls_refused_total", self.calls_refused.get()),
             ("panics_total", self.panics.get()),
@@ -51,9 +101,19 @@ impl Metrics {
             ("events_refused_total", self.events_refused.get()),
             ("events_recorded_total", self.events_recorded.get()),
             ("events_repeated_total", self.events_repeated.get()),
+            ("commands_refused_total", self.commands_refused.get()),
+            ("commands_recorded_total", self.commands_recorded.get()),
+            ("commands_repeated_total", self.commands_repeated.get()),
             ("profiles_read_total", self.profiles_read.get()),
-        ]
+        ];
+        let commands = COMMANDS.iter().zip(&self.commands);
+        counts.extend(commands.map(|(&(_, name), counter)| (name, counter.get())));
+        counts
     }
+}
+
+fn carries_event(verb: Verb) -> bool {
+    matches!(verb, Verb::Observe | Verb::Login | Verb::Logout | Verb::Link)
 }
 
 impl Counter {

@@ -1,18 +1,18 @@
-//! The requests that carry events, read where they lie.
+//! The requests that carry events or whole profiles, read where they lie.
 //!
-//! Events are what is asked most, and the generated code would copy every string of theirs.
-//! What is read here borrows from the request. It accepts and refuses the same bytes as the
-//! generated code and finds the same values in them; tests compare the two. It judges
-//! nothing else.
+//! Events are what is asked most, imports are what is longest, and the generated code would
+//! copy every string of theirs. What is read here borrows from the request. It accepts and
+//! refuses the same bytes as the generated code and finds the same values in them; tests
+//! compare the two. It judges nothing else.
 
 use std::borrow::Cow;
 
 use ipse_core::TraitValue;
 
-use crate::limits::EVENTS_MAX;
+use crate::limits::{COMMAND_SOURCES_MAX, EVENTS_MAX};
 use crate::status::{Reason, Status};
 
-/// `ResolveEventRequest`.
+/// `ResolveEventRequest` and `LogoutRequest`.
 #[derive(Debug, Default)]
 pub(crate) struct ResolveEvent<'a> {
     pub(crate) workspace: &'a str,
@@ -29,6 +29,19 @@ pub(crate) struct ResolveEvents<'a> {
     pub(crate) events: Vec<Event<'a>>,
     /// All of them.
     pub(crate) event_count: usize,
+    pub(crate) read_only: bool,
+}
+
+/// `LoginRequest` and `LinkIdentifiersRequest`.
+#[derive(Debug, Default)]
+pub(crate) struct JoinSources<'a> {
+    pub(crate) workspace: &'a str,
+    pub(crate) event: Option<Event<'a>>,
+    /// As many as may be sent.
+    pub(crate) sources: Vec<Identifier<'a>>,
+    /// All of them.
+    pub(crate) source_count: usize,
+    pub(crate) force: bool,
     pub(crate) read_only: bool,
 }
 
@@ -59,6 +72,7 @@ pub(crate) struct Identifier<'a> {
 pub(crate) struct Trait<'a> {
     pub(crate) name: &'a str,
     pub(crate) value: Option<TraitValue<'a>>,
+    pub(crate) set_once: bool,
 }
 
 /// Reads a request.
@@ -78,7 +92,7 @@ const DEPTH_MAX: u32 = 100;
 #[derive(Debug)]
 pub(crate) struct Malformed(&'static str);
 
-type Read<T> = Result<T, Malformed>;
+pub(crate) type Read<T> = Result<T, Malformed>;
 
 /// A message that is read field by field; one that comes twice is the two merged.
 pub(crate) trait Message<'a>: Default {
@@ -126,6 +140,29 @@ impl<'a> ResolveEvents<'a> {
         self.event_count += 1;
         if self.events.len() < EVENTS_MAX {
             self.events.push(event);
+        }
+    }
+}
+
+impl<'a> Message<'a> for JoinSources<'a> {
+    fn field(&mut self, number: u32, value: Value<'a>) -> Read<()> {
+        match number {
+            1 => self.workspace = value.text()?,
+            2 => value.merge_into(self.event.get_or_insert_default())?,
+            3 => self.add(value.message()?),
+            4 => self.force = value.varint()? != 0,
+            5 => self.read_only = value.varint()? != 0,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl<'a> JoinSources<'a> {
+    fn add(&mut self, source: Identifier<'a>) {
+        self.source_count += 1;
+        if self.sources.len() < COMMAND_SOURCES_MAX {
+            self.sources.push(source);
         }
     }
 }
@@ -180,6 +217,7 @@ impl<'a> Message<'a> for Trait<'a> {
             4 => self.value = Some(TraitValue::Number(f64::from_bits(value.fixed64()?))),
             5 => self.value = Some(TraitValue::Bool(value.varint()? != 0)),
             6 => self.value = Some(TraitValue::Json(Cow::Borrowed(value.text()?))),
+            7 => self.set_once = value.varint()? != 0,
             _ => {}
         }
         Ok(())
@@ -187,7 +225,7 @@ impl<'a> Message<'a> for Trait<'a> {
 }
 
 impl<'a> Value<'a> {
-    fn varint(self) -> Read<u64> {
+    pub(crate) fn varint(self) -> Read<u64> {
         if let Value::Varint(number) = self { Ok(number) } else { Err(OTHER_KIND) }
     }
 
@@ -199,17 +237,17 @@ impl<'a> Value<'a> {
         if let Value::Delimited(bytes, depth) = self { Ok((bytes, depth)) } else { Err(OTHER_KIND) }
     }
 
-    fn text(self) -> Read<&'a str> {
+    pub(crate) fn text(self) -> Read<&'a str> {
         std::str::from_utf8(self.delimited()?.0).map_err(|_| Malformed("a text is not UTF-8"))
     }
 
-    fn message<M: Message<'a>>(self) -> Read<M> {
+    pub(crate) fn message<M: Message<'a>>(self) -> Read<M> {
         let mut message = M::default();
         self.merge_into(&mut message)?;
         Ok(message)
     }
 
-    fn merge_into<M: Message<'a>>(self, message: &mut M) -> Read<()> {
+    pub(crate) fn merge_into<M: Message<'a>>(self, message: &mut M) -> Read<()> {
         let (bytes, depth) = self.delimited()?;
         merge(message, bytes, depth)
     }

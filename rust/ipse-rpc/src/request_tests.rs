@@ -6,13 +6,10 @@ use prost::Message as _;
 
 use super::*;
 use crate::proto::v1;
+use crate::request_import::{ImportProfiles, ImportedIdentifier, ImportedProfile, ImportedTrait};
 
 impl Event<'_> {
     fn to_generated(&self) -> v1::Event {
-        let identifier = |sent: &Identifier<'_>| v1::Identifier {
-            namespace: sent.namespace.to_owned(),
-            value: sent.value.to_owned(),
-        };
         v1::Event {
             event_id: self.event_id.to_owned(),
             r#type: self.kind.to_owned(),
@@ -20,9 +17,35 @@ impl Event<'_> {
             source: self.source.to_owned(),
             profile_id: self.profile_id.to_owned(),
             key_namespace: self.key_namespace.to_owned(),
-            identifiers: self.identifiers.iter().map(identifier).collect(),
+            identifiers: self.identifiers.iter().map(Identifier::to_generated).collect(),
             traits: self.traits.iter().map(Trait::to_generated).collect(),
             raw_json: self.raw_json.to_vec(),
+        }
+    }
+}
+
+impl Identifier<'_> {
+    fn to_generated(&self) -> v1::Identifier {
+        v1::Identifier { namespace: self.namespace.to_owned(), value: self.value.to_owned() }
+    }
+}
+
+impl ImportedProfile<'_> {
+    fn to_generated(&self) -> v1::ImportedProfile {
+        let identifier = |sent: &ImportedIdentifier<'_>| v1::ImportedIdentifier {
+            identifier: sent.identifier.as_ref().map(Identifier::to_generated),
+            attached_time: sent.attached_time,
+        };
+        let set = |sent: &ImportedTrait<'_>| v1::ImportedTrait {
+            r#trait: sent.sent.as_ref().map(Trait::to_generated),
+            set_time: sent.set_time,
+        };
+        v1::ImportedProfile {
+            former_id: self.former_id.to_owned(),
+            created_time: self.created_time,
+            known: self.known,
+            identifiers: self.identifiers.iter().map(identifier).collect(),
+            traits: self.traits.iter().map(set).collect(),
         }
     }
 }
@@ -37,30 +60,18 @@ impl Trait<'_> {
             TraitValue::Bool(flag) => Value::BoolValue(*flag),
             TraitValue::Json(text) => Value::JsonValue(text.to_string()),
         });
-        v1::Trait { name: self.name.to_owned(), value }
+        v1::Trait { name: self.name.to_owned(), value, set_once: self.set_once }
     }
 }
 
-/// Compares as bytes: a number that is none is not equal to itself.
-fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
-    let generated = v1::ResolveEventsRequest::decode(bytes).ok();
-    let borrowed = read::<ResolveEvents<'_>>(bytes).ok().map(|request| v1::ResolveEventsRequest {
-        workspace: request.workspace.to_owned(),
-        events: request.events.iter().map(Event::to_generated).collect(),
-        read_only: request.read_only,
-    });
-    prop_assert_eq!(
-        borrowed.as_ref().map(prost::Message::encode_to_vec),
-        generated.as_ref().map(prost::Message::encode_to_vec),
-        "{:?}",
-        generated
-    );
-    let generated = v1::ResolveEventRequest::decode(bytes).ok();
-    let borrowed = read::<ResolveEvent<'_>>(bytes).ok().map(|request| v1::ResolveEventRequest {
-        workspace: request.workspace.to_owned(),
-        event: request.event.as_ref().map(Event::to_generated),
-        read_only: request.read_only,
-    });
+/// One message, read in both ways. Compares as bytes: a number that is none is not equal to
+/// itself.
+fn check_one<'a, B: Message<'a>, G: prost::Message + Default + std::fmt::Debug>(
+    bytes: &'a [u8],
+    to_generated: impl FnOnce(B) -> G,
+) -> Result<(), TestCaseError> {
+    let generated = G::decode(bytes).ok();
+    let borrowed = read::<B>(bytes).ok().map(to_generated);
     prop_assert_eq!(
         borrowed.as_ref().map(prost::Message::encode_to_vec),
         generated.as_ref().map(prost::Message::encode_to_vec),
@@ -68,6 +79,32 @@ fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
         generated
     );
     Ok(())
+}
+
+fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
+    check_one(bytes, |request: ResolveEvents<'_>| v1::ResolveEventsRequest {
+        workspace: request.workspace.to_owned(),
+        events: request.events.iter().map(Event::to_generated).collect(),
+        read_only: request.read_only,
+    })?;
+    check_one(bytes, |request: ResolveEvent<'_>| v1::ResolveEventRequest {
+        workspace: request.workspace.to_owned(),
+        event: request.event.as_ref().map(Event::to_generated),
+        read_only: request.read_only,
+    })?;
+    check_one(bytes, |request: JoinSources<'_>| v1::LoginRequest {
+        workspace: request.workspace.to_owned(),
+        event: request.event.as_ref().map(Event::to_generated),
+        anonymous_identifiers: request.sources.iter().map(Identifier::to_generated).collect(),
+        force: request.force,
+        read_only: request.read_only,
+    })?;
+    check_one(bytes, |request: ImportProfiles<'_>| v1::ImportProfilesRequest {
+        workspace: request.workspace.to_owned(),
+        profiles: request.profiles.iter().map(ImportedProfile::to_generated).collect(),
+        source: request.source.to_owned(),
+        read_only: request.read_only,
+    })
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -83,7 +120,8 @@ fn a_trait() -> impl Strategy<Value = v1::Trait> {
         any::<bool>().prop_map(Value::BoolValue),
         text().prop_map(Value::JsonValue),
     ];
-    (text(), proptest::option::of(value)).prop_map(|(name, value)| v1::Trait { name, value })
+    (text(), proptest::option::of(value), any::<bool>())
+        .prop_map(|(name, value, set_once)| v1::Trait { name, value, set_once })
 }
 
 fn event() -> impl Strategy<Value = v1::Event> {
@@ -110,6 +148,34 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
     (text(), vec(event(), 0..4), any::<bool>()).prop_map(|(workspace, events, read_only)| {
         v1::ResolveEventsRequest { workspace, events, read_only }.encode_to_vec()
     })
+}
+
+fn imported() -> impl Strategy<Value = Vec<u8>> {
+    let time = || {
+        let time = (any::<i64>(), any::<i32>())
+            .prop_map(|(seconds, nanos)| prost_types::Timestamp { seconds, nanos });
+        proptest::option::of(time)
+    };
+    let identifier = (text(), text(), time()).prop_map(|(namespace, value, attached_time)| {
+        let identifier = Some(v1::Identifier { namespace, value });
+        v1::ImportedIdentifier { identifier, attached_time }
+    });
+    let set = (proptest::option::of(a_trait()), time())
+        .prop_map(|(r#trait, set_time)| v1::ImportedTrait { r#trait, set_time });
+    let profile = (text(), time(), any::<bool>(), vec(identifier, 0..4), vec(set, 0..4)).prop_map(
+        |(former_id, created_time, known, identifiers, traits)| v1::ImportedProfile {
+            former_id,
+            created_time,
+            known,
+            identifiers,
+            traits,
+        },
+    );
+    (text(), vec(profile, 0..4), text(), any::<bool>()).prop_map(
+        |(workspace, profiles, source, read_only)| {
+            v1::ImportProfilesRequest { workspace, profiles, source, read_only }.encode_to_vec()
+        },
+    )
 }
 
 fn push_varint(mut number: u64, out: &mut Vec<u8>) {
@@ -165,8 +231,14 @@ proptest! {
     }
 
     #[test]
+    fn imports_are_read_as_the_generated_code_reads_them(bytes in imported()) {
+        prop_assert!(read::<ImportProfiles<'_>>(&bytes).is_ok());
+        check(&bytes)?;
+    }
+
+    #[test]
     fn damaged_requests_are_read_or_refused_as_by_the_generated_code(
-        bytes in request(),
+        bytes in prop_oneof![request(), imported()],
         damage in vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..4),
     ) {
         let mut bytes = bytes;

@@ -15,8 +15,26 @@ pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     if !rest.0.is_empty() {
         return None;
     }
-    Timestamp::from_millis(days_from_civil(year, month, day) * 86_400_000 + time_ms - offset_ms)
+    Timestamp::from_millis(days_from_civil(year, month, day) * DAY_MS + time_ms - offset_ms)
 }
+
+/// The same, also without an offset, seconds or a time of day: then it is the time of a clock
+/// that is so far ahead of UTC.
+pub(crate) fn parse_local(text: &str, clock_offset_ms: i64) -> Option<Timestamp> {
+    let mut rest = Reader(text.as_bytes());
+    let (year, month, day) = rest.date()?;
+    let time_ms = match rest.one_of(b"Tt ") {
+        Some(_) => rest.short_time_ms()?,
+        None => 0,
+    };
+    let offset_ms = if rest.0.is_empty() { clock_offset_ms } else { rest.offset_ms()? };
+    if !rest.0.is_empty() {
+        return None;
+    }
+    Timestamp::from_millis(days_from_civil(year, month, day) * DAY_MS + time_ms - offset_ms)
+}
+
+const DAY_MS: i64 = 86_400_000;
 
 /// What is left of the text.
 struct Reader<'a>(&'a [u8]);
@@ -35,6 +53,19 @@ impl Reader<'_> {
     fn time_ms(&mut self) -> Option<i64> {
         let (hour, minute) = self.hour_and_minute(true)?;
         self.one_of(b":")?;
+        self.seconds_ms(hour, minute)
+    }
+
+    /// A time of day that may lack its seconds.
+    fn short_time_ms(&mut self) -> Option<i64> {
+        let (hour, minute) = self.hour_and_minute(true)?;
+        match self.one_of(b":") {
+            Some(_) => self.seconds_ms(hour, minute),
+            None => Some((hour * 60 + minute) * 60_000),
+        }
+    }
+
+    fn seconds_ms(&mut self, hour: i64, minute: i64) -> Option<i64> {
         let second = self.digits(2)?;
         let fraction_ms = self.fraction_ms()?;
         // A leap second has no number of its own: it counts as the second after it.
@@ -166,6 +197,29 @@ mod tests {
         ];
         for text in cases {
             assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_local_time_may_lack_what_the_clock_tells() {
+        let hour = 3_600_000;
+        let cases = [
+            ("2019-11-15T10:00:00Z", Some(1_573_812_000_000)),
+            ("2019-11-15T12:00:00.5+02:00", Some(1_573_812_000_500)),
+            ("2019-11-15T10:00:00", Some(1_573_812_000_000 - 2 * hour)),
+            ("2019-11-15 10:00:00.123456", Some(1_573_812_000_123 - 2 * hour)),
+            ("2019-11-15T10:00", Some(1_573_812_000_000 - 2 * hour)),
+            ("2019-11-15T10:00Z", Some(1_573_812_000_000)),
+            ("2019-11-15", Some(1_573_812_000_000 - 12 * hour)),
+            ("2019-11-15Z", Some(1_573_812_000_000 - 10 * hour)),
+            ("2019-11", None),
+            ("2019-11-15T", None),
+            ("2019-11-15T10", None),
+            ("2019-11-15T10:00:", None),
+            ("2019-11-15T10:00:00 ", None),
+        ];
+        for (text, millis) in cases {
+            assert_eq!(parse_local(text, 2 * hour).map(Timestamp::as_millis), millis, "{text}");
         }
     }
 

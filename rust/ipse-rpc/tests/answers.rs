@@ -7,15 +7,6 @@ use ipse_store::{LogPosition, Options};
 use prost::Message;
 use support::*;
 
-fn verdicts(resolution: &v1::Resolution) -> Vec<String> {
-    let show = |verdict: &v1::IdentifierVerdict| {
-        let identifier = verdict.identifier.as_ref().expect("set");
-        let word = verdict.verdict().as_str_name().trim_start_matches("VERDICT_");
-        format!("{}={} {word}", identifier.namespace, identifier.value)
-    };
-    resolution.verdicts.iter().map(show).collect()
-}
-
 #[test]
 fn a_journey_from_stranger_to_known() {
     let server = in_memory();
@@ -282,7 +273,11 @@ fn a_batch_that_is_full_refuses_the_rest() {
     use v1::batch_get_profiles_result::Result as Found;
     let server = in_memory();
     let text = v1::r#trait::Value::StringValue("x".repeat(8_192));
-    let big = |number| v1::Trait { name: format!("t{number}"), value: Some(text.clone()) };
+    let big = |number| v1::Trait {
+        name: format!("t{number}"),
+        value: Some(text.clone()),
+        ..Default::default()
+    };
     resolved(&server, v1::Event { traits: (0..300).map(big).collect(), ..event("email=big@x") });
     resolved(&server, event("email=small@x"));
     let lookups = |pairs: &[&str]| v1::BatchGetProfilesRequest {
@@ -310,10 +305,7 @@ fn previews_are_counted_apart() {
         let request = v1::ResolveEventRequest { read_only: true, ..resolve(event(text)) };
         drop(call(&server, "ResolveEvent", &request));
     }
-    let figure = |name| {
-        let figures = server.figures();
-        figures.into_iter().find(|&(found, _)| found == name).expect("a figure").1
-    };
+    let figure = |name| figure(&server, name);
     assert_eq!(figure("previews_total"), 2);
     assert_eq!((figure("events_created_total"), figure("events_refused_total")), (0, 0));
     resolved(&server, event("email=ann@x"));
@@ -359,12 +351,17 @@ fn traits_are_kept_with_their_kinds() {
         ("d", Value::BoolValue(false)),
         ("e", Value::JsonValue(r#"{"x":[1]}"#.into())),
     ];
-    let sent: Vec<_> =
-        values.map(|(name, value)| v1::Trait { name: name.into(), value: Some(value) }).into();
+    let sent: Vec<_> = values
+        .map(|(name, value)| v1::Trait {
+            name: name.into(),
+            value: Some(value),
+            ..Default::default()
+        })
+        .into();
     resolved(&server, v1::Event { traits: sent.clone(), ..event("email=ann@x") });
     let found = profile(&server, by_identifier("email=ann@x"));
     assert_eq!(found.traits, sent);
-    let removed = v1::Trait { name: "a".into(), value: None };
+    let removed = v1::Trait { name: "a".into(), ..Default::default() };
     let time = Some(prost_types::Timestamp { seconds: NOW_MS / 1_000 + 1, nanos: 0 });
     resolved(&server, v1::Event { traits: vec![removed], timestamp: time, ..event("email=ann@x") });
     assert_eq!(profile(&server, by_identifier("email=ann@x")).traits, sent[1..]);

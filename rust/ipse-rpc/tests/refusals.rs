@@ -13,10 +13,6 @@ use support::*;
 
 const DAY_MS: i64 = 86_400_000;
 
-fn wire_time(ms: i64) -> Option<prost_types::Timestamp> {
-    Some(prost_types::Timestamp { seconds: ms / 1_000, nanos: 0 })
-}
-
 fn rules_with(namespaces: std::ops::Range<u32>) -> String {
     namespaces.map(|number| format!("[namespaces.n{number}]\nlimit = 1\n")).collect()
 }
@@ -178,7 +174,11 @@ fn fields_are_refused_by_name() {
         change(&mut event);
         call(&server, "ResolveEvent", &resolve(event))
     };
-    let trait_of = |value| v1::Trait { name: "t".into(), value: Some(value) };
+    let trait_of = |value| v1::Trait {
+        name: "t".into(),
+        value: Some(value),
+        ..Default::default()
+    };
     let traits = |value| {
         let event = v1::Event { traits: vec![trait_of(value)], ..event("email=a@x") };
         call(&server, "ResolveEvent", &resolve(event))

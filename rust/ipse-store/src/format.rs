@@ -78,17 +78,37 @@
 //! tag 3 event_resolved      event_id str, digest bin(16)|nil, kind str, source str,
 //!                           timestamp_ms int, rules_version uint, named_profile uint|nil,
 //!                           key_namespace str, target, [identifier, …], [trait, …]
+//! tag 4 command_resolved    the fields of tag 3, verb, extra|nil; for everything but events
+//!                           that were seen and have no extra
 //!
 //! digest      128 bits, big-endian; nil for 0
 //! target      [0] unresolved | [1, profile] created | [2, profile] found
 //!             | [3, survivor, [absorbed, …]] merged
 //! identifier  [namespace str, value str, raw str|nil, verdict]
 //! verdict     0 attached | 1 already attached | [2, rule, limit, collided] dropped
-//!             | [3, rule, limit, collided] refused
+//!             | [3, rule, limit, collided] refused | 4 removed | [5, from] transferred
 //! rule        1 unknown_namespace, 2 invalid_value, 3 blocked_value, 4 value_limit,
-//!             5 value_time_limit, 6 merge_limit, 7 identifier_limit
+//!             5 value_time_limit, 6 merge_limit, 7 identifier_limit, 8 immutable,
+//!             9 held_elsewhere, 10 exclusive_owner, 11 known_source, 12 source_shape,
+//!             13 source_used, 14 no_target, 15 pair_limit, 16 moved_limit,
+//!             17 holder_limit, 18 ambiguous_event, 19 displaced, 20 denied_link,
+//!             21 not_attached, 22 attribution_overlap, 23 attribution_chain,
+//!             24 attribution_off
 //! limit       nil | [namespace str|nil, value uint]
 //! collided    profile uint | nil
+//! verb        0 observe, 1 login, 2 logout, 3 link, 4 modify, 5 merge, 6 split,
+//!             7 attribute_history, 8 import
+//! extra       [marks_known bool, sources uint, [move, …], [displaced, …], [merge, …],
+//!             attribution|nil, imported|nil]
+//! move        [namespace str, value str, from, to uint|nil, cause]
+//! cause       0 displaced, 1 evicted, 2 split
+//! displaced   [namespace str, value str, namespace str, value str]
+//! merge       [profile uint|nil, merge verdict]
+//! merge verdict   0 merged | 1 already merged | 2 not found
+//!             | [3, rule, limit, collided] refused
+//! attribution [source, destination, start_ms, end_ms, rule|nil], the rule if refused
+//! imported    [created_time_ms, [attached_time_ms of each identifier, …],
+//!             [time_ms of each trait, …]]
 //! trait       [name str, value]
 //! value       str text | int | float64 | bool | [str] JSON text | nil removed
 //! ```
@@ -135,14 +155,27 @@
 //! tag 1 workspace       not columns but single values: name str, profile_key bin(16),
 //!                       created_time_ms, sequence, log_time_ms, rules_version, rules str,
 //!                       [namespace str, …], state_hash bin(16)
-//! tag 2 profiles        parent, merged_sequence, bearer, created_sequence, created_time_ms
-//! tag 3 identifiers     namespace (index), value str, profile, attached_sequence,
-//!                       attached_time_ms
+//! tag 2 profiles        parent, merged_sequence, bearer, created_sequence, created_time_ms,
+//!                       flags
+//! tag 3 identifiers     namespace (index), value str, profile (0 for nobody),
+//!                       attached_sequence, attached_time_ms, flags
 //! tag 4 links           stronger, weaker (identifier indexes from 0), sequence
-//! tag 5 traits          profile, name str, value, time_ms, sequence
-//! tag 6 remembered_events   event_id str, digest bin(16)|nil, sequence, log_time_ms,
-//!                       rules_version, known bool, target, [verdict, …]
-//! tag 7 remembered_refusals     hash uint
+//! tag 5 holders         identifier (index), profile, sequence, time_ms: of a shared
+//!                       identifier, profiles that hold it besides the first
+//! tag 6 evidence        a, b (identifier indexes, a < b), first, last_time_ms, last_sequence,
+//!                       state, displaced_by
+//! tag 7 attributions    source, destination, start_ms, end_ms, sequence
+//! tag 8 departures      profile, sequence: the newest record that changed it and left no
+//!                       other trace on it
+//! tag 9 traits          profile, name str, value, time_ms, sequence
+//! tag 10 remembered_events  event_id str, digest bin(16)|nil, sequence, log_time_ms,
+//!                       rules_version, known bool, target, [verdict, …], record
+//! tag 11 remembered_refusals    hash uint
+//!
+//! flags       of a profile: 1 marked known, 2 merged below another whose id retired;
+//!             of an identifier: 1 was a source of a login or a link
+//! state       0 active, 1 displaced, 2 denied, 3 forced; displaced_by is 0 unless displaced
+//! record      nil | [the fields of a command_resolved from event_id on]
 //! ```
 
 /// Version of the log format that this code writes and reads.
@@ -193,8 +226,10 @@ pub mod record_tag {
     pub const WORKSPACE_CREATED: u64 = 1;
     /// [`ipse_core::Change::RulesSet`].
     pub const RULES_SET: u64 = 2;
-    /// [`ipse_core::Change::EventResolved`].
+    /// [`ipse_core::Change::EventResolved`] of an event that was seen and has no extra.
     pub const EVENT_RESOLVED: u64 = 3;
+    /// Any other [`ipse_core::Change::EventResolved`].
+    pub const COMMAND_RESOLVED: u64 = 4;
 }
 
 /// Tags of snapshot parts.
@@ -207,12 +242,20 @@ pub mod part_tag {
     pub const IDENTIFIERS: u64 = 3;
     /// [`ipse_core::snapshot::LinksPart`].
     pub const LINKS: u64 = 4;
+    /// [`ipse_core::snapshot::HoldersPart`].
+    pub const HOLDERS: u64 = 5;
+    /// [`ipse_core::snapshot::EvidencePart`].
+    pub const EVIDENCE: u64 = 6;
+    /// [`ipse_core::snapshot::AttributionsPart`].
+    pub const ATTRIBUTIONS: u64 = 7;
+    /// [`ipse_core::snapshot::DeparturesPart`].
+    pub const DEPARTURES: u64 = 8;
     /// [`ipse_core::snapshot::TraitsPart`].
-    pub const TRAITS: u64 = 5;
+    pub const TRAITS: u64 = 9;
     /// [`ipse_core::snapshot::RememberedEventsPart`].
-    pub const REMEMBERED_EVENTS: u64 = 6;
+    pub const REMEMBERED_EVENTS: u64 = 10;
     /// [`ipse_core::snapshot::RememberedRefusalsPart`].
-    pub const REMEMBERED_REFUSALS: u64 = 7;
+    pub const REMEMBERED_REFUSALS: u64 = 11;
 }
 
 /// Name of a segment's file.

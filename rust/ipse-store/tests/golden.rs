@@ -10,8 +10,9 @@ use ipse_store::simulated::SimulatedDisk;
 use ipse_store::{Options, Store};
 use story::{always, fingerprint, open, run};
 
-const STEPS: u64 = 24;
-const CHECKPOINT_AT: u64 = 20;
+/// Two rounds of commands: what they have in common has several holders.
+const STEPS: u64 = 44;
+const CHECKPOINT_AT: u64 = 36;
 
 fn golden() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");

@@ -23,20 +23,22 @@ class Measured(Protocol):
 class Bar:
     """Shows on `stream` how far the load is."""
 
-    def __init__(self, source: Measured, stream: TextIO) -> None:
+    def __init__(self, source: Measured, stream: TextIO, items: str = "events") -> None:
         self._source = source
+        self._items = items
         self._stream = stream
         self._redraws = stream.isatty()
         self._interval_s = _REDRAW_INTERVAL_S if self._redraws else LINE_INTERVAL_S
         self._started = self._shown = time.monotonic()
 
-    def show(self, events: int, events_before: int) -> None:
+    def show(self, count: int, count_before: int) -> None:
         """Shows the counts, unless it did so just now."""
         now = time.monotonic()
         if now - self._shown < self._interval_s:
             return
         self._shown = now
-        counts = f"{events:,} events  {(events - events_before) / (now - self._started):,.0f}/s"
+        pace = (count - count_before) / (now - self._started)
+        counts = f"{count:,} {self._items}  {pace:,.0f}/s"
         fraction = self._source.fraction()
         if self._redraws:
             self._stream.write(f"\r{_drawn(fraction)}{counts}\x1b[K")

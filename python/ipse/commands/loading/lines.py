@@ -43,12 +43,18 @@ class Batch:
     end_line: int = 0
     size_bytes: int = 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no events, only lines that are too long."""
+        return not self.events
+
 
 class Source:
     """A file of lines, from an offset."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, line_bytes_max: int = LINE_BYTES_MAX) -> None:
         self.path = path
+        self._line_bytes_max = line_bytes_max
         self._file, self._size_bytes = _open(path)
         buffered = io.BufferedReader(cast(io.RawIOBase, self._file), _BLOCK_BYTES)
         self._buffered = buffered
@@ -56,7 +62,8 @@ class Source:
         self._stream: IO[bytes] = buffered
         if self._packed:
             self._stream = cast("IO[bytes]", gzip.GzipFile(fileobj=buffered))
-        self._read_bytes = 0
+        # Uncompressed, of what was read so far.
+        self.read_bytes = 0
 
     def batches(self, batch_events: int, offset: int = 0, line: int = 0) -> Iterator[Batch]:
         """The lines behind `offset`, the first of which is number `line` + 1."""
@@ -72,18 +79,18 @@ class Source:
                 is_dropping = False
             taken = 0
             while taken < len(lines):
-                taken += _take(batch, lines, taken, batch_events)
+                taken += self._take(batch, lines, taken, batch_events)
                 if len(batch.events) >= batch_events or batch.size_bytes >= BATCH_BYTES_MAX:
                     yield batch
                     batch = Batch(end_offset=batch.end_offset, end_line=batch.end_line)
-            if is_dropping or len(carry) > LINE_BYTES_MAX:
+            if is_dropping or len(carry) > self._line_bytes_max:
                 # A line without an end must not fill the memory: count it once, drop its bytes.
                 if not is_dropping:
                     _drop(batch)
                 batch.end_offset += len(carry)
                 is_dropping, carry = True, b""
         if carry:
-            _take_line(batch, carry)
+            self._take_line(batch, carry)
             batch.end_offset += len(carry)
         if batch.events or batch.oversized_line_numbers:
             yield batch
@@ -92,7 +99,7 @@ class Source:
         """How much of the file has been read, from 0 to 1; None if its size is not known."""
         if not self._size_bytes:
             return None
-        position = self._file.tell() if self._packed else self._read_bytes
+        position = self._file.tell() if self._packed else self.read_bytes
         return min(position / self._size_bytes, 1.0)
 
     def close(self) -> None:
@@ -104,7 +111,7 @@ class Source:
     def _skip(self, offset: int) -> None:
         if offset and not self._packed:
             self._stream.seek(offset)
-            self._read_bytes = offset
+            self.read_bytes = offset
             return
         left = offset
         while left:
@@ -119,10 +126,40 @@ class Source:
         try:
             block = self._stream.read(size_bytes)
         except (EOFError, gzip.BadGzipFile, zlib.error) as damage:
-            place = f"{self.path} is damaged behind uncompressed byte {self._read_bytes}"
+            place = f"{self.path} is damaged behind uncompressed byte {self.read_bytes}"
             raise CommandError(f"{place}: {damage}; what came before it is loaded") from None
-        self._read_bytes += len(block)
+        self.read_bytes += len(block)
         return block
+
+    def _take(self, batch: Batch, lines: list[bytes], start: int, batch_events: int) -> int:
+        """Takes lines into the batch as long as it has room; returns how many."""
+        room = batch_events - len(batch.events)
+        chunk = lines[start : start + min(room, _CHUNK_LINES)]
+        stripped = list(map(bytes.strip, chunk))
+        size_bytes = sum(map(len, chunk))
+        if all(stripped) and max(map(len, chunk)) <= self._line_bytes_max and batch.end_line:
+            batch.events += stripped
+            batch.line_numbers += range(batch.end_line + 1, batch.end_line + 1 + len(chunk))
+            batch.end_line += len(chunk)
+            batch.size_bytes += size_bytes
+        else:
+            for text in chunk:
+                self._take_line(batch, text)
+        batch.end_offset += size_bytes + len(chunk)
+        return len(chunk)
+
+    def _take_line(self, batch: Batch, text: bytes) -> None:
+        if batch.end_line == 0:
+            text = text.removeprefix(_BYTE_ORDER_MARK)
+        text = text.strip()
+        if len(text) > self._line_bytes_max:
+            _drop(batch)
+            return
+        batch.end_line += 1
+        if text:
+            batch.events.append(text)
+            batch.line_numbers.append(batch.end_line)
+            batch.size_bytes += len(text)
 
 
 def fingerprint(path: str, length_bytes: int) -> int:
@@ -142,38 +179,6 @@ def _open(path: str) -> tuple[io.FileIO, int]:
     except OSError as failure:
         raise CommandError(f"cannot read {path}: {failure.strerror}") from None
     return file, Path(path).stat().st_size
-
-
-def _take(batch: Batch, lines: list[bytes], start: int, batch_events: int) -> int:
-    """Takes lines into the batch as long as it has room; returns how many."""
-    room = batch_events - len(batch.events)
-    chunk = lines[start : start + min(room, _CHUNK_LINES)]
-    stripped = list(map(bytes.strip, chunk))
-    size_bytes = sum(map(len, chunk))
-    if all(stripped) and max(map(len, chunk)) <= LINE_BYTES_MAX and batch.end_line:
-        batch.events += stripped
-        batch.line_numbers += range(batch.end_line + 1, batch.end_line + 1 + len(chunk))
-        batch.end_line += len(chunk)
-        batch.size_bytes += size_bytes
-    else:
-        for text in chunk:
-            _take_line(batch, text)
-    batch.end_offset += size_bytes + len(chunk)
-    return len(chunk)
-
-
-def _take_line(batch: Batch, text: bytes) -> None:
-    if batch.end_line == 0:
-        text = text.removeprefix(_BYTE_ORDER_MARK)
-    text = text.strip()
-    if len(text) > LINE_BYTES_MAX:
-        _drop(batch)
-        return
-    batch.end_line += 1
-    if text:
-        batch.events.append(text)
-        batch.line_numbers.append(batch.end_line)
-        batch.size_bytes += len(text)
 
 
 def _drop(batch: Batch) -> None:

@@ -1,8 +1,8 @@
-"""What a load has done so far, in a small file beside the input, so that a second run continues.
+"""What a run over a file has done so far, so that a second run continues where it stopped.
 
-The file is replaced as a whole, never edited, and always speaks of acknowledged batches only. It
-may be a little behind them, and it is not synced: the next run then sends a few batches again,
-and events that come again change nothing.
+It is kept in a small file beside the input, which is replaced as a whole, never edited, and always
+speaks of acknowledged batches only. It may be a little behind them, and it is not synced: the next
+run then sends a few batches again, and what comes again changes nothing.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar, overload
 
 from ipse.commands import CommandError
 
 SUFFIX = ".ipse-progress"
 ERRORS_KEPT_MAX = 1_000
 _FORMAT_VERSION = 1
+
+
+PlaceT = TypeVar("PlaceT", bound="Place")
 
 
 @dataclass(slots=True)
@@ -29,8 +33,8 @@ class LineError:
 
 
 @dataclass(slots=True)
-class Progress:
-    """Counts and place. Everything before `offset` is acknowledged or listed as an error."""
+class Place:
+    """Where a run stands. Everything up to `line` is acknowledged or listed as an error."""
 
     workspace: str
     # In uncompressed bytes and in lines.
@@ -39,16 +43,9 @@ class Progress:
     # Checksum of that many bytes at the beginning of the file, to know it again.
     fingerprint: int = 0
     fingerprint_bytes: int = 0
-    # The `--out` file, and its length that belongs to `offset`.
+    # The file that the run writes, and its length that belongs to `line`.
     out: str | None = None
     out_bytes: int = 0
-    events: int = 0
-    created: int = 0
-    attached: int = 0
-    already_attached: int = 0
-    merged: int = 0
-    unresolved: int = 0
-    repeated: int = 0
     errors: int = 0
     error_list: list[LineError] = field(default_factory=list)
 
@@ -65,14 +62,31 @@ class Progress:
         beside.replace(path)
 
 
-def read(path: Path) -> Progress | None:
+@dataclass(slots=True)
+class Progress(Place):
+    """Of a load: events by what they did."""
+
+    events: int = 0
+    created: int = 0
+    attached: int = 0
+    already_attached: int = 0
+    merged: int = 0
+    unresolved: int = 0
+    repeated: int = 0
+
+
+@overload
+def read(path: Path) -> Progress | None: ...
+@overload
+def read(path: Path, kind: type[PlaceT]) -> PlaceT | None: ...
+def read(path: Path, kind: type[Place] = Progress) -> Place | None:
     """The progress of an earlier run; None if there is none."""
     try:
         fields = json.loads(path.read_text())
         if fields.pop("version") != _FORMAT_VERSION:
             raise CommandError(f"{path} is of another version of ipse; use --restart to load anew")
         errors = [LineError(**error) for error in fields.pop("error_list")]
-        return Progress(**fields, error_list=errors)
+        return kind(**fields, error_list=errors)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as damage:

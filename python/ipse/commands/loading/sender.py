@@ -12,15 +12,13 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Generic
 
 import grpc
 
 from ipse.commands import CommandError
-from ipse.commands.loading.lines import Batch
-from ipse.commands.loading.wire import encode_raw_events
-from ipse.v1 import identity_pb2
+from ipse.commands.loading.wire import BatchT, ResponseT, Wire
 
-_METHOD = "/ipse.v1.IdentityService/ResolveEvents"
 _CALL_TIMEOUT_S = 60.0
 _PAUSE_S_MIN = 0.05
 _PAUSE_S_MAX = 2.0
@@ -37,31 +35,34 @@ _RESPONSE_BYTES_MAX = 64 * 1024 * 1024
 
 
 @dataclass(slots=True)
-class Answered:
-    """A batch and the result of each of its events."""
+class Answered(Generic[BatchT, ResponseT]):
+    """A batch and the result of each of its items."""
 
-    batch: Batch
-    response: identity_pb2.ResolveEventsResponse
+    batch: BatchT
+    response: ResponseT
 
 
 @dataclass(slots=True)
-class _Sent:
-    batch: Batch
+class _Sent(Generic[BatchT]):
+    batch: BatchT
     request: bytes
-    # None if the batch has no events, only lines that cannot be sent.
+    # None if the batch is empty: it has only lines that cannot be sent.
     call: Future[bytes] | None
 
 
-class Sender:
+class Sender(Generic[BatchT, ResponseT]):
     """One connection, at most `in_flight` batches on it.
 
     A batch that got no answer is sent again as it was: an event that comes again by its message
-    id gets its recorded answer, and one without an id teaches nothing the second time.
+    id gets its recorded answer, and one without an id teaches nothing the second time; a profile
+    that is imported again by its former id is there already.
     """
 
-    def __init__(self, address: str, workspace: str, in_flight: int, retry_s: float) -> None:
+    def __init__(
+        self, wire: Wire[BatchT, ResponseT], address: str, in_flight: int, retry_s: float
+    ) -> None:
+        self._wire = wire
         self._address = address
-        self._workspace = workspace
         self._in_flight = in_flight
         self._retry_s = retry_s
         options = [
@@ -72,24 +73,26 @@ class Sender:
             ("grpc.enable_retries", 0),
         ]
         self._channel = grpc.insecure_channel(address, options)
-        self._call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_METHOD)
+        self._call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
+            wire.method
+        )
         # gRPC's own futures begin a thread for each call; these threads stay.
         self._callers = ThreadPoolExecutor(in_flight, "ipse-load")
-        self._sent: deque[_Sent] = deque()
+        self._sent: deque[_Sent[BatchT]] = deque()
         self.retries = 0
 
-    def send(self, batch: Batch) -> Answered | None:
+    def send(self, batch: BatchT) -> Answered[BatchT, ResponseT] | None:
         """Sends the batch; first waits for the oldest one and returns it, if the flight is full.
 
         The wait comes before, so that the caller records an answer while the next batch is away.
         """
         answered = self._wait() if len(self._sent) >= self._in_flight else None
-        request = encode_raw_events(self._workspace, batch.events)
-        call = self._start(request) if batch.events else None
+        request = self._wire.encode(batch)
+        call = None if batch.is_empty else self._start(request)
         self._sent.append(_Sent(batch, request, call))
         return answered
 
-    def drain(self) -> Iterator[Answered]:
+    def drain(self) -> Iterator[Answered[BatchT, ResponseT]]:
         """The batches that are still in flight, in order; none after a failure."""
         while self._sent:
             yield self._wait()
@@ -99,7 +102,7 @@ class Sender:
         self._channel.close()
         self._callers.shutdown()
 
-    def _wait(self) -> Answered:
+    def _wait(self) -> Answered[BatchT, ResponseT]:
         sent = self._sent.popleft()
         try:
             return Answered(sent.batch, self._response(sent))
@@ -108,10 +111,10 @@ class Sender:
             self._sent.clear()
             raise
 
-    def _response(self, sent: _Sent) -> identity_pb2.ResolveEventsResponse:
+    def _response(self, sent: _Sent[BatchT]) -> ResponseT:
         pause_s, give_up = _PAUSE_S_MIN, None
         while True:
-            response, trouble = identity_pb2.ResolveEventsResponse(), ""
+            response, trouble = self._wire.response(), ""
             try:
                 if sent.call is not None:
                     payload = sent.call.result()
@@ -123,8 +126,9 @@ class Sender:
                 return response
             give_up = give_up or time.monotonic() + self._retry_s
             if time.monotonic() + pause_s > give_up:
+                refused = f"{self._address} did not take {self._wire.items}"
                 raise CommandError(
-                    f"{self._address} did not take events for {self._retry_s:g} s ({trouble}); "
+                    f"{refused} for {self._retry_s:g} s ({trouble}); "
                     "start the server, then run the same command again to continue"
                 )
             time.sleep(pause_s)
@@ -143,8 +147,8 @@ class Sender:
         raise CommandError(f"{self._address} refused the load with {code.name}: {text}")
 
 
-def _refused_for_now(payload: bytes, response: identity_pb2.ResolveEventsResponse) -> str:
-    """Why an event has to be sent again; empty if all are answered for good.
+def _refused_for_now(payload: bytes, response: ResponseT) -> str:
+    """Why an item has to be sent again; empty if all are answered for good.
 
     The bytes are searched first: that costs nothing, and looking into each result does.
     """

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use crate::change::{Reason, Rule};
+use crate::change::{PassedLimit, Reason, Rule};
 use crate::event::{Event, SentIdentifier};
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
-use crate::identifier::{Normaliser, normalise};
-
+use crate::identifier::{FORMER_ID, Normaliser, normalise, sha256_hex};
 use crate::limits::NAMESPACES_MAX;
+use crate::rules::{AmbiguousEvent, NamespaceRules, Trigger};
 
 use super::{Refusal, fields};
 
@@ -21,9 +21,11 @@ pub(super) struct Candidate<'a> {
     /// The namespace's index, if the workspace has it.
     pub(super) index: Option<u16>,
     /// Smaller is stronger; ties fall to the namespace's name and then the value.
-    priority: u32,
+    pub(super) priority: u32,
     /// Where it is attached, if it is.
     pub(super) found: Option<Found>,
+    /// What it may do to profiles.
+    pub(super) role: Role,
     /// Set as soon as a rule has taken it off the event.
     pub(super) dropped: Option<Reason>,
 }
@@ -32,39 +34,225 @@ pub(super) struct Candidate<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) id: IdentifierId,
+    /// The root of the profile that held it first.
     pub(super) root: u32,
+}
+
+/// What an identifier may do to profiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Find and join them.
+    Joins,
+    /// Find one, or move to another.
+    Exclusive,
+    /// Find several, and be on several.
+    Shared,
 }
 
 /// The event's key ranks before every priority, which begin at 1.
 const KEY_PRIORITY: u32 = 0;
 
 /// The candidates, strongest first; what is unknown, invalid or blocked is dropped already.
+/// Where commands alone join, sources follow the event's own, in the order of the request;
+/// elsewhere they are candidates like others. Gives how many of the last are sources, too.
 /// Refuses an event with an identifier that cannot be one.
 pub(super) fn of_event<'a>(
     graph: &Graph,
     event: &'a Event<'a>,
-) -> Result<Vec<Candidate<'a>>, Refusal> {
+) -> Result<(Vec<Candidate<'a>>, usize), Refusal> {
     let mut candidates = Vec::with_capacity(event.identifiers.len());
     let added = added_namespaces(graph, event);
-    for (at, sent) in event.identifiers.iter().enumerate() {
-        let index = graph.namespaces().index(&sent.namespace);
-        fields::check_identifier(at, sent, index.is_some())?;
-        let is_added = added.contains(&sent.namespace.as_ref());
-        candidates.push(candidate(graph, event.key_namespace, sent, index, is_added));
+    let key = key_of(graph, event);
+    read(graph, key, &event.identifiers, &added, "event.identifiers", &mut candidates)?;
+    let is_apart = graph.rules().trigger == Trigger::Explicit;
+    if !is_apart && !event.sources.is_empty() {
+        read(graph, key, &event.sources, &added, "sources", &mut candidates)?;
     }
     candidates.sort_unstable_by(|a, b| a.strength().cmp(&b.strength()));
-    candidates.dedup_by(|b, a| a.namespace == b.namespace && a.value == b.value);
+    candidates.dedup_by(|b, a| a.is_same(b));
+    settle(graph, &mut candidates);
+    let own = candidates.len();
+    if is_apart && !event.sources.is_empty() {
+        let mut sources = Vec::with_capacity(event.sources.len());
+        read(graph, key, &event.sources, &added, "sources", &mut sources)?;
+        for source in sources {
+            if !candidates.iter().any(|earlier| earlier.is_same(&source)) {
+                candidates.push(source);
+            }
+        }
+    }
+    let sources = candidates.len() - own;
+    Ok((candidates, sources))
+}
+
+/// The candidates of a list that is no event's, in its order and as often as they stand there.
+pub(super) fn of_list<'a>(
+    graph: &Graph,
+    identifiers: &'a [SentIdentifier<'a>],
+    field: &str,
+) -> Result<Vec<Candidate<'a>>, Refusal> {
+    let mut candidates = Vec::with_capacity(identifiers.len());
+    let added = added_of(graph, identifiers.iter());
+    read(graph, "", identifiers, &added, field, &mut candidates)?;
     Ok(candidates)
+}
+
+/// The namespace that is an event's key: its own, or that of the rules.
+pub(super) fn key_of<'k>(graph: &'k Graph, event: &'k Event<'_>) -> &'k str {
+    match (event.key_namespace, graph.rules().trigger) {
+        ("", Trigger::Key) => graph.rules().key.as_deref().unwrap_or_default(),
+        (key, _) => key,
+    }
+}
+
+fn read<'a>(
+    graph: &Graph,
+    key: &str,
+    identifiers: &'a [SentIdentifier<'a>],
+    added: &[&str],
+    field: &str,
+    candidates: &mut Vec<Candidate<'a>>,
+) -> Result<(), Refusal> {
+    for (at, sent) in identifiers.iter().enumerate() {
+        let index = graph.namespaces().index(&sent.namespace);
+        fields::check_identifier(field, at, sent, index.is_some())?;
+        let is_added = added.contains(&sent.namespace.as_ref());
+        candidates.push(candidate(graph, key, sent, index, is_added));
+    }
+    Ok(())
+}
+
+/// What rules say of the event's identifiers as a whole: hashes that come along with plain
+/// values, values that stand in each other's way, pairs that are too many.
+fn settle(graph: &Graph, candidates: &mut Vec<Candidate<'_>>) {
+    let rules = graph.rules();
+    if rules.derives_hashes() {
+        add_hashes(graph, candidates);
+    }
+    if rules.ambiguous_event == AmbiguousEvent::Refuse {
+        refuse_ambiguous(graph, candidates);
+    }
+    if rules.has_pair_limits() {
+        refuse_pairs(graph, candidates);
+    }
+}
+
+/// Adds the SHA-256 of each plain value of which the rules declare a hashed namespace.
+fn add_hashes(graph: &Graph, candidates: &mut Vec<Candidate<'_>>) {
+    let hashed = graph.rules().namespaces().iter().filter(|rules| rules.sha256_of.is_some());
+    for rules in hashed {
+        let is_plain = |c: &&Candidate<'_>| {
+            c.dropped.is_none() && rules.sha256_of.as_deref() == Some(c.namespace.as_ref())
+        };
+        let values: Vec<String> =
+            candidates.iter().filter(is_plain).map(|c| sha256_hex(&c.value)).collect();
+        for value in values {
+            let hashed = hashed_candidate(graph, rules, value);
+            if !candidates.iter().any(|earlier| earlier.is_same(&hashed)) {
+                candidates.push(hashed);
+            }
+        }
+    }
+    candidates.sort_by(|a, b| a.strength().cmp(&b.strength()));
+}
+
+fn hashed_candidate<'a>(graph: &Graph, rules: &NamespaceRules, value: String) -> Candidate<'a> {
+    let index = graph.namespaces().index(&rules.name);
+    let (priority, _) = graph.namespaces().order_of(index, &rules.name);
+    let found = index.and_then(|index| graph.identifiers.find(index, &value));
+    Candidate {
+        namespace: Cow::Owned(rules.name.to_string()),
+        value: Cow::Owned(value),
+        raw: None,
+        index,
+        priority,
+        found: found.and_then(|id| Some(Found { id, root: graph.root_of(id)? })),
+        role: role(rules),
+        dropped: None,
+    }
+}
+
+/// Drops everything, if two values of a namespace that allows one are on the event.
+fn refuse_ambiguous(graph: &Graph, candidates: &mut [Candidate<'_>]) {
+    let is_unique = |c: &Candidate<'_>| {
+        let rules = graph.namespaces().rules_for(c.index);
+        c.dropped.is_none() && rules.is_some_and(|rules| rules.limit.is_unique())
+    };
+    let twice = candidates.iter().enumerate().find_map(|(at, c)| {
+        let again = candidates[..at].iter().any(|e| is_unique(e) && e.namespace == c.namespace);
+        (is_unique(c) && again).then(|| c.namespace.to_string())
+    });
+    let Some(namespace) = twice else { return };
+    let limit = Some(PassedLimit { namespace: Some(namespace.into()), value: 1 });
+    for candidate in candidates.iter_mut().filter(|c| c.dropped.is_none()) {
+        let reason = Reason { rule: Rule::AmbiguousEvent, limit: limit.clone(), collided: None };
+        candidate.dropped = Some(reason);
+    }
+}
+
+/// Drops identifiers that would be seen with more of another namespace than they may be.
+fn refuse_pairs(graph: &Graph, candidates: &mut [Candidate<'_>]) {
+    for at in 0..candidates.len() {
+        let candidate = &candidates[at];
+        let Some(rules) = graph.namespaces().rules_for(candidate.index) else { continue };
+        if candidate.dropped.is_some() {
+            continue;
+        }
+        let passed = rules.pair_limits.iter().find(|(other, value)| {
+            pairs_with(graph, candidates, candidate, other) > *value as usize
+        });
+        if let Some((other, value)) = passed {
+            let limit = PassedLimit { namespace: Some(other.clone()), value: *value };
+            candidates[at].dropped =
+                Some(Reason { rule: Rule::PairLimit, limit: Some(limit), collided: None });
+        }
+    }
+}
+
+/// With how many identifiers of a namespace one would have been seen: those that it is linked
+/// with, on its profile, and those of the event.
+fn pairs_with(
+    graph: &Graph,
+    candidates: &[Candidate<'_>],
+    candidate: &Candidate<'_>,
+    namespace: &str,
+) -> usize {
+    let on_event = candidates.iter().filter(|c| c.dropped.is_none() && c.namespace == namespace);
+    let mut ids: Vec<IdentifierId> = Vec::new();
+    let mut new = 0;
+    for other in on_event {
+        match other.found {
+            Some(found) => ids.push(found.id),
+            None => new += 1,
+        }
+    }
+    if let (Some(found), Some(index)) = (candidate.found, graph.namespaces().index(namespace)) {
+        let nodes = graph.profiles.tree(found.root);
+        let held = nodes.into_iter().flat_map(|node| graph.identifiers_of_node(node));
+        let of_namespace = held.filter(|&id| graph.identifiers.rows.row(id).namespace == index);
+        ids.extend(of_namespace.filter(|&id| !super::resolve::is_new_link(graph, found.id, id)));
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    ids.len() + new
 }
 
 /// The namespaces that the event may bring in: by name, as many as there is room for.
 fn added_namespaces<'a>(graph: &Graph, event: &'a Event<'a>) -> Vec<&'a str> {
+    added_of(graph, event.identifiers.iter().chain(&event.sources))
+}
+
+fn added_of<'a>(
+    graph: &Graph,
+    identifiers: impl Iterator<Item = &'a SentIdentifier<'a>>,
+) -> Vec<&'a str> {
     let namespaces = graph.namespaces();
     if namespaces.rules().auto_add().is_none() {
         return Vec::new();
     }
-    let names = event.identifiers.iter().map(|sent| sent.namespace.as_ref());
-    let mut new: Vec<&str> = names.filter(|name| namespaces.index(name).is_none()).collect();
+    let is_new = |name: &&str| namespaces.index(name).is_none() && *name != FORMER_ID;
+    let mut new: Vec<&str> =
+        identifiers.map(|sent| sent.namespace.as_ref()).filter(is_new).collect();
     new.sort_unstable();
     new.dedup();
     new.truncate(NAMESPACES_MAX - namespaces.names().len());
@@ -77,8 +265,13 @@ impl Candidate<'_> {
         self.dropped.is_none() && self.found.is_none()
     }
 
+    /// Whether it is the same identifier.
+    pub(super) fn is_same(&self, other: &Candidate<'_>) -> bool {
+        self.namespace == other.namespace && self.value == other.value
+    }
+
     /// What candidates are sorted by: of one namespace, the value that sorts last is weakest.
-    fn strength(&self) -> (u32, &str, &str) {
+    pub(super) fn strength(&self) -> (u32, &str, &str) {
         (self.priority, &self.namespace, &self.value)
     }
 }
@@ -99,6 +292,7 @@ fn candidate<'a>(
         index,
         priority: if is_key { KEY_PRIORITY } else { priority },
         found: None,
+        role: Role::Joins,
         dropped: None,
     };
     if let Err(rule) = judge(graph, sent, is_added, &mut candidate) {
@@ -126,11 +320,23 @@ fn judge<'a>(
     candidate.value = normal;
     if let Some(index) = candidate.index {
         let id = graph.identifiers.find(index, &candidate.value);
-        candidate.found = id.map(|id| Found { id, root: graph.root_of(id) });
+        candidate.found = id.and_then(|id| Some(Found { id, root: graph.root_of(id)? }));
     }
-    match rules {
-        None => Err(Rule::UnknownNamespace),
-        Some(rules) if rules.blocked.contains(&candidate.value) => Err(Rule::BlockedValue),
-        Some(_) => Ok(()),
+    let rules = rules.ok_or(Rule::UnknownNamespace)?;
+    candidate.role = role(rules);
+    if rules.blocked.contains(&candidate.value) {
+        return Err(Rule::BlockedValue);
+    }
+    match &rules.pattern {
+        Some(pattern) if !pattern.is_match(&candidate.value) => Err(Rule::InvalidValue),
+        _ => Ok(()),
+    }
+}
+
+fn role(rules: &NamespaceRules) -> Role {
+    match (rules.exclusive, rules.shared) {
+        (true, _) => Role::Exclusive,
+        (_, true) => Role::Shared,
+        _ => Role::Joins,
     }
 }

@@ -1,5 +1,6 @@
 //! The bounds on an event's fields, and on its time.
 
+use crate::command::Operation;
 use crate::event::{Event, SentIdentifier, SentTrait, TraitValue};
 use crate::identifier::is_namespace_name;
 use crate::limits::{
@@ -21,21 +22,57 @@ pub(super) fn check(event: &Event<'_>) -> Result<(), Refusal> {
     }
     let identifiers = event.identifiers.len();
     bound("event.identifiers", "identifiers", identifiers, EVENT_IDENTIFIERS_MAX)?;
-    bound("event.traits", "traits", event.traits.len(), EVENT_TRAITS_MAX)?;
-    event.traits.iter().enumerate().try_for_each(|(at, sent)| check_trait(at, sent, event))
+    let all = identifiers + event.sources.len();
+    bound("sources", "identifiers", all, EVENT_IDENTIFIERS_MAX)?;
+    check_traits("event.traits", event.traits.iter())
+}
+
+/// Refuses traits that pass a bound or are not what they must be.
+pub(super) fn check_traits<'t, 'a: 't>(
+    field: &str,
+    traits: impl ExactSizeIterator<Item = &'t SentTrait<'a>> + Clone,
+) -> Result<(), Refusal> {
+    bound(field, "traits", traits.len(), EVENT_TRAITS_MAX)?;
+    for (at, sent) in traits.clone().enumerate() {
+        check_trait(field, at, sent)?;
+        if traits.clone().take(at).any(|earlier| earlier.name == sent.name) {
+            return invalid(&format!("{field}[{at}].name"), "stands on this event twice");
+        }
+    }
+    Ok(())
+}
+
+/// The bounds on what every command carries.
+pub(super) fn check_operation(operation: &Operation<'_>, now: Timestamp) -> Result<(), Refusal> {
+    bound("operation_id", "bytes", operation.operation_id.len(), EVENT_ID_BYTES_MAX)?;
+    bound("source", "bytes", operation.source.len(), SOURCE_BYTES_MAX)?;
+    check_not_ahead("timestamp", operation.timestamp.unwrap_or(now), now)
+}
+
+/// Refuses a time that lies more than a day ahead, in a field that says when something was.
+pub(super) fn check_not_ahead(
+    field: &str,
+    time: Timestamp,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    if time.as_millis() - now.as_millis() > EVENT_TIME_AHEAD_MS_MAX {
+        return invalid(field, "is more than a day ahead of the server's clock");
+    }
+    Ok(())
 }
 
 /// Refuses an identifier that cannot be one under any rules. `is_known` says that the
 /// workspace has the namespace, so that its name needs no second look.
 pub(super) fn check_identifier(
+    list: &str,
     at: usize,
     sent: &SentIdentifier<'_>,
     is_known: bool,
 ) -> Result<(), Refusal> {
     if !is_known {
-        namespace(&sent.namespace, || format!("event.identifiers[{at}].namespace"))?;
+        namespace(&sent.namespace, || format!("{list}[{at}].namespace"))?;
     }
-    value(&sent.value, || format!("event.identifiers[{at}].value"))
+    value(&sent.value, || format!("{list}[{at}].value"))
 }
 
 /// Refuses an event that claims to come from more than a day ahead. The past is not refused.
@@ -72,16 +109,13 @@ fn value(value: &str, field: impl Fn() -> String) -> Result<(), Refusal> {
     bound(&field(), "bytes", value.len(), IDENTIFIER_VALUE_BYTES_MAX)
 }
 
-fn check_trait(at: usize, sent: &SentTrait<'_>, event: &Event<'_>) -> Result<(), Refusal> {
-    let field = || format!("event.traits[{at}]");
+fn check_trait(list: &str, at: usize, sent: &SentTrait<'_>) -> Result<(), Refusal> {
+    let field = || format!("{list}[{at}]");
     if sent.name.is_empty() {
         return invalid(&format!("{}.name", field()), "is empty");
     }
     if sent.name.len() > TRAIT_NAME_BYTES_MAX {
         return bound(&format!("{}.name", field()), "bytes", sent.name.len(), TRAIT_NAME_BYTES_MAX);
-    }
-    if event.traits[..at].iter().any(|earlier| earlier.name == sent.name) {
-        return invalid(&format!("{}.name", field()), "stands on this event twice");
     }
     match &sent.value {
         Some(TraitValue::Text(text) | TraitValue::Json(text))
@@ -96,13 +130,13 @@ fn check_trait(at: usize, sent: &SentTrait<'_>, event: &Event<'_>) -> Result<(),
     }
 }
 
-fn bound(field: &str, what: &'static str, found: usize, bound: usize) -> Result<(), Refusal> {
+pub(super) fn bound(field: &str, what: &'static str, found: usize, bound: usize) -> Result<(), Refusal> {
     if found <= bound {
         return Ok(());
     }
     Err(Refusal::LimitExceeded { field: field.to_owned(), what, bound, found })
 }
 
-fn invalid(field: &str, problem: &str) -> Result<(), Refusal> {
+pub(super) fn invalid(field: &str, problem: &str) -> Result<(), Refusal> {
     Err(Refusal::InvalidField { field: field.to_owned(), problem: problem.to_owned() })
 }

@@ -55,8 +55,13 @@ impl Holding {
         holding
     }
 
+    /// The indexes of the namespaces of which it holds identifiers.
+    pub(super) fn namespaces(&self) -> impl Iterator<Item = u16> {
+        self.namespaces.iter().map(|held| held.index)
+    }
+
     /// How many identifiers of a namespace it holds; none of one that is not there yet.
-    fn count(&self, namespace: Option<u16>) -> u32 {
+    pub(super) fn count(&self, namespace: Option<u16>) -> u32 {
         self.held(namespace).map_or(0, |held| held.count)
     }
 
@@ -79,17 +84,19 @@ impl Holding {
     }
 }
 
-/// The first namespace, strongest first, whose limit the event would exceed on the profile
-/// made of `holdings` and of the candidates that are still on the event and attached nowhere.
-pub(super) fn first_violation<'a>(
+/// The first namespace, strongest first, whose limit would be exceeded on the profile made of
+/// `holdings` and of identifiers that are `new` to it. Of the namespace `key` there may be one
+/// value, whatever its limit; an empty name is none.
+pub(super) fn first_violation<'c, 'a: 'c>(
     graph: &Graph,
     holdings: &[&Holding],
-    candidates: &[Candidate<'a>],
+    new: impl Iterator<Item = &'c Candidate<'a>>,
     time: Timestamp,
+    key: &str,
 ) -> Option<Violation<'a>> {
-    let mut violations = growing_namespaces(graph, holdings, candidates)
+    let mut violations = growing_namespaces(graph, holdings, new)
         .into_iter()
-        .filter_map(|growing| growing.violation(graph, holdings, time));
+        .filter_map(|growing| growing.violation(graph, holdings, time, key));
     let first = violations.next()?;
     Some(violations.fold(first, |first, other| {
         if other.order(graph) < first.order(graph) { other } else { first }
@@ -116,14 +123,17 @@ impl<'a> Growing<'a> {
         graph: &Graph,
         holdings: &[&Holding],
         time: Timestamp,
+        key: &str,
     ) -> Option<Violation<'a>> {
         let rules = graph.namespaces().rules_for(self.index)?;
-        let (result, fullest) = match rules.limit.window {
+        let is_key = !key.is_empty() && *self.name == *key;
+        let limit = if is_key { Limit { values: 1, window: Window::Ever } } else { rules.limit };
+        let (result, fullest) = match limit.window {
             Window::Ever => self.in_lifetime(holdings),
             Window::Millis(window) => self.in_window(holdings, time.as_millis(), window),
         };
-        (result > rules.limit.values && result > fullest)
-            .then_some(Violation { namespace: self.name, limit: rules.limit })
+        (result > limit.values && result > fullest)
+            .then_some(Violation { namespace: self.name, limit })
     }
 
     /// How many values the result would hold, and the fullest matched profile holds.
@@ -145,14 +155,14 @@ impl<'a> Growing<'a> {
     }
 }
 
-/// Namespaces that are new on the event, or on two of the matched profiles.
-fn growing_namespaces<'a>(
+/// Namespaces that the event adds to, or on two of the matched profiles.
+fn growing_namespaces<'c, 'a: 'c>(
     graph: &Graph,
     holdings: &[&Holding],
-    candidates: &[Candidate<'a>],
+    new: impl Iterator<Item = &'c Candidate<'a>>,
 ) -> Vec<Growing<'a>> {
     let mut growing: Vec<Growing<'a>> = Vec::new();
-    for candidate in candidates.iter().filter(|candidate| candidate.is_new()) {
+    for candidate in new {
         match growing.iter_mut().find(|growing| growing.name == candidate.namespace) {
             Some(growing) => growing.new += 1,
             None => growing.push(Growing {

@@ -1,33 +1,49 @@
-//! Decide: what an event, or new rules, mean for a graph. Reads only.
+//! Decide: what an event, a command, or new rules mean for a graph. Reads only.
 //!
 //! An event goes through five steps, a file each: its fields are checked ([`fields`]), its
 //! identifiers become candidates ([`candidates`]), a repeat gets its recorded answer
-//! ([`repeat`]), limits and caps choose which candidates stay and whose the event is
-//! ([`resolve`], [`limits`]), and what it teaches is found out ([`teach`]).
+//! ([`repeat`]), a policy of the rules chooses whose it is and which candidates stay
+//! ([`resolve`], and [`drop_lowest`], [`greedy`], [`explicit`] or [`replay`] behind it), and
+//! what it teaches is found out ([`teach`]). Commands on profiles go the same way
+//! ([`commands`], [`modify`], [`import`]). What policies share has its file, too: limits and
+//! caps ([`fit`], [`limits`]), identifiers that find and never join ([`finders`],
+//! [`narrow`]), room on a full profile ([`evict`]) and whose id a merge keeps ([`survivor`]).
 //!
 //! A decision carries its evidence whole, so that it can be logged, answered and explained
 //! from one value. Refusals come in a fixed order: fields, time, the named profile, the
 //! event id, capacity.
 
 mod candidates;
+mod commands;
+mod drop_lowest;
+mod evict;
+mod explicit;
 mod fields;
+mod finders;
+mod fit;
+mod greedy;
+mod import;
 mod limits;
+mod modify;
+mod narrow;
 mod repeat;
+mod replay;
 mod resolve;
+mod survivor;
 mod teach;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
 
-use crate::change::{Change, EventResolved, RulesVersion, SequenceNumber, Target};
-use crate::command::{
-    AttributeHistory, ImportProfile, MergeProfiles, ModifyIdentifiers, SplitProfile,
+use crate::change::{
+    Change, EventResolved, ObservedIdentifier, RulesVersion, SequenceNumber, Target, Verb,
 };
+use crate::command::Operation;
 use crate::event::Event;
 use crate::graph::Graph;
 use crate::limits::{NAMESPACES_MAX, PROFILES_MAX};
-use crate::rules::{RulesProblem, RulesText};
+use crate::rules::{AnonymousHistory, RulesProblem, RulesText, Trigger};
 use crate::time::Timestamp;
 
 use resolve::Resolved;
@@ -119,7 +135,7 @@ impl Graph {
         now: Timestamp,
     ) -> Result<Decision<'a>, Refusal> {
         fields::check(event)?;
-        let candidates = candidates::of_event(self, event)?;
+        let (candidates, sources) = candidates::of_event(self, event)?;
         fields::check_time(event, now)?;
         let named = self.named_root(event)?;
         let digest = repeat::digest(event, &candidates);
@@ -130,14 +146,18 @@ impl Graph {
         }
 
         let timestamp = event.timestamp.unwrap_or(now);
-        let resolved = resolve::resolve(self, candidates, named, timestamp);
+        let mut resolved =
+            resolve::resolve(self, event, candidates, sources, named, timestamp);
+        if event.verb != Verb::Observe {
+            self.mark_known(event, &mut resolved);
+        }
         self.check_capacity(&resolved)?;
         let lesson = teach::lesson(self, event, &resolved, timestamp)?;
         Ok(Decision {
             known: resolved.known,
             teaches: lesson.teaches,
             repeated: None,
-            attributed_by: AttributedBy::Profile,
+            attributed_by: self.attributed_by(&resolved.target, &resolved.identifiers),
             resolved: EventResolved {
                 event_id: Cow::Borrowed(event.event_id),
                 digest,
@@ -151,7 +171,7 @@ impl Graph {
                 target: resolved.target,
                 identifiers: resolved.identifiers,
                 traits: lesson.traits,
-                extra: None,
+                extra: resolved.extra,
             },
         })
     }
@@ -185,6 +205,82 @@ impl Graph {
         Ok(Some(self.profiles.root(node)))
     }
 
+    /// The decision on a command.
+    fn decision_of<'a>(
+        &self,
+        operation: &Operation<'a>,
+        verb: Verb,
+        digest: u128,
+        timestamp: Timestamp,
+        resolved: Resolved<'a>,
+    ) -> Decision<'a> {
+        let teaches = !operation.operation_id.is_empty() || teach::changes_graph(self, &resolved);
+        Decision {
+            known: resolved.known,
+            teaches,
+            repeated: None,
+            attributed_by: self.attributed_by(&resolved.target, &resolved.identifiers),
+            resolved: EventResolved {
+                event_id: Cow::Borrowed(operation.operation_id),
+                digest,
+                verb,
+                kind: Cow::Borrowed(""),
+                source: Cow::Borrowed(operation.source),
+                timestamp,
+                rules_version: self.rules_version(),
+                named_profile: None,
+                key_namespace: Cow::Borrowed(""),
+                target: resolved.target,
+                identifiers: resolved.identifiers,
+                traits: Vec::new(),
+                extra: resolved.extra,
+            },
+        }
+    }
+
+    /// Where sources are identifiers like others, a login or link marks its target known if
+    /// the rules say so; where commands alone join, the policy has seen to it.
+    fn mark_known(&self, event: &Event<'_>, resolved: &mut Resolved<'_>) {
+        let Some(profile) = resolved.target.profile() else { return };
+        let marks = resolve::guards(self, event.verb).is_some_and(|guards| guards.marks_known);
+        let root = self.profiles.node(profile).map(|node| self.profiles.root(node));
+        let is_marked = root.is_some_and(|root| self.profiles.marked_known(root));
+        let is_joined = self.rules().trigger != Trigger::Explicit;
+        if marks && is_joined && !is_marked && !event.sources.is_empty() {
+            resolved.extra.get_or_insert_default().marks_known = true;
+            resolved.known = true;
+        }
+    }
+
+    /// By what an event is attributed.
+    fn attributed_by(
+        &self,
+        target: &Target,
+        identifiers: &[ObservedIdentifier<'_>],
+    ) -> AttributedBy {
+        if *target == Target::Unresolved {
+            return AttributedBy::Nobody;
+        }
+        let kept = |observed: &ObservedIdentifier<'_>| observed.verdict.is_kept();
+        match self.rules().anonymous_history {
+            AnonymousHistory::Retroactive => AttributedBy::Profile,
+            AnonymousHistory::Moves => {
+                let strongest = identifiers.iter().position(kept);
+                strongest.map_or(AttributedBy::Profile, AttributedBy::Identifier)
+            }
+            AnonymousHistory::Nobody => {
+                let logs_in = |observed: &ObservedIdentifier<'_>| {
+                    let rules = self.rules().namespace(&observed.namespace);
+                    kept(observed) && rules.is_some_and(|rules| rules.login)
+                };
+                match identifiers.iter().any(logs_in) {
+                    true => AttributedBy::Profile,
+                    false => AttributedBy::Nobody,
+                }
+            }
+        }
+    }
+
     /// Refuses what the tables cannot address.
     fn check_capacity(&self, resolved: &Resolved<'_>) -> Result<(), Refusal> {
         let creates = matches!(resolved.target, Target::Created(_));
@@ -199,50 +295,17 @@ impl Graph {
     }
 }
 
-/// Commands on profiles that exist, and profiles of another system.
-impl Graph {
-    /// Decides which identifiers of a profile change.
-    pub fn decide_modify<'a>(
-        &self,
-        _command: &'a ModifyIdentifiers<'a>,
-        _now: Timestamp,
-    ) -> Result<Decision<'a>, Refusal> {
-        Err(Refusal::UnknownProfile)
-    }
-
-    /// Decides which profiles become one.
-    pub fn decide_merge<'a>(
-        &self,
-        _command: &'a MergeProfiles<'a>,
-        _now: Timestamp,
-    ) -> Result<Decision<'a>, Refusal> {
-        Err(Refusal::UnknownProfile)
-    }
-
-    /// Decides which identifiers leave a profile.
-    pub fn decide_split<'a>(
-        &self,
-        _command: &'a SplitProfile<'a>,
-        _now: Timestamp,
-    ) -> Result<Decision<'a>, Refusal> {
-        Err(Refusal::UnknownProfile)
-    }
-
-    /// Decides whether history goes from one profile to another.
-    pub fn decide_attribution<'a>(
-        &self,
-        _command: &'a AttributeHistory<'a>,
-        _now: Timestamp,
-    ) -> Result<Decision<'a>, Refusal> {
-        Err(Refusal::UnknownProfile)
-    }
-
-    /// Decides what of a profile of another system comes in.
-    pub fn decide_import<'a>(
-        &self,
-        _command: &'a ImportProfile<'a>,
-        _now: Timestamp,
-    ) -> Result<Decision<'a>, Refusal> {
-        Err(Refusal::UnknownProfile)
+impl Refusal {
+    /// The same of another field.
+    fn at_field(self, field: &str) -> Refusal {
+        match self {
+            Refusal::InvalidField { problem, .. } => {
+                Refusal::InvalidField { field: field.to_owned(), problem }
+            }
+            Refusal::LimitExceeded { what, bound, found, .. } => {
+                Refusal::LimitExceeded { field: field.to_owned(), what, bound, found }
+            }
+            other => other,
+        }
     }
 }

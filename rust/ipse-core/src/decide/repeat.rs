@@ -9,7 +9,8 @@
 //! the same however they were written; sent ones are the same even if other rules normalise
 //! them in another way by now.
 
-use crate::change::{EventResolved, ObservedIdentifier};
+use crate::change::{EventResolved, ObservedIdentifier, Verb};
+use crate::command::Operation;
 use crate::event::{Event, SentTrait};
 use crate::graph::Graph;
 use crate::graph::remembered::RememberedEvent;
@@ -18,7 +19,7 @@ use crate::graph::traits::hash_value;
 use crate::time::Timestamp;
 
 use super::candidates::Candidate;
-use super::{AttributedBy, Decision, Refusal};
+use super::{Decision, Refusal};
 use std::borrow::Cow;
 
 /// The digest of what an event is judged on; 0 if it has no id and is not judged.
@@ -38,13 +39,65 @@ fn is_same(a: u128, b: u128) -> bool {
     a >> 64 == b >> 64 || a as u64 == b as u64
 }
 
+/// The digest of a command: of its verb and of the request as it was sent.
+pub(super) fn command_digest(verb: Verb, operation: &Operation<'_>) -> u128 {
+    if operation.operation_id.is_empty() {
+        return 0;
+    }
+    let hasher = RecordHasher::new(Kind::RememberedEvent).number(verb as u64);
+    hasher.text(operation.fingerprint).finish().get()
+}
+
+/// The recorded answer of a command that comes again; refuses another under its id.
+pub(super) fn recorded_command<'a>(
+    graph: &Graph,
+    operation: &Operation<'a>,
+    digest: u128,
+    log_time: Timestamp,
+) -> Result<Option<Decision<'a>>, Refusal> {
+    if operation.operation_id.is_empty() {
+        return Ok(None);
+    }
+    let Some(remembered) = graph.remembered_events.find(operation.operation_id, log_time) else {
+        return Ok(None);
+    };
+    if !is_same(remembered.digest, digest) {
+        return Err(Refusal::EventIdReused { sequence: remembered.sequence });
+    }
+    Ok(remembered.record.as_ref().map(|record| again(graph, remembered, record)))
+}
+
+/// The recorded decision, whole.
+fn again<'a>(
+    graph: &Graph,
+    remembered: &RememberedEvent,
+    record: &EventResolved<'static>,
+) -> Decision<'a> {
+    Decision {
+        known: remembered.known,
+        teaches: false,
+        repeated: Some(remembered.sequence),
+        attributed_by: graph.attributed_by(&record.target, &record.identifiers),
+        resolved: record.clone(),
+    }
+}
+
 fn digest_with(event: &Event<'_>, mut identifiers: Vec<(&str, &str)>) -> RecordHash {
     let time = event.timestamp.map_or(i64::MIN, Timestamp::as_millis);
     let mut traits: Vec<&SentTrait<'_>> = event.traits.iter().collect();
     traits.sort_by(|a, b| a.name.cmp(&b.name));
     identifiers.sort_unstable();
     identifiers.dedup();
-    let mut hasher = RecordHasher::new(Kind::RememberedEvent)
+    let mut hasher = RecordHasher::new(Kind::RememberedEvent);
+    if event.verb != Verb::Observe {
+        let sources = event.sources.iter().map(|i| (i.namespace.as_ref(), i.value.as_ref()));
+        let flags = [event.verb as u64, u64::from(event.force), event.sources.len() as u64];
+        hasher = flags.into_iter().fold(hasher, RecordHasher::number);
+        for (namespace, value) in sources {
+            hasher = hasher.text(namespace.as_bytes()).text(value.as_bytes());
+        }
+    }
+    let mut hasher = hasher
         .text(event.kind.as_bytes())
         .number(time as u64)
         .number(identifiers.len() as u64);
@@ -74,19 +127,24 @@ pub(super) fn recorded<'a>(
     if !is_same(remembered.digest, digest) {
         return Err(Refusal::EventIdReused { sequence: remembered.sequence });
     }
-    Ok(Some(answer(event, candidates, remembered)))
+    Ok(Some(match &remembered.record {
+        Some(record) => again(graph, remembered, record),
+        None => answer(graph, event, candidates, remembered),
+    }))
 }
 
 fn answer<'a>(
+    graph: &Graph,
     event: &'a Event<'a>,
     candidates: &[Candidate<'a>],
     remembered: &RememberedEvent,
 ) -> Decision<'a> {
+    let identifiers = with_verdicts(candidates, remembered);
     Decision {
         known: remembered.known,
         teaches: false,
         repeated: Some(remembered.sequence),
-        attributed_by: AttributedBy::Profile,
+        attributed_by: graph.attributed_by(&remembered.target, &identifiers),
         resolved: EventResolved {
             event_id: Cow::Borrowed(event.event_id),
             digest: remembered.digest,
@@ -98,7 +156,7 @@ fn answer<'a>(
             named_profile: event.profile,
             key_namespace: Cow::Borrowed(event.key_namespace),
             target: remembered.target.clone(),
-            identifiers: with_verdicts(candidates, remembered),
+            identifiers,
             traits: Vec::new(),
             extra: None,
         },

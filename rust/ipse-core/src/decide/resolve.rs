@@ -1,22 +1,22 @@
-//! The resolve loop: which identifiers stay on the event, and whose it is.
+//! Whose an event is, and what becomes of its identifiers: the frame around the policies.
 //!
-//! The loop is Segment's: match every identifier that is left; if the profile that would
-//! result violates a limit, take one identifier off and match again. It ends, because one
-//! identifier that is left matches at most one profile and adds nothing to it. Then the caps
-//! on one profile have their say, which take nothing off but refuse the merge as a whole, or
-//! single identifiers that have no room.
+//! A policy (a file each: [`drop_lowest`], [`greedy`], [`explicit`], [`replay`]) makes a
+//! [`Choice`]: which profiles become one, and the fate of each candidate. Here the choice
+//! gets its target, its survivor and its verdicts, and is made to fit a full profile.
 
 use crate::change::{
-    ObservedIdentifier, PassedLimit, ProfileNumber, Reason, Rule, Target, Verdict,
+    Extra, ObservedIdentifier, PassedLimit, Reason, Rule, Target, Verb, Verdict,
 };
+use crate::event::Event;
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
 use crate::graph::links::is_linked;
-use crate::rules::{Conflict, Window};
+use crate::rules::{Conflict, OverLimit, Trigger};
 use crate::time::Timestamp;
 
-use super::candidates::Candidate;
-use super::limits::{Holding, Violation, first_violation};
+use super::candidates::{Candidate, key_of};
+use super::fit::Fit;
+use super::{drop_lowest, evict, explicit, greedy, replay, survivor};
 
 /// What became of an event's identifiers and of profiles.
 pub(super) struct Resolved<'a> {
@@ -24,141 +24,176 @@ pub(super) struct Resolved<'a> {
     pub(super) identifiers: Vec<ObservedIdentifier<'a>>,
     /// Whether the target is known after the event.
     pub(super) known: bool,
-    /// Whether an identifier is attached.
+    /// Whether an identifier is attached, transferred or removed.
     pub(super) attaches: bool,
-    /// Whether two identifiers that were attached before are seen together for the first time.
+    /// Whether two identifiers that were attached before are seen together for the first
+    /// time, or links get a newer time that a rule reads.
     pub(super) links: bool,
+    pub(super) extra: Option<Box<Extra<'a>>>,
 }
 
-/// Decides for candidates, strongest first. `named` is the root of the profile that the
-/// caller named: a match before all others, which nothing takes off.
+/// What a policy chose.
+#[derive(Default)]
+pub(super) struct Choice<'a> {
+    /// The roots of the profiles that become one, the target's first.
+    pub(super) joined: Vec<u32>,
+    /// Of each candidate; `None` until it is settled.
+    pub(super) fates: Vec<Option<Fate>>,
+    /// Whether the event has a profile even if it joins none and attaches nothing.
+    pub(super) creates: bool,
+    /// Whether links are news.
+    pub(super) links: bool,
+    pub(super) extra: Extra<'a>,
+}
+
+/// What becomes of a candidate.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Fate {
+    Attach,
+    Held,
+    /// From the profile with this root.
+    Transfer(u32),
+    Drop(Reason),
+    Refuse(Reason),
+}
+
+/// Decides for candidates, strongest first, the last of which are `sources`. `named` is the
+/// root of the profile that the caller named: a match before all others.
 pub(super) fn resolve<'a>(
     graph: &Graph,
-    mut candidates: Vec<Candidate<'a>>,
+    event: &Event<'_>,
+    candidates: Vec<Candidate<'a>>,
+    sources: usize,
     named: Option<u32>,
     time: Timestamp,
 ) -> Resolved<'a> {
-    let mut holdings: Vec<Holding> = Vec::new();
-    let mut matched = matched_roots(&candidates, named);
-    while let Some(violation) = violation(graph, &candidates, &matched, &mut holdings, time) {
-        let at = weakest(graph, &candidates, &violation);
-        candidates[at].dropped = Some(limit_reason(&violation));
-        matched = matched_roots(&candidates, named);
-    }
-    let cap = passed_cap(graph, &matched);
-    conclude(graph, candidates, &matched, cap)
-}
-
-/// The distinct profiles that the remaining candidates are on, the strongest's first.
-fn matched_roots(candidates: &[Candidate<'_>], named: Option<u32>) -> Vec<u32> {
-    let mut roots: Vec<u32> = named.into_iter().collect();
-    let remaining = candidates.iter().filter(|candidate| candidate.dropped.is_none());
-    for found in remaining.filter_map(|candidate| candidate.found) {
-        if !roots.contains(&found.root) {
-            roots.push(found.root);
-        }
-    }
-    roots
-}
-
-/// The limit that the event would exceed as it stands. Profiles are counted once each, and
-/// only if there is something to exceed.
-fn violation<'a>(
-    graph: &Graph,
-    candidates: &[Candidate<'a>],
-    matched: &[u32],
-    holdings: &mut Vec<Holding>,
-    time: Timestamp,
-) -> Option<Violation<'a>> {
-    if matched.len() < 2 && !candidates.iter().any(Candidate::is_new) {
-        return None;
-    }
-    for &root in matched {
-        if !holdings.iter().any(|holding| holding.root == root) {
-            holdings.push(Holding::of(graph, root));
-        }
-    }
-    let of_matched: Vec<&Holding> =
-        holdings.iter().filter(|holding| matched.contains(&holding.root)).collect();
-    first_violation(graph, &of_matched, candidates, time)
-}
-
-/// The candidate that gives way to a violated limit.
-fn weakest(graph: &Graph, candidates: &[Candidate<'_>], violation: &Violation<'_>) -> usize {
-    let remaining = || {
-        let still_on = |(_, c): &(usize, &Candidate<'_>)| c.dropped.is_none();
-        candidates.iter().enumerate().filter(still_on).rev()
-    };
-    let lowest = remaining().next().map(|(at, _)| at);
-    let lowest = lowest.expect("a violation needs an identifier that causes it");
-    if graph.rules().conflict != Conflict::Legacy2020 || violation.limit.is_unique() {
-        return lowest;
-    }
-    let mut offending = remaining().filter(|(_, c)| c.namespace == violation.namespace);
-    // What is on no profile yet moves nobody: it goes before what would join two.
-    let newcomer = offending.clone().find(|(_, c)| c.found.is_none());
-    newcomer.or_else(|| offending.next()).map_or(lowest, |(at, _)| at)
-}
-
-fn limit_reason(violation: &Violation<'_>) -> Reason {
-    let rule = match violation.limit.window {
-        Window::Ever => Rule::ValueLimit,
-        Window::Millis(_) => Rule::ValueTimeLimit,
-    };
-    let limit = PassedLimit {
-        namespace: Some(violation.namespace.as_ref().into()),
-        value: violation.limit.values,
-    };
-    Reason { rule, limit: Some(limit), collided: None }
-}
-
-/// The cap that merging the matched profiles would pass.
-fn passed_cap(graph: &Graph, matched: &[u32]) -> Option<Reason> {
-    if matched.len() < 2 {
-        return None;
-    }
-    let sum = |count: &dyn Fn(u32) -> u32| {
-        matched.iter().map(|&root| u64::from(count(root))).sum::<u64>()
-    };
-    let merges = sum(&|root| graph.profiles.merges(root)) + matched.len() as u64 - 1;
-    let identifiers = sum(&|root| graph.profiles.identifier_count(root));
     let rules = graph.rules();
-    let cap = |rule, value| {
-        Some(Reason { rule, limit: Some(PassedLimit { namespace: None, value }), collided: None })
+    let is_plain = matches!(rules.conflict, Conflict::DropLowest | Conflict::Legacy2020);
+    if is_plain && rules.trigger == Trigger::SeenTogether {
+        return drop_lowest::resolve(graph, candidates, named, time);
+    }
+    let mut fit = Fit::new(graph, key_of(graph, event), time);
+    let choice = match (rules.trigger, rules.conflict) {
+        (Trigger::Explicit, _) => explicit::choose(&mut fit, event, &candidates, sources, named),
+        (_, Conflict::Replay) => replay::choose(&mut fit, &candidates, named),
+        _ => greedy::choose(&mut fit, &candidates, named),
     };
-    if merges > u64::from(rules.merges_max) {
-        return cap(Rule::MergeLimit, rules.merges_max);
-    }
-    if identifiers > u64::from(rules.identifiers_max) {
-        return cap(Rule::IdentifierLimit, rules.identifiers_max);
-    }
-    None
+    conclude(graph, candidates, choice)
 }
 
-/// Gives every candidate its verdict and the event its target. With a passed cap nothing is
-/// merged, and the event is the strongest match's.
-fn conclude<'a>(
+impl<'a> Choice<'a> {
+    pub(super) fn new(named: Option<u32>, candidates: usize) -> Choice<'a> {
+        Choice {
+            joined: named.into_iter().collect(),
+            fates: vec![None; candidates],
+            ..Choice::default()
+        }
+    }
+
+    /// The candidates that would be new on the target, and `also`.
+    pub(super) fn new_with<'c, 'k>(
+        &self,
+        candidates: &'c [Candidate<'k>],
+        also: Option<usize>,
+    ) -> Vec<&'c Candidate<'k>> {
+        let is_new = |at: usize| {
+            also == Some(at) || matches!(self.fates[at], Some(Fate::Attach | Fate::Transfer(_)))
+        };
+        candidates.iter().enumerate().filter(|(at, _)| is_new(*at)).map(|(_, c)| c).collect()
+    }
+
+    /// Whether one of the joined profiles holds an identifier.
+    pub(super) fn holds(&self, graph: &Graph, candidate: &Candidate<'_>) -> bool {
+        let Some(found) = candidate.found else { return false };
+        self.joined.contains(&found.root)
+            || self.joined.iter().any(|&root| graph.holds(root, found.id))
+    }
+
+    /// Attaches a candidate, or transfers it from a root, if it fits; else refuses it.
+    pub(super) fn take(
+        &mut self,
+        fit: &mut Fit<'_>,
+        candidates: &[Candidate<'_>],
+        at: usize,
+        fate: Fate,
+    ) {
+        let new = self.new_with(candidates, Some(at));
+        let collided = candidates[at].found.map(|found| fit.graph.profiles.bearer(found.root));
+        self.fates[at] = Some(match fit.check(&self.joined, &new) {
+            Ok(()) => fate,
+            Err(reason) => Fate::Refuse(Reason { collided, ..reason }),
+        });
+    }
+
+    /// Joins the profile with a root, if it fits with what is joined and new already.
+    pub(super) fn join(
+        &mut self,
+        fit: &mut Fit<'_>,
+        candidates: &[Candidate<'_>],
+        root: u32,
+    ) -> Result<(), Reason> {
+        let mut roots = self.joined.clone();
+        roots.push(root);
+        fit.check(&roots, &self.new_with(candidates, None))?;
+        self.joined = roots;
+        Ok(())
+    }
+}
+
+/// Gives every candidate its verdict and the event its target.
+pub(super) fn conclude<'a>(
     graph: &Graph,
     candidates: Vec<Candidate<'a>>,
-    matched: &[u32],
-    cap: Option<Reason>,
+    mut choice: Choice<'a>,
 ) -> Resolved<'a> {
-    let joined = if cap.is_some() { &matched[..1] } else { matched };
-    let has_candidate = candidates.iter().any(|candidate| candidate.dropped.is_none());
-    let target = target(graph, joined, has_candidate);
-    let mut room = room(graph, joined);
+    if graph.rules().over_limit != OverLimit::Refuse {
+        evict::make_room(graph, &candidates, &mut choice);
+    }
+    let fates = std::mem::take(&mut choice.fates);
+    let attaches =
+        fates.iter().any(|fate| matches!(fate, Some(Fate::Attach | Fate::Transfer(_))));
+    let has_profile = choice.creates || attaches;
+    let target = survivor::target(graph, &choice.joined, has_profile);
+    let verdict = |at: usize, _: &Candidate<'_>| verdict_of(graph, fates[at].clone());
+    let mut resolved = with_verdicts(graph, candidates, &choice.joined, target, verdict);
+    resolved.known |= choice.extra.marks_known;
+    resolved.links |= choice.links;
+    resolved.extra =
+        (choice.extra != Extra::default()).then(|| Box::new(std::mem::take(&mut choice.extra)));
+    resolved
+}
+
+fn verdict_of(graph: &Graph, fate: Option<Fate>) -> Verdict {
+    match fate.expect("a policy settles every candidate") {
+        Fate::Attach => Verdict::Attached,
+        Fate::Held => Verdict::AlreadyAttached,
+        Fate::Transfer(root) => Verdict::Transferred { from: graph.profiles.bearer(root) },
+        Fate::Drop(reason) => Verdict::Dropped(reason),
+        Fate::Refuse(reason) => Verdict::Refused(reason),
+    }
+}
+
+/// Puts verdicts and target together, and finds out what they teach.
+pub(super) fn with_verdicts<'a>(
+    graph: &Graph,
+    candidates: Vec<Candidate<'a>>,
+    joined: &[u32],
+    target: Target,
+    mut verdict: impl FnMut(usize, &Candidate<'_>) -> Verdict,
+) -> Resolved<'a> {
     let mut resolved = Resolved {
         identifiers: Vec::with_capacity(candidates.len()),
         known: joined.iter().any(|&root| graph.profiles.known(root)),
         attaches: false,
         links: false,
         target,
+        extra: None,
     };
     let mut strongest = None;
-    for candidate in candidates {
-        let verdict = verdict(graph, &candidate, joined, cap.as_ref(), &mut room);
+    for (at, candidate) in candidates.into_iter().enumerate() {
+        let verdict = verdict(at, &candidate);
         match (&verdict, candidate.found) {
-            (Verdict::Attached, _) => {
+            (Verdict::Attached | Verdict::Transferred { .. }, _) => {
                 resolved.attaches = true;
                 resolved.known |= logs_in(graph, &candidate);
             }
@@ -178,61 +213,30 @@ fn conclude<'a>(
     resolved
 }
 
-fn target(graph: &Graph, joined: &[u32], has_candidate: bool) -> Target {
-    let bearer = |root: &u32| graph.profiles.bearer(*root);
-    match joined {
-        [] if has_candidate => Target::Created(ProfileNumber(graph.profiles.len() + 1)),
-        [] => Target::Unresolved,
-        [root] => Target::Found(bearer(root)),
-        _ => {
-            // Numbers are given in the order of creation: the smallest is the oldest.
-            let mut bearers: Vec<ProfileNumber> = joined.iter().map(bearer).collect();
-            bearers.sort_unstable();
-            let survivor = bearers.remove(0);
-            Target::Merged { survivor, absorbed: bearers }
-        }
-    }
-}
-
-/// How many more identifiers the target may take.
-fn room(graph: &Graph, joined: &[u32]) -> u32 {
-    let held: u32 = joined.iter().map(|&root| graph.profiles.identifier_count(root)).sum();
-    graph.rules().identifiers_max.saturating_sub(held)
-}
-
-fn verdict(
-    graph: &Graph,
-    candidate: &Candidate<'_>,
-    joined: &[u32],
-    cap: Option<&Reason>,
-    room: &mut u32,
-) -> Verdict {
-    let is_joined = |root| joined.contains(&root);
-    let elsewhere = candidate.found.filter(|found| !is_joined(found.root));
-    let collided = elsewhere.map(|found| graph.profiles.bearer(found.root));
-    if let Some(reason) = &candidate.dropped {
-        return Verdict::Dropped(Reason { collided, ..reason.clone() });
-    }
-    match (candidate.found, cap) {
-        (Some(found), _) if is_joined(found.root) => Verdict::AlreadyAttached,
-        (Some(_), Some(cap)) => Verdict::Refused(Reason { collided, ..cap.clone() }),
-        (Some(_), None) => unreachable!("without a cap every match is joined"),
-        (None, _) if *room > 0 => {
-            *room -= 1;
-            Verdict::Attached
-        }
-        (None, _) => {
-            let value = graph.rules().identifiers_max;
-            let limit = Some(PassedLimit { namespace: None, value });
-            Verdict::Refused(Reason { rule: Rule::IdentifierLimit, limit, collided: None })
-        }
-    }
-}
-
-fn is_new_link(graph: &Graph, a: IdentifierId, b: IdentifierId) -> bool {
+pub(super) fn is_new_link(graph: &Graph, a: IdentifierId, b: IdentifierId) -> bool {
     !is_linked(&graph.identifiers, &graph.further_links, a, b)
 }
 
-fn logs_in(graph: &Graph, candidate: &Candidate<'_>) -> bool {
+pub(super) fn logs_in(graph: &Graph, candidate: &Candidate<'_>) -> bool {
     graph.namespaces().rules_for(candidate.index).is_some_and(|rules| rules.login)
+}
+
+/// A reason that is a rule and nothing else.
+pub(super) fn because(rule: Rule) -> Reason {
+    Reason { rule, limit: None, collided: None }
+}
+
+/// A reason that is a cap on a whole profile.
+pub(super) fn capped(rule: Rule, value: u32) -> Reason {
+    Reason { rule, limit: Some(PassedLimit { namespace: None, value }), collided: None }
+}
+
+/// The guards of a verb, where it has any.
+pub(super) fn guards<'g>(graph: &'g Graph, verb: Verb) -> Option<&'g crate::rules::Guards> {
+    match verb {
+        Verb::Login => Some(&graph.rules().login_guards),
+        Verb::Link => Some(&graph.rules().link_guards),
+        Verb::Merge => Some(&graph.rules().merge_guards),
+        _ => None,
+    }
 }

@@ -4,11 +4,12 @@
 //! the first time; when it changes a trait; and when a rule drops or refuses an identifier
 //! for the first time. The recency of a trait that keeps its value is kept to the day.
 
-use crate::change::{Target, TraitSet};
+use crate::change::{Extra, Target, TraitSet};
+use crate::command::ImportProfile;
 use crate::event::{Event, SentTrait};
 use crate::graph::Graph;
 use crate::graph::remembered::RefusalHash;
-use crate::graph::traits::TraitRow;
+use crate::graph::survivorship::{Folded, FoldedTraits};
 use crate::limits::PROFILE_TRAITS_MAX;
 use crate::time::{DAY_MS, Timestamp};
 
@@ -31,14 +32,41 @@ pub(super) fn lesson<'a>(
     resolved: &Resolved<'a>,
     time: Timestamp,
 ) -> Result<Lesson<'a>, Refusal> {
-    let traits = changed_traits(graph, event, resolved, time)?;
-    let moves = matches!(resolved.target, Target::Created(_) | Target::Merged { .. });
-    let teaches = moves
-        || resolved.attaches
-        || !traits.is_empty()
-        || resolved.links
-        || shows_new_refusal(graph, resolved);
+    let traits = changed_traits(graph, &event.traits, resolved, time)?;
+    let teaches = !traits.is_empty() || changes_graph(graph, resolved);
     Ok(Lesson { teaches, traits })
+}
+
+/// The traits that an imported profile changes, by name, and when each was set.
+pub(super) fn imported_traits<'a>(
+    graph: &Graph,
+    command: &'a ImportProfile<'a>,
+    resolved: &Resolved<'_>,
+    created_time: Timestamp,
+) -> Result<(Vec<TraitSet<'a>>, Vec<Timestamp>), Refusal> {
+    let mut changed: Vec<(TraitSet<'a>, Timestamp)> = Vec::new();
+    for imported in &command.traits {
+        let time = imported.time.unwrap_or(created_time);
+        let sent = std::slice::from_ref(&imported.sent);
+        let traits = changed_traits(graph, sent, resolved, time)?;
+        changed.extend(traits.into_iter().map(|set| (set, time)));
+    }
+    changed.sort_by(|a, b| a.0.name.cmp(&b.0.name));
+    Ok(changed.into_iter().unzip())
+}
+
+/// Whether anything but a trait changes, or is refused for the first time.
+pub(super) fn changes_graph(graph: &Graph, resolved: &Resolved<'_>) -> bool {
+    let moves = matches!(resolved.target, Target::Created(_) | Target::Merged { .. });
+    let changes = |extra: &Extra<'_>| {
+        extra.marks_known || !extra.moves.is_empty() || !extra.displaced.is_empty()
+            || extra.attribution.as_ref().is_some_and(|told| told.refused.is_none())
+    };
+    moves
+        || resolved.attaches
+        || resolved.links
+        || resolved.extra.as_deref().is_some_and(changes)
+        || shows_new_refusal(graph, resolved)
 }
 
 fn shows_new_refusal(graph: &Graph, resolved: &Resolved<'_>) -> bool {
@@ -49,58 +77,55 @@ fn shows_new_refusal(graph: &Graph, resolved: &Resolved<'_>) -> bool {
 /// The traits that the event changes. An event that is nobody's changes none.
 fn changed_traits<'a>(
     graph: &Graph,
-    event: &'a Event<'a>,
+    sent: &'a [SentTrait<'a>],
     resolved: &Resolved<'_>,
     time: Timestamp,
 ) -> Result<Vec<TraitSet<'a>>, Refusal> {
-    if event.traits.is_empty() || resolved.target == Target::Unresolved {
+    if sent.is_empty() || resolved.target == Target::Unresolved {
         return Ok(Vec::new());
     }
-    let nodes = target_nodes(graph, resolved);
-    let mut changed: Vec<TraitSet<'a>> = event
-        .traits
+    let held = graph.folded_traits(target_roots(graph, resolved));
+    let mut changed: Vec<TraitSet<'a>> = sent
         .iter()
-        .filter(|sent| changes(graph.strongest_trait(&nodes, &sent.name), sent, time))
+        .filter(|sent| changes(held.get(&sent.name), sent, time))
         .map(|sent| TraitSet { name: Cow::Borrowed(&sent.name), value: sent.value.clone() })
         .collect();
     changed.sort_by(|a, b| a.name.cmp(&b.name));
-    check_room(graph, &nodes, &changed)?;
+    check_room(&held, &changed)?;
     Ok(changed)
 }
 
-/// The nodes of all profiles that are the target's after the event.
-fn target_nodes(graph: &Graph, resolved: &Resolved<'_>) -> Vec<u32> {
-    let roots = resolved.target.profile().into_iter().chain(resolved.target.absorbed().to_vec());
+/// The roots of all profiles that are the target's after the event, the survivor's first.
+fn target_roots(graph: &Graph, resolved: &Resolved<'_>) -> Vec<u32> {
+    let profiles = resolved.target.profile().into_iter();
+    let profiles = profiles.chain(resolved.target.absorbed().iter().copied());
     let root = |profile| graph.profiles.node(profile).map(|node| graph.profiles.root(node));
-    roots.filter_map(root).flat_map(|root| graph.profiles.tree(root)).collect()
+    profiles.filter_map(root).collect()
 }
 
 /// A removal counts where nothing is held, too: news from before it may still come.
-fn changes(held: Option<&TraitRow>, sent: &SentTrait<'_>, time: Timestamp) -> bool {
+fn changes(held: Option<Folded<'_>>, sent: &SentTrait<'_>, time: Timestamp) -> bool {
     let Some(held) = held else {
         return true;
     };
-    if time < held.time {
+    if time < held.time || sent.set_once && held.value.is_some() {
         return false;
     }
     let day = |time: Timestamp| time.as_millis().div_euclid(DAY_MS);
-    held.value != sent.value || day(time) > day(held.time)
+    held.value.as_deref() != sent.value.as_ref() || day(time) > day(held.time)
 }
 
 /// Refuses an event that would give a profile more traits than it may have; one that only
 /// changes traits that are there is never refused.
-fn check_room(graph: &Graph, nodes: &[u32], changed: &[TraitSet<'_>]) -> Result<(), Refusal> {
-    let is_new = |set: &&TraitSet<'_>| graph.strongest_trait(nodes, &set.name).is_none();
-    let new = changed.iter().filter(is_new).count();
-    if new == 0 {
+fn check_room(held: &FoldedTraits<'_>, changed: &[TraitSet<'_>]) -> Result<(), Refusal> {
+    if changed.is_empty() {
         return Ok(());
     }
-    let rows = nodes.iter().flat_map(|&node| graph.traits.of_node(node));
-    let mut names: Vec<&str> = rows.map(|row| &*row.name).collect();
-    names.sort_unstable();
-    names.dedup();
+    let names = held.names();
+    let is_new = |set: &&TraitSet<'_>| names.binary_search(&&*set.name).is_err();
+    let new = changed.iter().filter(is_new).count();
     let found = names.len() + new;
-    if found <= PROFILE_TRAITS_MAX {
+    if new == 0 || found <= PROFILE_TRAITS_MAX {
         return Ok(());
     }
     Err(Refusal::LimitExceeded {

@@ -3,17 +3,23 @@
 //! It decides nothing and cannot fail. What it is given was decided on this very state, or
 //! was read back and validated against it; anything else is a bug and panics.
 
+mod evidence;
+mod holding;
+mod restore;
+
 use std::sync::Arc;
 
 use crate::change::{
-    Change, EventResolved, ObservedIdentifier, ProfileNumber, Record, RulesVersion, SequenceNumber,
-    Target, TraitSet, Verdict,
+    Change, EventResolved, Extra, HistoryAttribution, Imported, Move, MoveCause,
+    ObservedIdentifier, ProfileNumber, Record, RulesVersion, Target, TraitSet, Verb, Verdict,
 };
 use crate::event::TraitValue;
-use crate::rules::{Rules, RulesText};
+use crate::rules::{Conflict, Rules, RulesText};
 use crate::time::Timestamp;
 use crate::union_find::Node;
 
+use super::attributions::{AttributionView, attribution_hash};
+use super::holders::Holder;
 use super::identifiers::IdentifierId;
 use super::links::{Link, add_link, is_linked, link_hash};
 use super::namespaces::Namespaces;
@@ -67,34 +73,60 @@ impl Graph {
     }
 
     fn apply_event(&mut self, event: &EventResolved<'_>) {
-        let root = self.apply_target(&event.target);
+        let imported = event.extra.as_ref().and_then(|extra| extra.imported.as_ref());
+        let root = self.apply_target(&event.target, imported);
         if let Some(root) = root {
-            self.attach_all(root, event);
-            self.link_all(&event.identifiers);
-            for trait_set in &event.traits {
-                self.set_trait(root, trait_set, event.timestamp);
+            if let Some(extra) = &event.extra {
+                self.apply_extra(root, extra);
             }
+            self.attach_all(root, event, imported);
+            self.link_all(&event.identifiers);
+            if self.rules().conflict == Conflict::Replay {
+                self.observe_all(event);
+            }
+            self.set_traits(root, event, imported);
         }
         self.remember_refusals(event);
         self.remember_event(event, root);
     }
 
     /// Gives the target its final shape; gives its root.
-    fn apply_target(&mut self, target: &Target) -> Option<Node> {
+    fn apply_target(&mut self, target: &Target, imported: Option<&Imported>) -> Option<Node> {
         match target {
             Target::Unresolved => None,
             Target::Created(_) => {
-                let node = self.profiles.create(self.sequence, self.log_time);
-                self.state.add(self.profiles.hash(node));
-                Some(node)
+                Some(self.create_profile(imported.map_or(self.log_time, |i| i.created_time)))
             }
-            Target::Found(profile) => Some(self.root_of_profile(*profile)),
+            Target::Found(profile) => {
+                if let Some(imported) = imported {
+                    self.date_back(*profile, imported.created_time);
+                }
+                Some(self.root_of_profile(*profile))
+            }
             Target::Merged { survivor, absorbed } => {
-                for &profile in absorbed {
+                // In the order of their numbers, by which a loaded graph tells them apart, too.
+                let mut absorbed = absorbed.clone();
+                absorbed.sort_unstable();
+                for profile in absorbed {
                     self.merge(*survivor, profile);
                 }
                 Some(self.root_of_profile(*survivor))
             }
+        }
+    }
+
+    fn create_profile(&mut self, created_time: Timestamp) -> Node {
+        let node = self.profiles.create(self.sequence, created_time);
+        self.state.add(self.profiles.hash(node));
+        node
+    }
+
+    /// Lets a profile be as old as it was elsewhere.
+    fn date_back(&mut self, profile: ProfileNumber, created_time: Timestamp) {
+        let node = self.profiles.node(profile).expect("the record names profiles that exist");
+        if created_time < self.profiles.created(node).1 {
+            self.rewrite_profile(node, |profiles| profiles.set_created_time(node, created_time));
+            self.note_departure(node);
         }
     }
 
@@ -103,27 +135,83 @@ impl Graph {
         for root in [a, b] {
             self.state.remove(self.profiles.hash(root));
         }
-        self.profiles.merge(a, b, survivor, self.sequence);
+        self.profiles.merge(a, b, self.sequence);
         for node in [a, b] {
             self.state.add(self.profiles.hash(node));
         }
     }
 
-    fn attach_all(&mut self, root: Node, event: &EventResolved<'_>) {
-        for observed in &event.identifiers {
-            if observed.verdict == Verdict::Attached {
-                self.attach(root, observed, event.timestamp);
-            }
+    /// What comes before the identifiers, of what only some records bring.
+    fn apply_extra(&mut self, root: Node, extra: &Extra<'_>) {
+        if extra.marks_known && !self.profiles.marked_known(root) {
+            self.rewrite_profile(root, |profiles| profiles.mark_known(root));
+            self.note_departure(root);
+        }
+        for moved in &extra.moves {
+            self.apply_move(moved);
+        }
+        if extra.moves.iter().any(|moved| moved.cause == MoveCause::Split) {
+            self.deny_across(&extra.moves);
+        }
+        if let Some(attribution) = extra.attribution.as_ref().filter(|a| a.refused.is_none()) {
+            self.attribute(attribution);
         }
     }
 
-    fn attach(&mut self, root: Node, observed: &ObservedIdentifier<'_>, time: Timestamp) {
-        let workspace = self.workspace.as_mut().expect("record 1 created the workspace");
-        let namespace = workspace.namespaces.add(&observed.namespace);
-        let login = workspace.namespaces.rules_of(namespace).is_some_and(|rules| rules.login);
-        let id = self.identifiers.insert(namespace, &observed.value, root, self.sequence, time);
-        self.identifiers.row_mut(id).next = self.profiles.attach(root, id, login);
-        self.state.add(self.identifier_hash(id));
+    fn apply_move(&mut self, moved: &Move<'_>) {
+        let id = self
+            .find_identifier(&moved.namespace, &moved.value)
+            .expect("the record moves identifiers that exist");
+        let time = self.detach(self.root_of_profile(moved.from), id);
+        if moved.cause == MoveCause::Evicted {
+            self.forget_evidence(id);
+        }
+        let Some(to) = moved.to else { return };
+        let node = match self.profiles.node(to) {
+            Some(node) => self.profiles.root(node),
+            None => self.create_profile(self.log_time),
+        };
+        self.hold(id, Holder { node, sequence: self.sequence, time });
+    }
+
+    fn attribute(&mut self, attribution: &HistoryAttribution) {
+        let attribution = AttributionView {
+            source: attribution.source,
+            destination: attribution.destination,
+            start: attribution.start,
+            end: attribution.end,
+            sequence: self.sequence,
+        };
+        self.state.add(attribution_hash(&attribution));
+        self.attributions.add(attribution);
+    }
+
+    fn attach_all(&mut self, root: Node, event: &EventResolved<'_>, imported: Option<&Imported>) {
+        let sources = event.extra.as_ref().map_or(0, |extra| usize::from(extra.sources));
+        let first_source = event.identifiers.len() - sources;
+        for (at, observed) in event.identifiers.iter().enumerate() {
+            let time = imported.map_or(event.timestamp, |imported| imported.identifier_times[at]);
+            match &observed.verdict {
+                Verdict::Attached => self.attach(root, observed, time),
+                Verdict::Transferred { from } => {
+                    let id = self.expect_identifier(observed);
+                    self.detach(self.root_of_profile(*from), id);
+                    if event.verb == Verb::Modify {
+                        self.forget_evidence(id);
+                    }
+                    self.hold(id, Holder { node: root, sequence: self.sequence, time });
+                }
+                Verdict::Removed => {
+                    let id = self.expect_identifier(observed);
+                    self.detach(root, id);
+                    self.forget_evidence(id);
+                }
+                Verdict::AlreadyAttached | Verdict::Dropped(_) | Verdict::Refused(_) => {}
+            }
+            if at >= first_source && observed.verdict.is_kept() {
+                self.mark_source(observed);
+            }
+        }
     }
 
     /// Links the strongest identifier that the target holds with each of the others.
@@ -133,7 +221,9 @@ impl Graph {
         let stronger = self.expect_identifier(strongest);
         for observed in kept {
             let weaker = self.expect_identifier(observed);
-            self.link(Link { stronger, weaker, sequence: self.sequence });
+            if !self.is_former_id(weaker) {
+                self.link(Link { stronger, weaker, sequence: self.sequence });
+            }
         }
     }
 
@@ -144,6 +234,13 @@ impl Graph {
         add_link(&mut self.identifiers, &mut self.further_links, link);
         self.link_count += 1;
         self.state.add(link_hash(link));
+    }
+
+    fn set_traits(&mut self, root: Node, event: &EventResolved<'_>, imported: Option<&Imported>) {
+        for (at, trait_set) in event.traits.iter().enumerate() {
+            let time = imported.map_or(event.timestamp, |imported| imported.trait_times[at]);
+            self.set_trait(root, trait_set, time);
+        }
     }
 
     fn set_trait(&mut self, root: Node, set: &TraitSet<'_>, time: Timestamp) {
@@ -177,6 +274,7 @@ impl Graph {
         }
         let mut sorted: Vec<&ObservedIdentifier<'_>> = event.identifiers.iter().collect();
         sorted.sort_by_key(|observed| (&observed.namespace, &observed.value));
+        let is_whole = event.verb == Verb::Observe && event.extra.is_none();
         let remembered = RememberedEvent {
             event_id: event.event_id.as_ref().into(),
             digest: event.digest,
@@ -186,6 +284,7 @@ impl Graph {
             known: root.is_some_and(|root| self.profiles.known(root)),
             target: event.target.clone(),
             verdicts: sorted.iter().map(|observed| observed.verdict.clone()).collect(),
+            record: (!is_whole).then(|| Box::new(event.to_static())),
         };
         self.state.add(event_hash(&remembered));
         let state = &mut self.state;
@@ -197,21 +296,10 @@ impl Graph {
         for node in 0..self.profiles.len() {
             self.profiles.set_known(node, false);
         }
-        for id in (0..self.identifiers.rows.len()).map(IdentifierId) {
-            let row = self.identifiers.rows.row(id);
-            let rules = self.namespaces().rules_of(row.namespace);
-            if rules.is_some_and(|rules| rules.login) {
-                self.mark_known(row.node);
+        for node in 0..self.profiles.len() {
+            if self.makes_itself_known(node) {
+                self.set_known_up(node);
             }
-        }
-    }
-
-    /// Marks a node and every node above it.
-    fn mark_known(&mut self, node: Node) {
-        let mut at = Some(node);
-        while let Some(node) = at {
-            self.profiles.set_known(node, true);
-            at = self.profiles.parent(node).map(|(parent, _)| parent);
         }
     }
 
@@ -228,48 +316,4 @@ impl Graph {
 
 fn parsed(rules: &RulesText<'_>) -> Arc<Rules> {
     rules.rules().expect("rules are checked before they are decided")
-}
-
-/// Only for [`crate::snapshot`]: puts back state that was validated part by part.
-impl Graph {
-    pub(crate) fn restore_identifier(
-        &mut self,
-        namespace: u16,
-        value: &str,
-        node: Node,
-        sequence: SequenceNumber,
-        time: Timestamp,
-    ) {
-        let login = self.namespaces().rules_of(namespace).is_some_and(|rules| rules.login);
-        let id = self.identifiers.insert(namespace, value, node, sequence, time);
-        self.identifiers.row_mut(id).next = self.profiles.attach(node, id, login);
-        self.state.add(self.identifier_hash(id));
-    }
-
-    pub(crate) fn restore_link(&mut self, link: Link) {
-        self.link(link);
-    }
-
-    pub(crate) fn restore_trait(&mut self, node: Node, row: TraitRow) {
-        self.state.add(trait_hash(node, &row));
-        self.traits.set(node, row);
-    }
-
-    pub(crate) fn restore_event(&mut self, event: RememberedEvent) {
-        self.state.add(event_hash(&event));
-        let state = &mut self.state;
-        self.remembered_events.insert(event, |forgotten| state.remove(event_hash(forgotten)));
-    }
-
-    pub(crate) fn restore_refusal(&mut self, refusal: RefusalHash) {
-        self.state.add(refusal.state());
-        self.remembered_refusals.insert(refusal);
-    }
-
-    /// Adds up the profile nodes, once their edges stand.
-    pub(crate) fn restore_profile_hashes(&mut self) {
-        for node in 0..self.profiles.len() {
-            self.state.add(self.profiles.hash(node));
-        }
-    }
 }

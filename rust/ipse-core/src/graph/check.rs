@@ -3,6 +3,10 @@
 use crate::union_find::Node;
 
 use super::Graph;
+use super::attributions::attribution_hash;
+use super::departures::departure_hash;
+use super::evidence::evidence_hash;
+use super::holders::holder_hash;
 use super::identifiers::IdentifierId;
 use super::links::link_hash;
 use super::remembered::event_hash;
@@ -14,9 +18,12 @@ impl Graph {
     /// not agree. Takes time and memory in proportion to the graph.
     pub fn check(&self) -> Result<(), String> {
         self.check_identifiers()?;
+        self.check_holders()?;
+        self.check_evidence()?;
         for node in 0..self.profiles.len() {
             self.check_profile(node)?;
         }
+        self.check_noted()?;
         let links = self.sorted_links().len() as u64;
         agree("links", self.link_count, links)?;
         let absorbed = (0..self.profiles.len()).filter(|&n| self.profiles.parent(n).is_some());
@@ -25,12 +32,60 @@ impl Graph {
     }
 
     fn check_identifiers(&self) -> Result<(), String> {
+        let mut listed = vec![0u32; self.identifiers.rows.len() as usize];
+        for node in 0..self.profiles.len() {
+            for id in self.listed_of_node(node) {
+                listed[id.0 as usize] += 1;
+                let holder = self.identifiers.rows.row(id).node;
+                agree(&format!("the holder of identifier {}", id.0), holder, node)?;
+            }
+        }
         for id in (0..self.identifiers.rows.len()).map(IdentifierId) {
             let row = self.identifiers.rows.row(id);
             let found = self.identifiers.find(row.namespace, self.identifiers.rows.value(id));
             agree(&format!("the index entry of identifier {}", id.0), found, Some(id))?;
-            let listed = self.identifiers_of_node(row.node).any(|listed| listed == id);
-            agree(&format!("identifier {} in its node's list", id.0), listed, true)?;
+            let held = u32::from(row.holder().is_some());
+            agree(&format!("identifier {} in its node's list", id.0), held, listed[id.0 as usize])?;
+        }
+        Ok(())
+    }
+
+    fn check_holders(&self) -> Result<(), String> {
+        let mut further = 0;
+        for id in (0..self.identifiers.rows.len()).map(IdentifierId) {
+            let row = self.identifiers.rows.row(id);
+            let what = |what: &str| format!("{what} of identifier {}", id.0);
+            let holders = self.holders.of(id);
+            let flag = row.has_further_holders();
+            agree(&what("the further holders"), flag, !holders.is_empty())?;
+            let all: Vec<_> = row.holder().into_iter().chain(holders.iter().copied()).collect();
+            let in_order = all.windows(2).all(|pair| pair[0].sequence < pair[1].sequence);
+            agree(&what("the order of the holders"), in_order, true)?;
+            let mut nodes: Vec<Node> = all.iter().map(|holder| holder.node).collect();
+            nodes.sort_unstable();
+            nodes.dedup();
+            agree(&what("distinct holders"), nodes.len(), holders.len() + usize::from(row.holder().is_some()))?;
+            agree(&what("a first holder"), row.holder().is_some() || holders.is_empty(), true)?;
+            let known = |node: Node| self.holders.of_node(node).contains(&id);
+            let both_ways = holders.iter().all(|holder| known(holder.node));
+            agree(&what("the nodes' side of the holders"), both_ways, true)?;
+            further += holders.len();
+        }
+        let of_nodes: usize = self.holders.iter_nodes().map(|(_, ids)| ids.len()).sum();
+        agree("further holders", of_nodes, further)
+    }
+
+    fn check_evidence(&self) -> Result<(), String> {
+        for (id, link) in self.evidence.iter_ends() {
+            let what = |what: &str| format!("{what} of {} and {}", id.0, link.other.0);
+            let back = self.evidence.between(link.other, id);
+            let mirrored = super::evidence::EvidenceLink { other: id, ..*link };
+            agree(&what("the other end of the link"), back, Some(&mirrored))?;
+            let possible = id != link.other
+                && link.other.0 < self.identifiers.rows.len()
+                && link.first <= link.last_sequence
+                && link.last_sequence <= self.sequence;
+            agree(&what("a possible link"), possible, true)?;
         }
         Ok(())
     }
@@ -41,15 +96,34 @@ impl Graph {
         agree(&what("merges"), self.profiles.merges(node) as usize + 1, tree.len())?;
         let ids: Vec<IdentifierId> =
             tree.iter().flat_map(|&node| self.identifiers_of_node(node)).collect();
-        agree(&what("identifiers"), self.profiles.identifier_count(node) as usize, ids.len())?;
+        let counted = ids.iter().filter(|&&id| !self.is_former_id(id)).count();
+        agree(&what("identifiers"), self.profiles.identifier_count(node) as usize, counted)?;
         let logs_in = |id: &IdentifierId| {
             let namespace = self.identifiers.rows.row(*id).namespace;
             self.namespaces().rules_of(namespace).is_some_and(|rules| rules.login)
         };
-        agree(&what("known"), self.profiles.known(node), ids.iter().any(logs_in))?;
+        let marked = tree.iter().any(|&below| self.profiles.marked_known(below));
+        agree(&what("known"), self.profiles.known(node), marked || ids.iter().any(logs_in))?;
         let root = self.profiles.root(node);
         let same_root = tree.iter().all(|&below| self.profiles.root(below) == root);
         agree(&what("the root"), same_root, true)
+    }
+
+    /// Attributions hang on both their ends; nothing is newer than the newest record.
+    fn check_noted(&self) -> Result<(), String> {
+        for attribution in self.attributions.iter() {
+            let destination = self.attributions.of_node(attribution.destination.0 - 1);
+            let what = format!("the destination of attribution {}", attribution.sequence);
+            agree(&what, destination.contains(attribution), true)?;
+            agree(&what, attribution.sequence <= self.sequence, true)?;
+        }
+        let ends = 2 * self.attributions.iter().count();
+        agree("ends of attributions", self.attributions.ends(), ends)?;
+        for (node, sequence) in self.departures.iter() {
+            let possible = node < self.profiles.len() && sequence <= self.sequence;
+            agree(&format!("a departure of profile {}", node + 1), possible, true)?;
+        }
+        Ok(())
     }
 
     fn recomputed_state(&self) -> StateHash {
@@ -58,6 +132,10 @@ impl Graph {
         let ids = (0..self.identifiers.rows.len()).map(IdentifierId);
         ids.for_each(|id| state.add(self.identifier_hash(id)));
         self.sorted_links().into_iter().for_each(|link| state.add(link_hash(link)));
+        self.holders.iter().for_each(|(id, holder)| state.add(holder_hash(id, &holder)));
+        self.evidence.iter().for_each(|(id, link)| state.add(evidence_hash(id, link)));
+        self.attributions.iter().for_each(|row| state.add(attribution_hash(row)));
+        self.departures.iter().for_each(|(node, by)| state.add(departure_hash(node, by)));
         for (node, rows) in self.traits.iter() {
             rows.iter().for_each(|row| state.add(trait_hash(node, row)));
         }

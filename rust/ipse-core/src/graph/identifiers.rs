@@ -5,6 +5,7 @@ use crate::time::Timestamp;
 
 use super::arena::{Arena, TextStart};
 use super::chunked::{Chunked, Packed48, PackedTime};
+use super::holders::Holder;
 use super::index::{IdentifierHash, Index};
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
@@ -12,11 +13,20 @@ use super::state_hash::{Kind, RecordHash, RecordHasher};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct IdentifierId(pub(crate) u32);
 
+/// The node of an identifier that nobody holds.
+pub(crate) const NO_NODE: u32 = u32::MAX;
+
+/// Side tables hold further holders of the identifier.
+const FURTHER: u8 = 1;
+/// It was a source of a login or a link.
+const SOURCE: u8 = 2;
+
 /// 40 bytes; with about 14 of the index and the text itself, all that an identifier costs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct IdentifierRow {
     text: TextStart,
-    /// The profile node it is attached to.
+    /// The profile node it is attached to, the first if there are several; [`NO_NODE`] if
+    /// nobody holds it.
     pub(crate) node: u32,
     /// The next identifier of the same node, counted from 1; 0 at the end.
     pub(crate) next: u32,
@@ -28,9 +38,51 @@ pub(crate) struct IdentifierRow {
     attached_sequence: Packed48,
     attached_time: PackedTime,
     link_sequence: Packed48,
+    flags: u8,
 }
 
 impl IdentifierRow {
+    /// Whether other nodes than its own hold it, too.
+    pub(crate) fn has_further_holders(&self) -> bool {
+        self.flags & FURTHER != 0
+    }
+
+    pub(crate) fn set_further_holders(&mut self, has: bool) {
+        self.flags = if has { self.flags | FURTHER } else { self.flags & !FURTHER };
+    }
+
+    /// Whether it was a source of a login or a link.
+    pub(crate) fn was_source(&self) -> bool {
+        self.flags & SOURCE != 0
+    }
+
+    pub(crate) fn set_was_source(&mut self) {
+        self.flags |= SOURCE;
+    }
+
+    /// Its holder, if it has one: the first, if it has several.
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        (self.node != NO_NODE).then(|| Holder {
+            node: self.node,
+            sequence: self.attached_sequence(),
+            time: self.attached_time(),
+        })
+    }
+
+    /// Sets the holder, and what follows the identifier in that node's list.
+    pub(crate) fn set_holder(&mut self, holder: Holder, next: u32) {
+        self.node = holder.node;
+        self.next = next;
+        self.attached_sequence = Packed48::new(holder.sequence.0);
+        self.attached_time = PackedTime::new(holder.time);
+    }
+
+    /// Leaves it with nobody. When it was attached last is kept.
+    pub(crate) fn clear_holder(&mut self) {
+        self.node = NO_NODE;
+        self.next = 0;
+    }
+
     pub(crate) fn attached_sequence(&self) -> SequenceNumber {
         SequenceNumber(self.attached_sequence.get())
     }
@@ -80,6 +132,13 @@ impl IdentifierRows {
     }
 }
 
+/// What came of an identifier that is to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interned {
+    Found(IdentifierId),
+    Added(IdentifierId),
+}
+
 /// The table.
 #[derive(Debug)]
 pub(crate) struct Identifiers {
@@ -112,28 +171,24 @@ impl Identifiers {
         self.index.find(hash, is_it).map(IdentifierId)
     }
 
-    /// Adds an identifier that is not there, attached to a node.
-    pub(crate) fn insert(
-        &mut self,
-        namespace: u16,
-        value: &str,
-        node: u32,
-        sequence: SequenceNumber,
-        time: Timestamp,
-    ) -> IdentifierId {
+    /// The identifier, if it is there; else adds it, attached to a node or to [`NO_NODE`].
+    pub(crate) fn intern(&mut self, namespace: u16, value: &str, holder: Holder) -> Interned {
         let hash = self.index.hash(namespace, value.as_bytes());
+        if let Some(id) = self.find_hashed(hash, namespace, value) {
+            return Interned::Found(id);
+        }
         let row = IdentifierRow {
             text: self.rows.arena.push(value.as_bytes()),
             text_length: u16::try_from(value.len()).expect("values are at most 1,024 bytes"),
             namespace,
-            node,
-            attached_sequence: Packed48::new(sequence.0),
-            attached_time: PackedTime::new(time),
+            node: holder.node,
+            attached_sequence: Packed48::new(holder.sequence.0),
+            attached_time: PackedTime::new(holder.time),
             ..IdentifierRow::default()
         };
         let id = self.rows.rows.push(row);
         self.index.insert(hash, id);
-        IdentifierId(id)
+        Interned::Added(IdentifierId(id))
     }
 
     pub(crate) fn row_mut(&mut self, id: IdentifierId) -> &mut IdentifierRow {
@@ -152,15 +207,14 @@ impl Identifiers {
 pub(crate) fn identifier_hash(
     namespace: &str,
     value: &str,
-    node: u32,
-    sequence: SequenceNumber,
-    time: Timestamp,
+    holder: Holder,
+    was_source: bool,
 ) -> RecordHash {
     RecordHasher::new(Kind::Identifier)
         .text(namespace.as_bytes())
         .text(value.as_bytes())
-        .number(u64::from(node))
-        .number(sequence.0)
-        .number(time.as_millis() as u64)
+        .number(u64::from(holder.node) | u64::from(was_source) << 32)
+        .number(holder.sequence.0)
+        .number(holder.time.as_millis() as u64)
         .finish()
 }

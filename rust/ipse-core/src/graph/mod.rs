@@ -2,21 +2,31 @@
 //!
 //! A graph is a value. It changes by [`Graph::apply`] alone, one [`Record`] after the other;
 //! everything else reads. What a steady event needs lies in a few flat tables (identifiers,
-//! profile nodes); what is rare lies in side tables (further links, traits, what is
-//! remembered). All of them are in chunks that a view can share, see [`crate::snapshot`].
+//! profile nodes); what is rare lies in side tables (further links and holders, evidence, traits,
+//! what is remembered). All of them are in chunks that a view can share, see [`crate::snapshot`].
 
 mod apply;
 mod arena;
+pub(crate) mod attributions;
 mod check;
 pub(crate) mod chunked;
+mod combine;
+pub(crate) mod departures;
+pub(crate) mod evidence;
+pub(crate) mod holders;
 pub(crate) mod identifiers;
 mod index;
 pub(crate) mod links;
 pub(crate) mod namespaces;
+mod owned;
 pub(crate) mod profiles;
 pub(crate) mod remembered;
+mod scan;
 mod sharded;
 pub(crate) mod state_hash;
+pub(crate) mod survivorship;
+#[cfg(test)]
+mod tests;
 pub(crate) mod traits;
 mod validate;
 mod view;
@@ -28,6 +38,10 @@ use crate::profile_id::ProfileId;
 use crate::rules::Rules;
 use crate::time::Timestamp;
 
+use attributions::Attributions;
+use departures::Departures;
+use evidence::Evidence;
+use holders::Holders;
 use identifiers::{IdentifierId, Identifiers, identifier_hash};
 use links::FurtherLinks;
 use namespaces::Namespaces;
@@ -36,6 +50,9 @@ use remembered::{RememberedEvents, RememberedRefusals};
 use state_hash::{Kind, RecordHash, RecordHasher, StateHash};
 use traits::Traits;
 
+pub use attributions::AttributionView;
+pub(crate) use holders::Holder;
+pub(crate) use identifiers::NO_NODE;
 pub use validate::InvalidRecord;
 pub use view::{IdentifierView, ProfileView};
 
@@ -49,6 +66,10 @@ pub struct Graph {
     pub(crate) profiles: Profiles,
     pub(crate) further_links: FurtherLinks,
     pub(crate) link_count: u64,
+    pub(crate) holders: Holders,
+    pub(crate) evidence: Evidence,
+    pub(crate) attributions: Attributions,
+    pub(crate) departures: Departures,
     pub(crate) traits: Traits,
     pub(crate) remembered_events: RememberedEvents,
     pub(crate) remembered_refusals: RememberedRefusals,
@@ -91,6 +112,10 @@ impl Graph {
             profiles: Profiles::default(),
             further_links: FurtherLinks::default(),
             link_count: 0,
+            holders: Holders::default(),
+            evidence: Evidence::default(),
+            attributions: Attributions::default(),
+            departures: Departures::default(),
             traits: Traits::default(),
             remembered_events: RememberedEvents::new(hash_seed),
             remembered_refusals: RememberedRefusals::default(),
@@ -177,9 +202,72 @@ impl Graph {
         self.identifiers.find(namespace, value)
     }
 
-    /// The root of the profile that holds an identifier.
-    pub(crate) fn root_of(&self, identifier: IdentifierId) -> u32 {
-        self.profiles.root(self.identifiers.rows.row(identifier).node)
+    /// The root of the profile that holds an identifier; of the one that held it first, if
+    /// several do.
+    pub(crate) fn root_of(&self, identifier: IdentifierId) -> Option<u32> {
+        match self.identifiers.rows.row(identifier).node {
+            NO_NODE => None,
+            node => Some(self.profiles.root(node)),
+        }
+    }
+
+    /// The roots of all profiles that hold an identifier, each once, in order of attachment.
+    pub(crate) fn roots_of(&self, identifier: IdentifierId) -> Vec<u32> {
+        let mut roots: Vec<u32> = self.root_of(identifier).into_iter().collect();
+        for holder in self.further_holders(identifier) {
+            let root = self.profiles.root(holder.node);
+            if !roots.contains(&root) {
+                roots.push(root);
+            }
+        }
+        roots
+    }
+
+    /// Whether the profile with this root holds an identifier.
+    pub(crate) fn holds(&self, root: u32, identifier: IdentifierId) -> bool {
+        self.holding(root, identifier).is_some()
+    }
+
+    /// How the profile with this root holds an identifier: the oldest of its nodes that do.
+    pub(crate) fn holding(&self, root: u32, identifier: IdentifierId) -> Option<Holder> {
+        let first = self.identifiers.rows.row(identifier).holder();
+        let further = self.further_holders(identifier).iter().copied();
+        first.into_iter().chain(further).find(|holder| self.profiles.root(holder.node) == root)
+    }
+
+    /// Who else holds an identifier, in order of attachment.
+    pub(crate) fn further_holders(&self, identifier: IdentifierId) -> &[Holder] {
+        if self.identifiers.rows.row(identifier).has_further_holders() {
+            self.holders.of(identifier)
+        } else {
+            &[]
+        }
+    }
+
+    /// The identifiers of the profile with this root, each once, by number; former ids are
+    /// among them.
+    pub(crate) fn identifiers_of_profile(&self, root: u32) -> Vec<IdentifierId> {
+        let nodes = self.profiles.tree(root);
+        let held = nodes.into_iter().flat_map(|node| self.identifiers_of_node(node));
+        let mut ids: Vec<IdentifierId> = held.collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// How many identifiers the profile with this root holds, each once, former ids left out.
+    pub(crate) fn identifier_count(&self, root: u32) -> u32 {
+        let held_twice = !self.holders.is_empty() && self.profiles.merges(root) > 0;
+        if !held_twice {
+            return self.profiles.identifier_count(root);
+        }
+        let ids = self.identifiers_of_profile(root).into_iter();
+        ids.filter(|&id| !self.is_former_id(id)).count() as u32
+    }
+
+    /// Whether an identifier is the id that a profile had in a former system.
+    pub(crate) fn is_former_id(&self, identifier: IdentifierId) -> bool {
+        self.namespaces().is_former_id(self.identifiers.rows.row(identifier).namespace)
     }
 
     fn workspace_hash(&self) -> RecordHash {
@@ -200,13 +288,13 @@ impl Graph {
 
     fn identifier_hash(&self, id: IdentifierId) -> RecordHash {
         let row = self.identifiers.rows.row(id);
-        identifier_hash(
-            self.namespaces().name(row.namespace),
-            self.identifiers.rows.value(id),
-            row.node,
-            row.attached_sequence(),
-            row.attached_time(),
-        )
+        let holder = Holder {
+            node: row.node,
+            sequence: row.attached_sequence(),
+            time: row.attached_time(),
+        };
+        let namespace = self.namespaces().name(row.namespace);
+        identifier_hash(namespace, self.identifiers.rows.value(id), holder, row.was_source())
     }
 }
 

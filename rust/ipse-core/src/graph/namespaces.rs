@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use crate::identifier::FORMER_ID;
 use crate::limits::NAMESPACES_MAX;
 use crate::rules::{NamespaceRules, Rules};
 
@@ -18,6 +19,8 @@ pub(crate) struct Namespaces {
     rules: Arc<Rules>,
     /// By index: what the rules in force say, found without a look-up.
     in_force: Vec<InForce>,
+    /// The namespace of former ids, once there is one.
+    former_id: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +44,7 @@ impl Namespaces {
             by_name: HashMap::default(),
             rules: rules.clone(),
             in_force: Vec::new(),
+            former_id: None,
         };
         for name in names {
             namespaces.add_name(name);
@@ -90,10 +94,16 @@ impl Namespaces {
         &self.names
     }
 
+    /// Whether this is the namespace of former ids, which no rules speak of.
+    pub(crate) fn is_former_id(&self, index: u16) -> bool {
+        self.former_id == Some(index)
+    }
+
     /// What the rules say of a namespace, or would say of one that `auto_add` let in.
     pub(crate) fn rules_of(&self, index: u16) -> Option<&NamespaceRules> {
         match self.in_force[usize::from(index)].rules {
             Some(at) => Some(&self.rules.namespaces()[at]),
+            None if self.is_former_id(index) => None,
             None => self.rules.auto_add(),
         }
     }
@@ -111,6 +121,9 @@ impl Namespaces {
             return index;
         }
         let index = u16::try_from(self.names.len()).expect("namespaces are bounded");
+        if name == FORMER_ID {
+            self.former_id = Some(index);
+        }
         let name: Arc<str> = name.into();
         self.names.push(name.clone());
         self.by_name.insert(name, index);

@@ -12,11 +12,20 @@ use super::chunked::{Chunked, Packed48, PackedTime};
 use super::identifiers::IdentifierId;
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
+/// The subtree holds an identifier of a login namespace, or a node that is marked known.
+const KNOWN: u8 = 1;
+/// A command marked the node known.
+const MARKED_KNOWN: u8 = 2;
+/// The node was merged below another, and its side's id went on.
+const SURVIVED: u8 = 4;
+
+/// 36 bytes, and 12 in the forest.
 #[derive(Clone, Debug, Default)]
 struct ProfileRow {
     /// The profile whose id this root bears; what it bore last, once it is no root.
     bearer: u32,
-    /// Identifiers in the subtree.
+    /// Identifiers in the subtree, former ids left out; one that two of its nodes hold counts
+    /// twice.
     identifiers: u32,
     /// The newest identifier attached to this node, counted from 1; 0 for none.
     first_identifier: u32,
@@ -26,8 +35,7 @@ struct ProfileRow {
     next_sibling: u32,
     created_sequence: Packed48,
     created_time: PackedTime,
-    /// Whether the subtree holds an identifier of a login namespace.
-    known: bool,
+    flags: u8,
 }
 
 /// The table.
@@ -70,17 +78,29 @@ impl Profiles {
         self.forest.size(root) - 1
     }
 
-    /// How many identifiers the subtree of a node holds.
+    /// How many identifiers the subtree of a node holds, former ids left out; one that two of
+    /// its nodes hold counts twice.
     pub(crate) fn identifier_count(&self, node: Node) -> u32 {
         self.rows.get(node).identifiers
     }
 
-    /// Whether the profile with this root holds an identifier of a login namespace.
-    pub(crate) fn known(&self, root: Node) -> bool {
-        self.rows.get(root).known
+    /// Whether the subtree of a node holds an identifier of a login namespace, or was marked
+    /// known.
+    pub(crate) fn known(&self, node: Node) -> bool {
+        self.rows.get(node).flags & KNOWN != 0
     }
 
-    /// The record that created a node's profile, and its log time.
+    /// Whether a command marked a node known.
+    pub(crate) fn marked_known(&self, node: Node) -> bool {
+        self.rows.get(node).flags & MARKED_KNOWN != 0
+    }
+
+    /// Whether the id of a node's side went on when the node was merged below another.
+    pub(crate) fn survived(&self, node: Node) -> bool {
+        self.rows.get(node).flags & SURVIVED != 0
+    }
+
+    /// The record that created a node's profile, and when: its log time, or what an import said.
     pub(crate) fn created(&self, node: Node) -> (SequenceNumber, Timestamp) {
         let row = self.rows.get(node);
         (SequenceNumber(row.created_sequence.get()), row.created_time.get())
@@ -91,9 +111,30 @@ impl Profiles {
         self.forest.parent(node)
     }
 
-    /// The newest identifier attached to a node itself.
+    /// The first identifier in a node's own list.
     pub(crate) fn first_identifier(&self, node: Node) -> Option<IdentifierId> {
         self.rows.get(node).first_identifier.checked_sub(1).map(IdentifierId)
+    }
+
+    pub(crate) fn set_first_identifier(&mut self, node: Node, first: u32) {
+        self.rows.get_mut(node).first_identifier = first;
+    }
+
+    /// The nodes joined below a node itself, newest first as long as no snapshot was loaded.
+    pub(crate) fn children(&self, node: Node) -> impl Iterator<Item = Node> + Clone {
+        let first = self.rows.get(node).first_child.checked_sub(1);
+        std::iter::successors(first, |&child| self.rows.get(child).next_sibling.checked_sub(1))
+    }
+
+    /// The same in the order of their merges. Of those that one record merged, the side whose
+    /// id went on was there before the others; they follow by the ids they bore.
+    pub(crate) fn children_by_merge(&self, node: Node) -> Vec<(Node, SequenceNumber)> {
+        let merged = |child| Some((child, self.parent(child)?.1));
+        let mut children: Vec<_> = self.children(node).filter_map(merged).collect();
+        children.sort_unstable_by_key(|&(child, merged)| {
+            (merged, !self.survived(child), self.bearer(child))
+        });
+        children
     }
 
     /// The nodes of the tree below and with `root`, parents before children.
@@ -102,49 +143,65 @@ impl Profiles {
         nodes.push(root);
         let mut at = 0;
         while at < nodes.len() {
-            let mut child = self.rows.get(nodes[at]).first_child;
-            while let Some(node) = child.checked_sub(1) {
-                nodes.push(node);
-                child = self.rows.get(node).next_sibling;
-            }
+            nodes.extend(self.children(nodes[at]));
             at += 1;
         }
         nodes
     }
 
     /// Adds the next profile, alone in its tree.
-    pub(crate) fn create(&mut self, sequence: SequenceNumber, log_time: Timestamp) -> Node {
+    pub(crate) fn create(&mut self, sequence: SequenceNumber, time: Timestamp) -> Node {
         let node = self.forest.add();
         self.rows.push(ProfileRow {
             bearer: node + 1,
             created_sequence: Packed48::new(sequence.0),
-            created_time: PackedTime::new(log_time),
+            created_time: PackedTime::new(time),
             ..ProfileRow::default()
         });
         node
     }
 
-    /// Joins two profiles; the one that results bears `bearer`.
-    pub(crate) fn merge(
-        &mut self,
-        a: Node,
-        b: Node,
-        bearer: ProfileNumber,
-        sequence: SequenceNumber,
-    ) {
-        let Union::Joined { root, child } = self.forest.union(a, b, sequence) else {
+    /// Joins the profile with the root `absorbed` to the one with the root `survivor`, whose id
+    /// goes on.
+    pub(crate) fn merge(&mut self, survivor: Node, absorbed: Node, sequence: SequenceNumber) {
+        let bearer = self.rows.get(survivor).bearer;
+        let Union::Joined { root, child } = self.forest.union(survivor, absorbed, sequence) else {
             unreachable!("a merge joins different profiles: decide and validate see to it");
         };
         self.hang(child, root);
-        self.rows.get_mut(root).bearer = bearer.0;
+        self.rows.get_mut(root).bearer = bearer;
+        if child == survivor {
+            self.rows.get_mut(child).flags |= SURVIVED;
+        }
     }
 
     /// Takes an identifier into a node's own list; gives the one that was first.
-    pub(crate) fn attach(&mut self, root: Node, identifier: IdentifierId, login: bool) -> u32 {
-        let row = self.rows.get_mut(root);
-        row.identifiers += 1;
-        row.known |= login;
-        std::mem::replace(&mut row.first_identifier, identifier.0 + 1)
+    pub(crate) fn attach(&mut self, node: Node, identifier: IdentifierId) -> u32 {
+        std::mem::replace(&mut self.rows.get_mut(node).first_identifier, identifier.0 + 1)
+    }
+
+    /// Counts an identifier at a node and all above it.
+    pub(crate) fn count_up(&mut self, node: Node, login: bool, counts: bool) {
+        self.climb(node, |row| {
+            row.identifiers += u32::from(counts);
+            row.flags |= if login { KNOWN } else { 0 };
+        });
+    }
+
+    /// Counts one identifier less at a node and all above it.
+    pub(crate) fn count_down(&mut self, node: Node) {
+        self.climb(node, |row| row.identifiers -= 1);
+    }
+
+    /// Marks a node known, and so all above it.
+    pub(crate) fn mark_known(&mut self, node: Node) {
+        self.rows.get_mut(node).flags |= MARKED_KNOWN;
+        self.climb(node, |row| row.flags |= KNOWN);
+    }
+
+    /// Sets when a node's profile was created.
+    pub(crate) fn set_created_time(&mut self, node: Node, time: Timestamp) {
+        self.rows.get_mut(node).created_time = PackedTime::new(time);
     }
 
     /// Puts back a node from a snapshot. Edges follow by [`Profiles::restore_edge`].
@@ -153,9 +210,13 @@ impl Profiles {
         bearer: ProfileNumber,
         created_sequence: SequenceNumber,
         created_time: Timestamp,
+        marks: NodeMarks,
     ) {
         let node = self.create(created_sequence, created_time);
-        self.rows.get_mut(node).bearer = bearer.0;
+        let row = self.rows.get_mut(node);
+        row.bearer = bearer.0;
+        row.flags |= if marks.known { KNOWN | MARKED_KNOWN } else { 0 };
+        row.flags |= if marks.survived { SURVIVED } else { 0 };
     }
 
     /// Puts back the edge of a merge. Edges come in the order of their merges, so that each
@@ -165,11 +226,16 @@ impl Profiles {
         self.hang(child, root);
     }
 
-    /// Recounts who is known, after rules changed which namespaces log in.
+    /// Sets whether the subtree of a node makes it known.
     pub(crate) fn set_known(&mut self, node: Node, known: bool) {
-        if self.rows.get(node).known != known {
-            self.rows.get_mut(node).known = known;
+        if self.known(node) != known {
+            self.rows.get_mut(node).flags ^= KNOWN;
         }
+    }
+
+    /// What was noted of a node itself.
+    pub(crate) fn marks(&self, node: Node) -> NodeMarks {
+        NodeMarks { known: self.marked_known(node), survived: self.survived(node) }
     }
 
     /// What the state hash takes of a node.
@@ -179,20 +245,38 @@ impl Profiles {
             Some((parent, merged)) => (parent + 1, merged),
             None => (0, SequenceNumber(0)),
         };
-        let bearer = self.bearer(node);
-        profile_hash(&ProfileRecord { node, parent, merged, bearer, created, created_time })
+        let (bearer, marks) = (self.bearer(node), self.marks(node));
+        profile_hash(&ProfileRecord { node, parent, merged, bearer, created, created_time, marks })
     }
 
     fn hang(&mut self, child: Node, root: Node) {
         let below = self.rows.get(child);
-        let (identifiers, known) = (below.identifiers, below.known);
+        let (identifiers, known) = (below.identifiers, below.flags & KNOWN);
         let row = self.rows.get_mut(root);
         row.identifiers += identifiers;
-        row.known |= known;
+        row.flags |= known;
         let sibling = std::mem::replace(&mut row.first_child, child + 1);
         self.rows.get_mut(child).next_sibling = sibling;
         self.absorbed += 1;
     }
+
+    /// Changes the row of a node and of all above it.
+    fn climb(&mut self, node: Node, change: impl Fn(&mut ProfileRow)) {
+        let mut at = Some(node);
+        while let Some(node) = at {
+            change(self.rows.get_mut(node));
+            at = self.parent(node).map(|(parent, _)| parent);
+        }
+    }
+}
+
+/// What is noted of a node itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NodeMarks {
+    /// A command marked it known.
+    pub(crate) known: bool,
+    /// It was merged below another, and its side's id went on.
+    pub(crate) survived: bool,
 }
 
 /// What the state hash takes of a node.
@@ -204,12 +288,14 @@ pub(crate) struct ProfileRecord {
     pub(crate) bearer: ProfileNumber,
     pub(crate) created: SequenceNumber,
     pub(crate) created_time: Timestamp,
+    pub(crate) marks: NodeMarks,
 }
 
 pub(crate) fn profile_hash(record: &ProfileRecord) -> RecordHash {
+    let marks = u64::from(record.marks.known) | u64::from(record.marks.survived) << 1;
     RecordHasher::new(Kind::Profile)
         .number(u64::from(record.node))
-        .number(u64::from(record.parent))
+        .number(u64::from(record.parent) | marks << 32)
         .number(record.merged.0)
         .number(u64::from(record.bearer.0))
         .number(record.created.0)

@@ -11,7 +11,9 @@ use foldhash::quality::FixedState;
 use hashbrown::{HashSet, HashTable};
 use std::hash::BuildHasher;
 
-use crate::change::{ObservedIdentifier, Rule, RulesVersion, SequenceNumber, Target, Verdict};
+use crate::change::{
+    EventResolved, ObservedIdentifier, Rule, RulesVersion, SequenceNumber, Target, Verdict,
+};
 use crate::limits::{REMEMBERED_EVENTS_AGE_MS_MAX, REMEMBERED_EVENTS_MAX, REMEMBERED_REFUSALS_MAX};
 use crate::time::Timestamp;
 
@@ -30,6 +32,9 @@ pub(crate) struct RememberedEvent {
     pub(crate) target: Target,
     /// In the order of (namespace, value), not of strength, which other rules see otherwise.
     pub(crate) verdicts: Box<[Verdict]>,
+    /// The record itself, where that is not the whole answer: of commands, and of what some
+    /// rules bring.
+    pub(crate) record: Option<Box<EventResolved<'static>>>,
 }
 
 /// Remembered events, by id and by age.

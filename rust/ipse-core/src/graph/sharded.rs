@@ -14,30 +14,55 @@ pub(crate) type Shard<K, V> = HashMap<K, V, FixedState>;
 /// depend on the order in which it is iterated.
 #[derive(Clone, Debug)]
 pub(crate) struct Sharded<K, V> {
+    /// None until the first entry: a workspace that does not use a table pays nothing for it.
     shards: Vec<Arc<Shard<K, V>>>,
 }
 
 impl<K, V> Default for Sharded<K, V> {
     fn default() -> Self {
-        let empty = || Arc::new(HashMap::with_hasher(FixedState::with_seed(0)));
-        Sharded { shards: (0..SHARDS).map(|_| empty()).collect() }
+        Sharded { shards: Vec::new() }
     }
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> Sharded<K, V> {
+    /// Whether it has no entry.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.is_empty())
+    }
+
     /// The value of a key.
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        if self.shards.is_empty() {
+            return None;
+        }
         self.shards[shard(key)].get(key)
     }
 
     /// Sets the value of a key; gives the old one.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
-        Arc::make_mut(&mut self.shards[shard(&key)]).insert(key, value)
+        self.shard_mut(&key).insert(key, value)
     }
 
     /// The value of a key, to change it.
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        Arc::make_mut(&mut self.shards[shard(key)]).get_mut(key)
+        if self.shards.is_empty() {
+            return None;
+        }
+        self.shard_mut(key).get_mut(key)
+    }
+
+    /// The same; the default value, if the key has none yet.
+    pub(crate) fn entry(&mut self, key: K) -> &mut V
+    where
+        V: Default,
+    {
+        self.shard_mut(&key).entry(key).or_default()
+    }
+
+    /// Takes a key out; gives its value.
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        self.get(key)?;
+        self.shard_mut(key).remove(key)
     }
 
     /// The shards one by one, each given back when it has passed.
@@ -48,6 +73,14 @@ impl<K: Clone + Eq + Hash, V: Clone> Sharded<K, V> {
     /// All entries, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.shards.iter().flat_map(|shard| shard.iter())
+    }
+
+    fn shard_mut(&mut self, key: &K) -> &mut Shard<K, V> {
+        if self.shards.is_empty() {
+            let empty = || Arc::new(HashMap::with_hasher(FixedState::with_seed(0)));
+            self.shards = (0..SHARDS).map(|_| empty()).collect();
+        }
+        Arc::make_mut(&mut self.shards[shard(key)])
     }
 }
 

@@ -1,7 +1,7 @@
 //! The state hash: one number for a whole graph, kept up to date by apply.
 //!
 //! It is the sum, modulo 2^128, of a hash of each record of state (each profile node,
-//! identifier, link, trait, remembered event and refusal), so it does not depend on any
+//! identifier, link, trait, remembered event, and so on), so it does not depend on any
 //! order, and a change costs one subtraction and one addition. Two graphs with the same dump
 //! have the same state hash.
 
@@ -19,6 +19,10 @@ pub(crate) enum Kind {
     Trait = 5,
     RememberedEvent = 6,
     RememberedRefusal = 7,
+    Holder = 8,
+    Evidence = 9,
+    Attribution = 10,
+    Departure = 11,
 }
 
 /// The sum.

@@ -4,18 +4,22 @@
 //! sense here. Whatever apply relies on is checked, and a record that fails is refused with
 //! the reason in words; the graph is as it was.
 
-use std::fmt;
+mod extra;
+mod identifiers;
+mod verbs;
 
-use crate::change::{
-    Change, EventResolved, ObservedIdentifier, ProfileNumber, Record, RulesVersion, Target, Verdict,
-};
-use crate::identifier::{is_namespace_name, is_workspace_name};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::change::{Change, EventResolved, ProfileNumber, Record, RulesVersion, Target};
+use crate::event::TraitValue;
+use crate::identifier::is_workspace_name;
 use crate::limits::{
-    EVENT_ID_BYTES_MAX, EVENT_IDENTIFIERS_MAX, EVENT_TRAITS_MAX, IDENTIFIER_VALUE_BYTES_MAX,
+    EVENT_ID_BYTES_MAX, EVENT_TRAITS_MAX, PROFILE_TRAITS_MAX, PROFILES_MAX, TRAIT_NAME_BYTES_MAX,
+    TRAIT_VALUE_BYTES_MAX,
 };
 use crate::rules::{Rules, RulesText};
 use crate::time::Timestamp;
-use std::sync::Arc;
 
 use super::Graph;
 
@@ -62,33 +66,18 @@ impl Graph {
     }
 
     fn validate_event(&self, event: &EventResolved<'_>, log_time: Timestamp) -> Checked {
-        let identifiers = event.identifiers.len();
-        ensure(identifiers <= EVENT_IDENTIFIERS_MAX, || format!("{identifiers} identifiers"))?;
-        ensure(event.traits.len() <= EVENT_TRAITS_MAX, || {
-            format!("{} traits", event.traits.len())
-        })?;
         ensure(event.event_id.len() <= EVENT_ID_BYTES_MAX, || {
             "its event id is too long".to_owned()
         })?;
         self.validate_event_id(event, log_time)?;
+        verbs::check(event)?;
+        check_traits(event)?;
         self.validate_target(&event.target)?;
-        let mut new_names: Vec<&str> = Vec::new();
-        for (at, observed) in event.identifiers.iter().enumerate() {
-            let earlier = &event.identifiers[..at];
-            let same = |e: &ObservedIdentifier<'_>| {
-                e.namespace == observed.namespace && e.value == observed.value
-            };
-            ensure(!earlier.iter().any(same), || format!("{} stands twice", named(observed)))?;
-            self.validate_identifier(&event.target, observed)?;
-            if self.namespaces().index(&observed.namespace).is_none()
-                && observed.verdict == Verdict::Attached
-                && !new_names.contains(&observed.namespace.as_ref())
-            {
-                new_names.push(&observed.namespace);
-            }
+        self.validate_identifiers(event)?;
+        match &event.extra {
+            Some(extra) => self.validate_extra(event, extra),
+            None => Ok(()),
         }
-        let names = self.namespaces().names().len() + new_names.len();
-        ensure(names <= crate::limits::NAMESPACES_MAX, || "too many namespaces".to_owned())
     }
 
     /// An id that is still remembered cannot be given to another record.
@@ -109,7 +98,8 @@ impl Graph {
                 let next = u64::from(self.profiles.len()) + 1;
                 ensure(u64::from(profile.0) == next, || {
                     format!("it creates profile {profile}, not {next}")
-                })
+                })?;
+                ensure(next <= PROFILES_MAX as u64, || "too many profiles".to_owned())
             }
             Target::Found(profile) => self.bearer_root(*profile).map(|_| ()),
             Target::Merged { survivor, absorbed } => {
@@ -137,34 +127,37 @@ impl Graph {
         Ok(root)
     }
 
-    fn validate_identifier(&self, target: &Target, observed: &ObservedIdentifier<'_>) -> Checked {
-        ensure(is_namespace_name(&observed.namespace), || {
-            format!("{:?} cannot name a namespace", observed.namespace)
-        })?;
-        if !observed.verdict.is_kept() {
-            return Ok(());
-        }
-        let bytes = observed.value.len();
-        ensure((1..=IDENTIFIER_VALUE_BYTES_MAX).contains(&bytes), || {
-            format!("a value of {} has {bytes} bytes", observed.namespace)
-        })?;
-        let found = self.find_identifier(&observed.namespace, &observed.value);
-        match (&observed.verdict, found) {
-            (Verdict::Attached, Some(_)) => {
-                fail(&format!("{} is attached already", named(observed)))
-            }
-            (Verdict::Attached, None) => ensure(*target != Target::Unresolved, || {
-                format!("{} is attached to nobody", named(observed))
-            }),
-            (_, None) => fail(&format!("{} is not attached", named(observed))),
-            (_, Some(id)) => {
-                let holder = self.profiles.bearer(self.root_of(id));
-                let is_target =
-                    Some(holder) == target.profile() || target.absorbed().contains(&holder);
-                ensure(is_target, || format!("{} is on profile {holder}", named(observed)))
-            }
-        }
+    /// The roots, before the record, of the profiles that are the target after it.
+    fn target_roots(&self, target: &Target) -> Vec<u32> {
+        let profiles = target.profile().into_iter().chain(target.absorbed().iter().copied());
+        let root = |profile| Some(self.profiles.root(self.profiles.node(profile)?));
+        profiles.filter_map(root).collect()
     }
+}
+
+fn check_traits(event: &EventResolved<'_>) -> Checked {
+    let bound = match event.verb {
+        crate::change::Verb::Import => PROFILE_TRAITS_MAX,
+        _ => EVENT_TRAITS_MAX,
+    };
+    let traits = event.traits.len();
+    ensure(traits <= bound, || format!("{traits} traits"))?;
+    ensure(event.traits.is_empty() || event.target != Target::Unresolved, || {
+        "it sets traits of nobody".to_owned()
+    })?;
+    for set in &event.traits {
+        let named = (1..=TRAIT_NAME_BYTES_MAX).contains(&set.name.len());
+        ensure(named, || format!("a trait's name has {} bytes", set.name.len()))?;
+        let possible = match &set.value {
+            Some(TraitValue::Text(text) | TraitValue::Json(text)) => {
+                text.len() <= TRAIT_VALUE_BYTES_MAX
+            }
+            Some(TraitValue::Number(number)) => number.is_finite(),
+            Some(TraitValue::Integer(_) | TraitValue::Bool(_)) | None => true,
+        };
+        ensure(possible, || format!("the value of trait {:?} is impossible", set.name))?;
+    }
+    Ok(())
 }
 
 fn parsed(rules: &RulesText<'_>) -> Result<Arc<Rules>, InvalidRecord> {
@@ -175,8 +168,8 @@ fn parsed(rules: &RulesText<'_>) -> Result<Arc<Rules>, InvalidRecord> {
 }
 
 /// Names an identifier without its value, which may be somebody's e-mail.
-fn named(observed: &ObservedIdentifier<'_>) -> String {
-    format!("an identifier of {}", observed.namespace)
+fn named(namespace: &str) -> String {
+    format!("an identifier of {namespace}")
 }
 
 fn ensure(holds: bool, reason: impl FnOnce() -> String) -> Checked {

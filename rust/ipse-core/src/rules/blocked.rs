@@ -13,10 +13,12 @@ use regex_automata::{Anchored, Input};
 const AUTOMATON_BYTES_MAX: usize = 64 * 1024;
 
 /// The blocked values of a namespace.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Blocked {
     exact: Vec<Box<str>>,
     patterns: Patterns,
+    /// Most characters; a value has at most as many as it has bytes.
+    characters_max: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -31,20 +33,43 @@ enum Patterns {
     Engine(RegexSet),
 }
 
+impl Default for Blocked {
+    fn default() -> Blocked {
+        Blocked { exact: Vec::new(), patterns: Patterns::None, characters_max: usize::MAX }
+    }
+}
+
 impl Blocked {
-    /// Values and patterns; the patterns are known to be good, one by one.
-    pub(super) fn new(exact: Vec<Box<str>>, patterns: &[&str]) -> Result<Blocked, regex::Error> {
+    /// Values, patterns, which are known to be good, one by one, and most characters.
+    pub(super) fn new(
+        exact: Vec<Box<str>>,
+        patterns: &[&str],
+        longer_than: Option<u32>,
+    ) -> Result<Blocked, regex::Error> {
         let patterns = match automaton(patterns) {
             _ if patterns.is_empty() => Patterns::None,
             Some(automaton) => automaton,
             None => Patterns::Engine(RegexSet::new(patterns)?),
         };
-        Ok(Blocked { exact, patterns })
+        let characters_max = longer_than.map_or(usize::MAX, |most| most as usize);
+        Ok(Blocked { exact, patterns, characters_max })
+    }
+
+    /// Whether nothing is blocked.
+    pub fn is_empty(&self) -> bool {
+        let has_patterns = !matches!(self.patterns, Patterns::None);
+        self.exact.is_empty() && !has_patterns && self.characters_max == usize::MAX
     }
 
     /// Whether a normalised value is blocked.
     pub fn contains(&self, value: &str) -> bool {
-        self.exact.iter().any(|blocked| **blocked == *value) || self.patterns.match_part_of(value)
+        self.exact.iter().any(|blocked| **blocked == *value)
+            || self.patterns.match_part_of(value)
+            || self.is_too_long(value)
+    }
+
+    fn is_too_long(&self, value: &str) -> bool {
+        value.len() > self.characters_max && value.chars().count() > self.characters_max
     }
 }
 
@@ -92,7 +117,7 @@ mod tests {
             ["", "0", "00-00", "0a", "a test", "TEST", "UNDEFINED", "n/a", "na", "x@test.com"];
         let more = ["x@test.community", "ab", "abc", "ééé", "a foo b", "afoob"];
         for patterns in cases {
-            let blocked = Blocked::new(Vec::new(), patterns).expect("good patterns");
+            let blocked = Blocked::new(Vec::new(), patterns, None).expect("good patterns");
             let engine = RegexSet::new(patterns).expect("good patterns");
             for value in values.iter().chain(&more) {
                 assert_eq!(blocked.contains(value), engine.is_match(value), "{patterns:?} {value}");

@@ -7,28 +7,33 @@
 //! Rules never look at a graph: [`crate::decide`] asks them.
 
 mod blocked;
+mod explain;
+mod lists;
 mod mapping;
 mod parse;
+mod policies;
+mod presets;
 mod table;
 #[cfg(test)]
 mod tests;
-
-use std::borrow::Cow;
-use std::fmt;
-use std::sync::Arc;
+mod text;
 
 use hashbrown::HashMap;
 
 use crate::identifier::Normaliser;
 
 pub use blocked::Blocked;
-pub use mapping::{Condition, Literal, Mapping, NamespaceSources, Source};
-
-/// The presets that ship with ipse, by name.
-const PRESETS: &[(&str, &str)] = &[("segment", include_str!("presets/segment.toml"))];
-
-/// The name of the preset that a new workspace gets if it names none.
-pub const DEFAULT_PRESET: &str = "segment";
+pub use lists::{blocked_list, blocked_list_names};
+pub use mapping::{
+    Condition, Literal, Mapping, NameSource, NamespaceSources, PairSource, Path, Source, Step,
+    TimeSource, TimeUnit, ValueSource, VerbRule,
+};
+pub use policies::{
+    AmbiguousEvent, AnonymousHistory, Conflict, Guards, Kind, Logout, NewKnown, OverLimit,
+    Survivor, Survivorship, Trigger,
+};
+pub use presets::{DEFAULT_PRESET, preset, preset_names};
+pub use text::{RulesProblem, RulesText};
 
 /// The rules of a workspace.
 #[derive(Clone, Debug)]
@@ -77,159 +82,20 @@ pub struct Rules {
     namespaces: Vec<NamespaceRules>,
     by_name: HashMap<Box<str>, usize, foldhash::fast::FixedState>,
     mapping: Mapping,
+    uses: Uses,
 }
 
-/// What may join two profiles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
-    /// That an event shows their identifiers together.
-    SeenTogether,
-    /// That an event with a key shows them together; one without finds, and joins nothing.
-    Key,
-    /// A command only. An event is found its profile by narrowing: strongest namespace first,
-    /// the profiles that hold its identifier, until one is left.
-    Explicit,
-}
-
-/// What happens to identifiers that cannot all be on one profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conflict {
-    /// The event's lowest-priority identifier, whatever the violated namespace, is dropped,
-    /// and the event is tried again (Segment today).
-    DropLowest,
-    /// If the violated namespace allows one value for ever, the lowest-priority identifier is
-    /// dropped; otherwise an identifier of the violated namespace (Segment's rules page of 2020).
-    Legacy2020,
-    /// Nothing is joined; the event is its strongest identifier's.
-    Refuse,
-    /// From the strongest on, what fits is joined; what does not stays where it is.
-    KeepFirst,
-    /// From the strongest on, what fits is joined; what does not moves to the event's profile,
-    /// unless it was attached by a newer event.
-    Transfer,
-    /// Links are evidence: those of the touched component are put in order (those of the
-    /// latest event, then by the sum of the priorities, then the newest) and the ones that
-    /// would put too many values of a namespace together are displaced (Adobe).
-    Replay,
-}
-
-/// Whose id a merge keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Survivor {
-    /// The profile that was created first.
-    Oldest,
-    /// The profile that the event or command leads to: its strongest identifier's.
-    Target,
-    /// The profile that holds the strongest identifier of all.
-    StrongestIdentifier,
-}
-
-/// What happens to an identifier that a full profile has no room for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OverLimit {
-    /// It is refused.
-    Refuse,
-    /// It takes the place of the oldest.
-    EvictOldest,
-    /// It takes the place of the oldest of the first kind in this order of which there is one.
-    /// Kinds that are not named come last, all together.
-    EvictByKind(Vec<Kind>),
-}
-
-/// What an event with two values of a namespace that allows one comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AmbiguousEvent {
-    /// The conflict policy judges them.
-    Judge,
-    /// All its identifiers are dropped.
-    Refuse,
-}
-
-/// By what an event is attributed; whose it is later is a lookup of that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AnonymousHistory {
-    /// By the profile: what the event's profile is merged into takes the event along.
-    Retroactive,
-    /// By the event's strongest identifier: it follows that.
-    Moves,
-    /// An event with an identifier of a login namespace by its profile, another by nobody.
-    Nobody,
-}
-
-/// What a login id that no profile holds does to the anonymous profile of the same event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NewKnown {
-    /// It is attached to it.
-    Convert,
-    /// It begins a new profile.
-    Create,
-}
-
-/// Whose the events after a logout are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Logout {
-    /// Whoever's the identifiers of the call are.
-    Stay,
-    /// A new profile's, always.
-    Create,
-    /// An anonymous profile's that holds the identifiers, or a new one's.
-    Return,
-}
-
-/// What a source must be, to be joined by a command.
-#[derive(Clone, Debug, Default)]
-pub struct Guards {
-    /// A source on a known profile is refused.
-    pub unknown_source: bool,
-    /// A source whose value does not match is refused.
-    pub source_pattern: Option<regex::Regex>,
-    /// A source that was a source of such a command before is refused.
-    pub source_once: bool,
-    /// A command with a source marks its target known.
-    pub marks_known: bool,
-}
-
-/// Which of two values of a trait a merged profile has.
+/// Which of the rules that cost something are in use by any namespace: found out once, so that
+/// an event under rules without them pays one test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Survivorship {
-    /// The newer one, by event time.
-    #[default]
-    Newest,
-    /// The older one, by event time.
-    Oldest,
-    /// The survivor's; the absorbed profile's where the survivor has none.
-    Survivor,
-    /// The absorbed profile's; the survivor's where that has none.
-    Absorbed,
-    /// The survivor's, and nothing of the absorbed profile.
-    SurvivorOnly,
-    /// All values of both, each once, as a JSON array, at most as long as a value may be.
-    Union,
-    /// The sum of numbers.
-    Sum,
-    /// The smaller number, or the text that sorts first.
-    Min,
-    /// The larger number, or the text that sorts last.
-    Max,
-}
-
-/// What kind of thing an identifier names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A person, in some system.
-    Person,
-    /// An e-mail address.
-    Email,
-    /// A phone number.
-    Phone,
-    /// A device.
-    Device,
-    /// A browser's cookie.
-    Cookie,
-    /// A push token.
-    Token,
-    /// A partner's id.
-    Partner,
+struct Uses {
+    logins: bool,
+    immutables: bool,
+    exclusives: bool,
+    shared: bool,
+    pair_limits: bool,
+    hashes: bool,
+    patterns: bool,
 }
 
 /// The rules of one namespace.
@@ -263,7 +129,7 @@ pub struct NamespaceRules {
     pub canonical_prefix: Box<str>,
     /// How its values are brought into one form.
     pub normaliser: Normaliser,
-    /// What a value must look like, else it is invalid.
+    /// What a value must look like, else it is invalid; anywhere in it, unless anchored.
     pub pattern: Option<regex::Regex>,
     /// Values that name nobody.
     pub blocked: Blocked,
@@ -287,32 +153,9 @@ pub enum Window {
     Millis(i64),
 }
 
-/// A rules text and, if it was parsed here already, what it says: compiling patterns takes
-/// time, so a text is parsed once on its way from the request to the graph.
-#[derive(Clone, Debug)]
-pub struct RulesText<'a> {
-    text: Cow<'a, str>,
-    parsed: Option<Arc<Rules>>,
-}
-
-/// One thing that is wrong with a rules text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RulesProblem {
-    /// The line, from 1; 0 if it is about the whole.
-    pub line: u32,
-    /// The key, for example `namespaces.email.limit`; empty if it is about the whole.
-    pub key: String,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-/// The text of a preset, or `None` if there is none of that name.
-pub fn preset(name: &str) -> Option<&'static str> {
-    PRESETS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
-}
-
 impl Rules {
-    /// Reads and checks a rules text. Gives every problem, in the order of lines.
+    /// Reads and checks a rules text. Gives every problem, in the order of lines: those of
+    /// single keys or, if there are none, the contradictions between keys.
     pub fn from_toml(text: &str) -> Result<Rules, Vec<RulesProblem>> {
         parse::parse(text)
     }
@@ -337,6 +180,79 @@ impl Rules {
         self.auto_add.as_ref()
     }
 
+    /// Which of two values of a trait a merged profile has.
+    pub fn survivorship_of(&self, name: &str) -> Survivorship {
+        if self.trait_survivorship.is_empty() {
+            return self.survivorship;
+        }
+        self.trait_survivorship.get(name).copied().unwrap_or(self.survivorship)
+    }
+
+    /// Whether the newer value wins for every trait, so that no merge has to be looked at.
+    pub fn newest_trait_wins(&self) -> bool {
+        self.survivorship == Survivorship::Newest
+            && self.trait_survivorship.values().all(|one| *one == Survivorship::Newest)
+    }
+
+    /// Whether links are kept as evidence.
+    pub fn keeps_evidence(&self) -> bool {
+        self.conflict == Conflict::Replay
+    }
+
+    /// Whether any namespace makes a profile known.
+    pub fn has_logins(&self) -> bool {
+        self.uses.logins
+    }
+
+    /// Whether any namespace is immutable.
+    pub fn has_immutables(&self) -> bool {
+        self.uses.immutables
+    }
+
+    /// Whether any namespace is exclusive.
+    pub fn has_exclusives(&self) -> bool {
+        self.uses.exclusives
+    }
+
+    /// Whether any namespace is shared.
+    pub fn has_shared(&self) -> bool {
+        self.uses.shared
+    }
+
+    /// Whether any namespace limits what its identifiers may be seen with.
+    pub fn has_pair_limits(&self) -> bool {
+        self.uses.pair_limits
+    }
+
+    /// Whether any namespace's values are the SHA-256 of another's.
+    pub fn derives_hashes(&self) -> bool {
+        self.uses.hashes
+    }
+
+    /// Whether any namespace says what its values look like.
+    pub fn has_patterns(&self) -> bool {
+        self.uses.patterns
+    }
+
+    /// The namespaces whose values are the SHA-256 of a namespace's: at most one, in good rules.
+    fn hash_names_of(&self, plain: &str) -> impl Iterator<Item = &str> {
+        let is_hash = move |n: &&NamespaceRules| n.sha256_of.as_deref() == Some(plain);
+        self.namespaces.iter().filter(is_hash).map(|namespace| &*namespace.name)
+    }
+
+    fn note_what_is_used(&mut self) {
+        let any = |has: fn(&NamespaceRules) -> bool| self.namespaces.iter().any(has);
+        self.uses = Uses {
+            logins: any(|n| n.login),
+            immutables: any(|n| n.immutable),
+            exclusives: any(|n| n.exclusive),
+            shared: any(|n| n.shared),
+            pair_limits: any(|n| !n.pair_limits.is_empty()),
+            hashes: any(|n| n.sha256_of.is_some()),
+            patterns: any(|n| n.pattern.is_some()),
+        };
+    }
+
     /// Whether the same namespaces log in under other rules.
     pub(crate) fn has_logins_of(&self, other: &Rules) -> bool {
         fn logins(rules: &Rules) -> impl Iterator<Item = &str> {
@@ -353,64 +269,9 @@ impl Rules {
     }
 }
 
-impl<'a> RulesText<'a> {
-    /// A text that is parsed when it is needed.
-    pub fn unparsed(text: impl Into<Cow<'a, str>>) -> RulesText<'a> {
-        RulesText { text: text.into(), parsed: None }
-    }
-
-    /// Reads and checks a text.
-    pub fn parse(text: impl Into<Cow<'a, str>>) -> Result<RulesText<'a>, Vec<RulesProblem>> {
-        RulesText::unparsed(text).parsed()
-    }
-
-    /// The same, parsed.
-    pub fn parsed(self) -> Result<RulesText<'a>, Vec<RulesProblem>> {
-        let rules = self.rules()?;
-        Ok(RulesText { text: self.text, parsed: Some(rules) })
-    }
-
-    /// The text.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// What it says.
-    pub fn rules(&self) -> Result<Arc<Rules>, Vec<RulesProblem>> {
-        match &self.parsed {
-            Some(rules) => Ok(rules.clone()),
-            None => Rules::from_toml(&self.text).map(Arc::new),
-        }
-    }
-}
-
-impl<'a, T: AsRef<str> + ?Sized> From<&'a T> for RulesText<'a> {
-    fn from(text: &'a T) -> RulesText<'a> {
-        RulesText::unparsed(text.as_ref())
-    }
-}
-
-/// Texts are equal, whether they were parsed or not.
-impl PartialEq for RulesText<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
 impl Limit {
     /// Whether the namespace allows one value for ever: what Segment calls unique.
     pub fn is_unique(self) -> bool {
         self.values == 1 && self.window == Window::Ever
-    }
-}
-
-impl fmt::Display for RulesProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.line, self.key.as_str()) {
-            (0, "") => write!(f, "{}", self.message),
-            (0, key) => write!(f, "{key}: {}", self.message),
-            (line, "") => write!(f, "line {line}: {}", self.message),
-            (line, key) => write!(f, "line {line}: {key}: {}", self.message),
-        }
     }
 }

@@ -88,6 +88,25 @@ impl<'a> TableReader<'a> {
         self.table.iter().map(entry).collect()
     }
 
+    /// The value at the end of a path of keys, if it is there. Does not count as asked for.
+    pub(super) fn find(&self, path: &[&str]) -> Option<Entry<'a>> {
+        let (first, rest) = path.split_first()?;
+        let (key, value) = self.table.iter().find(|(key, _)| key.get_ref() == first)?;
+        let entry = self.entry(key.get_ref(), value);
+        let Some(table) = entry.value.as_table().filter(|_| !rest.is_empty()) else {
+            return rest.is_empty().then_some(entry);
+        };
+        TableReader::new(&entry.key, table, self.problems).find(rest)
+    }
+
+    /// Reports a problem with the value at a path of keys, or with the nearest one around it
+    /// that the text has.
+    pub(super) fn problem_at(&self, path: &[&str], message: &str) {
+        let key = path.iter().fold(String::new(), |before, key| join(&before, key));
+        let nearest = (1..=path.len()).rev().find_map(|length| self.find(&path[..length]));
+        self.problems.add(nearest.map(|entry| entry.span), &key, message);
+    }
+
     /// Reports the keys that were not asked for.
     pub(super) fn finish(self) {
         let asked = self.asked.into_inner();
@@ -160,9 +179,9 @@ impl<'a> Entry<'a> {
     }
 
     /// One of a list of words.
-    pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
+    pub(super) fn word<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
-        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| value.clone());
         if found.is_none() {
             let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             self.problem(format!("{text:?} is not one of: {}", known.join(", ")));

@@ -5,15 +5,20 @@ use std::sync::Arc;
 
 use crate::change::SequenceNumber;
 use crate::graph::Graph;
-use crate::graph::identifiers::{IdentifierId, IdentifierRows};
+use crate::graph::attributions::{AttributionView, Attributions};
+use crate::graph::departures::Departures;
+use crate::graph::evidence::{Evidence, EvidenceLink};
+use crate::graph::holders::{Holder, Holders};
+use crate::graph::identifiers::{IdentifierId, IdentifierRows, NO_NODE};
 use crate::graph::links::{FurtherLinks, Link};
 use crate::graph::profiles::Profiles;
 use crate::graph::remembered::{RefusalHash, RememberedEvent};
 use crate::graph::traits::{TraitRow, Traits};
 
 use super::{
-    IdentifiersPart, LinksPart, PART_ROWS_MAX, Part, ProfilesPart, RememberedEventsPart,
-    RememberedRefusalsPart, TraitsPart, WorkspacePart,
+    AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, LinksPart,
+    PART_ROWS_MAX, Part, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart, TraitsPart,
+    WorkspacePart,
 };
 
 /// A consistent view of a graph, taken at the cost of some reference counts.
@@ -23,6 +28,10 @@ pub struct Frozen {
     profiles: Profiles,
     identifiers: IdentifierRows,
     further_links: FurtherLinks,
+    holders: Holders,
+    evidence: Evidence,
+    attributions: Attributions,
+    departures: Departures,
     traits: Traits,
     remembered_events: VecDeque<Arc<RememberedEvent>>,
     remembered_refusals: VecDeque<RefusalHash>,
@@ -52,6 +61,10 @@ impl Graph {
             profiles: self.profiles.clone(),
             identifiers: self.identifiers.rows.clone(),
             further_links: self.further_links.clone(),
+            holders: self.holders.clone(),
+            evidence: self.evidence.clone(),
+            attributions: self.attributions.clone(),
+            departures: self.departures.clone(),
             traits: self.traits.clone(),
             remembered_events: self.remembered_events.freeze(),
             remembered_refusals: self.remembered_refusals.freeze(),
@@ -76,6 +89,10 @@ impl Frozen {
                 .chain(identifier_parts(identifiers.clone()))
                 .chain(first_link_parts(identifiers))
                 .chain(further_link_parts(self.further_links))
+                .chain(parts_of(self.holders.into_shards(), holders_part))
+                .chain(parts_of(self.evidence.into_shards(), evidence_part))
+                .chain(parts_of(self.attributions.into_shards(), attributions_part))
+                .chain(parts_of(self.departures.into_shards(), departures_part))
                 .chain(trait_parts(self.traits))
                 .chain(event_parts(self.remembered_events))
                 .chain(refusal_parts(self.remembered_refusals)),
@@ -103,6 +120,10 @@ fn profile_parts(profiles: Profiles) -> impl Iterator<Item = Part> + Send {
             part.bearer.push(profiles.bearer(node).0);
             part.created_sequence.push(created_sequence.0);
             part.created_time.push(created_time.as_millis());
+            let marks = profiles.marks(node);
+            let known = if marks.known { ProfilesPart::MARKED_KNOWN } else { 0 };
+            let survived = if marks.survived { ProfilesPart::SURVIVED } else { 0 };
+            part.flags.push(known | survived);
         }
         Part::Profiles(part)
     })
@@ -115,9 +136,10 @@ fn identifier_parts(rows: Arc<IdentifierRows>) -> impl Iterator<Item = Part> + S
             let row = rows.row(id);
             part.namespace.push(row.namespace);
             part.value.push(rows.value(id).to_owned());
-            part.profile.push(row.node + 1);
+            part.profile.push(if row.node == NO_NODE { 0 } else { row.node + 1 });
             part.attached_sequence.push(row.attached_sequence().0);
             part.attached_time.push(row.attached_time().as_millis());
+            part.flags.push(if row.was_source() { IdentifiersPart::SOURCE } else { 0 });
         }
         Part::Identifiers(part)
     })
@@ -134,7 +156,60 @@ fn first_link_parts(rows: Arc<IdentifierRows>) -> impl Iterator<Item = Part> + S
 }
 
 fn further_link_parts(further: FurtherLinks) -> impl Iterator<Item = Part> + Send {
-    further.into_shards().flat_map(|links| chunks(links.into_iter()).map(|l| links_part(&l)))
+    parts_of(further.into_shards(), |links| links_part(&links))
+}
+
+/// The parts of a table whose shards come one by one.
+fn parts_of<T: Send>(
+    shards: impl Iterator<Item = Vec<T>> + Send,
+    part: impl Fn(Vec<T>) -> Part + Copy + Send,
+) -> impl Iterator<Item = Part> + Send {
+    shards.flat_map(move |rows| chunks(rows.into_iter()).map(part))
+}
+
+fn holders_part(rows: Vec<(IdentifierId, Holder)>) -> Part {
+    let mut part = HoldersPart::default();
+    for (id, holder) in rows {
+        part.identifier.push(id.0);
+        part.profile.push(holder.node + 1);
+        part.sequence.push(holder.sequence.0);
+        part.time.push(holder.time.as_millis());
+    }
+    Part::Holders(part)
+}
+
+fn evidence_part(rows: Vec<(IdentifierId, EvidenceLink)>) -> Part {
+    let mut part = EvidencePart::default();
+    for (a, link) in rows {
+        let (state, displaced_by) = link.state.numbers();
+        part.a.push(a.0);
+        part.b.push(link.other.0);
+        part.first.push(link.first.0);
+        part.last_time.push(link.last_time.as_millis());
+        part.last_sequence.push(link.last_sequence.0);
+        part.state.push(state);
+        part.displaced_by.push(displaced_by.0);
+    }
+    Part::Evidence(part)
+}
+
+fn attributions_part(rows: Vec<AttributionView>) -> Part {
+    let mut part = AttributionsPart::default();
+    for attribution in rows {
+        part.source.push(attribution.source.0);
+        part.destination.push(attribution.destination.0);
+        part.start.push(attribution.start.as_millis());
+        part.end.push(attribution.end.as_millis());
+        part.sequence.push(attribution.sequence.0);
+    }
+    Part::Attributions(part)
+}
+
+fn departures_part(rows: Vec<(u32, SequenceNumber)>) -> Part {
+    Part::Departures(DeparturesPart {
+        profile: rows.iter().map(|(node, _)| node + 1).collect(),
+        sequence: rows.iter().map(|(_, sequence)| sequence.0).collect(),
+    })
 }
 
 fn links_part(links: &[Link]) -> Part {
@@ -178,6 +253,7 @@ fn event_parts(events: VecDeque<Arc<RememberedEvent>>) -> impl Iterator<Item = P
             part.known.push(event.known);
             part.target.push(event.target.clone());
             part.verdicts.push(event.verdicts.to_vec());
+            part.record.push(event.record.as_deref().cloned());
         }
         Part::RememberedEvents(part)
     })

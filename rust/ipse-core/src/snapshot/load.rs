@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::change::{ProfileNumber, SequenceNumber};
+use crate::graph::identifiers::{IdentifierId, NO_NODE};
 use crate::graph::namespaces::Namespaces;
 use crate::graph::remembered::RefusalHash;
 use crate::graph::{Graph, Workspace};
@@ -10,11 +11,18 @@ use crate::identifier::is_namespace_name;
 use crate::limits::{IDENTIFIER_VALUE_BYTES_MAX, NAMESPACES_MAX};
 use crate::rules::Rules;
 
-use super::rows::{Checked, columns, ensure, events_of, links_of, sequence, time, traits_of};
+use super::rows::{
+    Checked, attributions_of, columns, departures_of, ensure, events_of, evidence_of, holder_of,
+    holders_of, links_of, marks_of, sequence, time, traits_of,
+};
 use super::{
-    IdentifiersPart, InvalidPart, LinksPart, Part, ProfilesPart, RememberedEventsPart,
+    AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, InvalidPart,
+    LinksPart, Part, ProfilesPart, RememberedEventsPart,
     RememberedRefusalsPart, TraitsPart, WorkspacePart,
 };
+
+/// The deepest that a tree of 2^32 nodes, joined by size, can be.
+const DEPTH_MAX: u8 = 32;
 
 /// Builds a graph from parts.
 #[derive(Debug)]
@@ -44,6 +52,10 @@ impl Loader {
             Part::Profiles(part) => self.add_profiles(&part),
             Part::Identifiers(part) => self.add_identifiers(&part),
             Part::Links(part) => self.add_links(&part),
+            Part::Holders(part) => self.add_holders(&part),
+            Part::Evidence(part) => self.add_evidence(&part),
+            Part::Attributions(part) => self.add_attributions(&part),
+            Part::Departures(part) => self.add_departures(&part),
             Part::Traits(part) => self.add_traits(part),
             Part::RememberedEvents(part) => self.add_events(part),
             Part::RememberedRefusals(part) => self.add_refusals(&part),
@@ -89,7 +101,9 @@ impl Loader {
             let created_time = time(part.created_time[row])?;
             let created = sequence(part.created_sequence[row])?;
             self.edges.push((part.parent[row], sequence(part.merged_sequence[row])?));
-            self.graph.profiles.restore(ProfileNumber(part.bearer[row]), created, created_time);
+            let bearer = ProfileNumber(part.bearer[row]);
+            let marks = marks_of(part.flags[row])?;
+            self.graph.profiles.restore(bearer, created, created_time, marks);
         }
         Ok(())
     }
@@ -104,14 +118,13 @@ impl Loader {
             ensure((1..=IDENTIFIER_VALUE_BYTES_MAX).contains(&value.len()), || {
                 format!("an identifier has {} bytes", value.len())
             })?;
-            ensure(self.graph.identifiers.find(namespace, value).is_none(), || {
-                "an identifier stands twice".to_owned()
-            })?;
             ensure(self.graph.identifiers.has_room(), || "too many identifiers".to_owned())?;
-            let node = self.node(part.profile[row])?;
-            let attached = sequence(part.attached_sequence[row])?;
-            let time = time(part.attached_time[row])?;
-            self.graph.restore_identifier(namespace, value, node, attached, time);
+            let (holder, was_source) = holder_of(part, row)?;
+            if holder.node != NO_NODE {
+                self.node(part.profile[row])?;
+            }
+            let is_new = self.graph.restore_identifier(namespace, value, holder, was_source);
+            ensure(is_new, || "an identifier stands twice".to_owned())?;
         }
         Ok(())
     }
@@ -123,6 +136,59 @@ impl Loader {
             let possible = stronger != weaker && stronger.max(weaker) < identifiers;
             ensure(possible, || format!("a link of {stronger} and {weaker} of {identifiers}"))?;
             self.graph.restore_link(link);
+        }
+        Ok(())
+    }
+
+    fn add_holders(&mut self, part: &HoldersPart) -> Checked {
+        for (id, holder) in holders_of(part)? {
+            self.identifier(id)?;
+            self.node(holder.node + 1)?;
+            let first = self.graph.identifiers.rows.row(id).holder();
+            // The order of sequence numbers is that of attachment: no two are the same.
+            let follows = first.is_some_and(|first| first.sequence < holder.sequence);
+            let clashes = first.into_iter().chain(self.graph.further_holders(id).iter().copied());
+            let clashes = clashes
+                .filter(|held| held.node == holder.node || held.sequence == holder.sequence);
+            ensure(follows && clashes.count() == 0, || {
+                format!("profile {} cannot be a further holder", holder.node + 1)
+            })?;
+            self.graph.restore_holder(id, holder);
+        }
+        Ok(())
+    }
+
+    fn add_evidence(&mut self, part: &EvidencePart) -> Checked {
+        for (a, link) in evidence_of(part)? {
+            self.identifier(link.other)?;
+            ensure(self.graph.evidence.between(a, link.other).is_none(), || {
+                format!("evidence links {} and {} twice", a.0, link.other.0)
+            })?;
+            self.graph.restore_evidence(a, link);
+        }
+        Ok(())
+    }
+
+    fn add_attributions(&mut self, part: &AttributionsPart) -> Checked {
+        for attribution in attributions_of(part)? {
+            let source = self.node(attribution.source.0)?;
+            self.node(attribution.destination.0)?;
+            let held = self.graph.attributions.of_node(source);
+            ensure(held.iter().all(|held| held.sequence != attribution.sequence), || {
+                format!("record {} attributes history twice", attribution.sequence)
+            })?;
+            self.graph.restore_attribution(attribution);
+        }
+        Ok(())
+    }
+
+    fn add_departures(&mut self, part: &DeparturesPart) -> Checked {
+        for (profile, sequence) in departures_of(part)? {
+            let node = self.node(profile)?;
+            ensure(self.graph.departures.of(node).is_none(), || {
+                format!("profile {profile} departs twice")
+            })?;
+            self.graph.restore_departure(node, sequence);
         }
         Ok(())
     }
@@ -166,6 +232,7 @@ impl Loader {
                 children[parent as usize] += 1;
             }
         }
+        let mut depths = vec![0u8; nodes];
         let is_leaf = |&node: &usize| children[node] == 0;
         let mut ready: Vec<usize> = (0..nodes).filter(is_leaf).collect();
         let mut done = 0;
@@ -176,6 +243,10 @@ impl Loader {
                 continue;
             };
             self.graph.profiles.restore_edge(node as u32, parent, merged);
+            let depth = depths[node] + 1;
+            // Unions are by size: each step up at least doubles the nodes below.
+            ensure(depth <= DEPTH_MAX, || "its merges are too deep".to_owned())?;
+            depths[parent as usize] = depths[parent as usize].max(depth);
             children[parent as usize] -= 1;
             if children[parent as usize] == 0 {
                 ready.push(parent as usize);
@@ -184,6 +255,11 @@ impl Loader {
         ensure(done == nodes, || "its merges go in a circle".to_owned())?;
         let bears = |node: u32| self.node(self.graph.profiles.bearer(node).0).map(|_| ());
         (0..nodes as u32).try_for_each(bears)
+    }
+
+    fn identifier(&self, id: IdentifierId) -> Checked {
+        let identifiers = self.graph.identifiers.rows.len();
+        ensure(id.0 < identifiers, || format!("identifier {} of {identifiers}", id.0))
     }
 
     fn node(&self, profile: u32) -> Result<u32, InvalidPart> {
@@ -208,8 +284,12 @@ fn kind_of(part: &Part) -> u8 {
         Part::Profiles(_) => 2,
         Part::Identifiers(_) => 3,
         Part::Links(_) => 4,
-        Part::Traits(_) => 5,
-        Part::RememberedEvents(_) => 6,
-        Part::RememberedRefusals(_) => 7,
+        Part::Holders(_) => 5,
+        Part::Evidence(_) => 6,
+        Part::Attributions(_) => 7,
+        Part::Departures(_) => 8,
+        Part::Traits(_) => 9,
+        Part::RememberedEvents(_) => 10,
+        Part::RememberedRefusals(_) => 11,
     }
 }

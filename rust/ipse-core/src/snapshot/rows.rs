@@ -2,14 +2,21 @@
 //!
 //! Knows single rows only; whether rows fit together is for the reader to find out.
 
-use crate::change::{RulesVersion, SequenceNumber};
-use crate::graph::identifiers::IdentifierId;
+use crate::change::{EventResolved, ProfileNumber, RulesVersion, SequenceNumber};
+use crate::graph::attributions::AttributionView;
+use crate::graph::evidence::{EvidenceLink, LinkState};
+use crate::graph::holders::Holder;
+use crate::graph::identifiers::{IdentifierId, NO_NODE};
 use crate::graph::links::Link;
+use crate::graph::profiles::NodeMarks;
 use crate::graph::remembered::RememberedEvent;
 use crate::graph::traits::TraitRow;
 use crate::time::Timestamp;
 
-use super::{InvalidPart, LinksPart, PART_ROWS_MAX, RememberedEventsPart, TraitsPart};
+use super::{
+    AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, InvalidPart,
+    LinksPart, PART_ROWS_MAX, ProfilesPart, RememberedEventsPart, TraitsPart,
+};
 
 pub(super) type Checked = Result<(), InvalidPart>;
 
@@ -27,6 +34,106 @@ pub(super) fn links_of(part: &LinksPart) -> Result<Vec<Link>, InvalidPart> {
     (0..rows).map(link).collect()
 }
 
+/// What a row of profiles notes of a node.
+pub(super) fn marks_of(flags: u8) -> Result<NodeMarks, InvalidPart> {
+    let possible = ProfilesPart::MARKED_KNOWN | ProfilesPart::SURVIVED;
+    ensure(flags & !possible == 0, || format!("a profile has the flags {flags:#x}"))?;
+    Ok(NodeMarks {
+        known: flags & ProfilesPart::MARKED_KNOWN != 0,
+        survived: flags & ProfilesPart::SURVIVED != 0,
+    })
+}
+
+/// Who holds the identifier of a row first ([`NO_NODE`] for nobody), and whether it was a source.
+pub(super) fn holder_of(part: &IdentifiersPart, row: usize) -> Result<(Holder, bool), InvalidPart> {
+    let flags = part.flags[row];
+    ensure(flags & !IdentifiersPart::SOURCE == 0, || {
+        format!("an identifier has the flags {flags:#x}")
+    })?;
+    let holder = Holder {
+        node: part.profile[row].checked_sub(1).unwrap_or(NO_NODE),
+        sequence: sequence(part.attached_sequence[row])?,
+        time: time(part.attached_time[row])?,
+    };
+    Ok((holder, flags & IdentifiersPart::SOURCE != 0))
+}
+
+/// The further holders of a part.
+pub(super) fn holders_of(part: &HoldersPart) -> Result<Vec<(IdentifierId, Holder)>, InvalidPart> {
+    let rows = part.identifier.len();
+    columns(rows, &part.other_columns())?;
+    let holder = |row: usize| {
+        let profile = part.profile[row];
+        ensure(profile != 0, || "a further holder is nobody".to_owned())?;
+        let (sequence, time) = (sequence(part.sequence[row])?, time(part.time[row])?);
+        Ok((IdentifierId(part.identifier[row]), Holder { node: profile - 1, sequence, time }))
+    };
+    (0..rows).map(holder).collect()
+}
+
+/// The links of a part, each from its smaller end.
+pub(super) fn evidence_of(
+    part: &EvidencePart,
+) -> Result<Vec<(IdentifierId, EvidenceLink)>, InvalidPart> {
+    let rows = part.a.len();
+    columns(rows, &part.other_columns())?;
+    let link = |row: usize| {
+        let (a, b) = (part.a[row], part.b[row]);
+        ensure(a < b, || format!("evidence links {a} with {b}"))?;
+        let (number, by) = (part.state[row], sequence(part.displaced_by[row])?);
+        let state = LinkState::from_numbers(number, by);
+        let state = state.ok_or_else(|| {
+            InvalidPart(format!("evidence is in state {number}, displaced by {by}"))
+        })?;
+        let link = EvidenceLink {
+            other: IdentifierId(b),
+            first: sequence(part.first[row])?,
+            last_time: time(part.last_time[row])?,
+            last_sequence: sequence(part.last_sequence[row])?,
+            state,
+        };
+        ensure(link.first <= link.last_sequence, || {
+            format!("evidence was first seen by record {}, last by {}", link.first, link.last_sequence)
+        })?;
+        Ok((IdentifierId(a), link))
+    };
+    (0..rows).map(link).collect()
+}
+
+/// The attributions of history of a part.
+pub(super) fn attributions_of(
+    part: &AttributionsPart,
+) -> Result<Vec<AttributionView>, InvalidPart> {
+    let rows = part.source.len();
+    columns(rows, &part.other_columns())?;
+    let attribution = |row: usize| {
+        let attribution = AttributionView {
+            source: ProfileNumber(part.source[row]),
+            destination: ProfileNumber(part.destination[row]),
+            start: time(part.start[row])?,
+            end: time(part.end[row])?,
+            sequence: sequence(part.sequence[row])?,
+        };
+        ensure(attribution.source != attribution.destination, || {
+            format!("history of profile {} is attributed to itself", attribution.source)
+        })?;
+        ensure(attribution.start <= attribution.end, || {
+            format!("history is attributed from {} to {}", attribution.start, attribution.end)
+        })?;
+        Ok(attribution)
+    };
+    (0..rows).map(attribution).collect()
+}
+
+/// The departures of a part, each with the number of its profile.
+pub(super) fn departures_of(
+    part: &DeparturesPart,
+) -> Result<Vec<(u32, SequenceNumber)>, InvalidPart> {
+    columns(part.profile.len(), &part.other_columns())?;
+    let rows = part.profile.iter().zip(&part.sequence);
+    rows.map(|(&profile, &number)| Ok((profile, sequence(number)?))).collect()
+}
+
 /// The traits of a part, each with the number of its profile.
 pub(super) fn traits_of(part: TraitsPart) -> Result<Vec<(u32, TraitRow)>, InvalidPart> {
     columns(part.profile.len(), &part.other_columns())?;
@@ -41,10 +148,10 @@ pub(super) fn traits_of(part: TraitsPart) -> Result<Vec<(u32, TraitRow)>, Invali
 /// The remembered events of a part, oldest first.
 pub(super) fn events_of(part: RememberedEventsPart) -> Result<Vec<RememberedEvent>, InvalidPart> {
     columns(part.event_id.len(), &part.other_columns())?;
-    let owned = part.event_id.into_iter().zip(part.target).zip(part.verdicts);
+    let owned = part.event_id.into_iter().zip(part.target).zip(part.verdicts).zip(part.record);
     let mut events = Vec::with_capacity(part.digest.len());
-    for (row, ((event_id, target), verdicts)) in owned.enumerate() {
-        events.push(RememberedEvent {
+    for (row, (((event_id, target), verdicts), record)) in owned.enumerate() {
+        let event = RememberedEvent {
             event_id: event_id.into(),
             digest: part.digest[row],
             sequence: sequence(part.sequence[row])?,
@@ -53,9 +160,24 @@ pub(super) fn events_of(part: RememberedEventsPart) -> Result<Vec<RememberedEven
             known: part.known[row],
             target,
             verdicts: verdicts.into(),
-        });
+            record: record.map(Box::new),
+        };
+        check_record(&event)?;
+        events.push(event);
     }
     Ok(events)
+}
+
+/// Whether the record that an event remembers is its own.
+fn check_record(event: &RememberedEvent) -> Checked {
+    let Some(record) = &event.record else { return Ok(()) };
+    let EventResolved { event_id, digest, rules_version, target, identifiers, .. } = &**record;
+    let is_own = **event_id == *event.event_id
+        && *digest == event.digest
+        && *rules_version == event.rules_version
+        && *target == event.target
+        && identifiers.len() == event.verdicts.len();
+    ensure(is_own, || format!("record {} is remembered as another", event.sequence))
 }
 
 pub(super) fn columns(rows: usize, others: &[usize]) -> Checked {

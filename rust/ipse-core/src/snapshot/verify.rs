@@ -4,6 +4,10 @@
 //! graph can see (an identifier that stands twice, merges in a circle) shows in the sum.
 
 use crate::change::ProfileNumber;
+use crate::graph::attributions::attribution_hash;
+use crate::graph::departures::departure_hash;
+use crate::graph::evidence::evidence_hash;
+use crate::graph::holders::holder_hash;
 use crate::graph::identifiers::identifier_hash;
 use crate::graph::links::link_hash;
 use crate::graph::profiles::{ProfileRecord, profile_hash};
@@ -13,9 +17,12 @@ use crate::graph::traits::trait_hash;
 use crate::graph::{WorkspaceRecord, workspace_hash};
 
 use super::load::check_workspace;
-use super::rows::{Checked, columns, ensure, events_of, links_of, sequence, time, traits_of};
+use super::rows::{
+    Checked, attributions_of, columns, departures_of, ensure, events_of, evidence_of, holder_of,
+    holders_of, links_of, marks_of, sequence, time, traits_of,
+};
 use super::{
-    IdentifiersPart, LinksPart, Part, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
+    DeparturesPart, IdentifiersPart, LinksPart, Part, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
     TraitsPart, WorkspacePart,
 };
 
@@ -36,6 +43,22 @@ impl Verifier {
             Part::Profiles(part) => self.add_profiles(&part),
             Part::Identifiers(part) => self.add_identifiers(&part),
             Part::Links(part) => self.add_links(&part),
+            Part::Holders(part) => {
+                let rows = holders_of(&part)?;
+                rows.iter().for_each(|(id, holder)| self.sum.add(holder_hash(*id, holder)));
+                Ok(())
+            }
+            Part::Evidence(part) => {
+                let rows = evidence_of(&part)?;
+                rows.iter().for_each(|(id, link)| self.sum.add(evidence_hash(*id, link)));
+                Ok(())
+            }
+            Part::Attributions(part) => {
+                let rows = attributions_of(&part)?;
+                rows.iter().for_each(|row| self.sum.add(attribution_hash(row)));
+                Ok(())
+            }
+            Part::Departures(part) => self.add_departures(&part),
             Part::Traits(part) => self.add_traits(part),
             Part::RememberedEvents(part) => self.add_events(part),
             Part::RememberedRefusals(part) => self.add_refusals(&part),
@@ -79,6 +102,7 @@ impl Verifier {
                 bearer: ProfileNumber(part.bearer[row]),
                 created: sequence(part.created_sequence[row])?,
                 created_time: time(part.created_time[row])?,
+                marks: marks_of(part.flags[row])?,
             }));
             self.nodes += 1;
         }
@@ -91,19 +115,22 @@ impl Verifier {
         for row in 0..rows {
             let name = self.namespaces.get(usize::from(part.namespace[row]));
             ensure(name.is_some(), || "an identifier has no namespace".to_owned())?;
-            self.sum.add(identifier_hash(
-                name.map_or("", String::as_str),
-                &part.value[row],
-                part.profile[row].wrapping_sub(1),
-                sequence(part.attached_sequence[row])?,
-                time(part.attached_time[row])?,
-            ));
+            let (holder, was_source) = holder_of(part, row)?;
+            let name = name.map_or("", String::as_str);
+            self.sum.add(identifier_hash(name, &part.value[row], holder, was_source));
         }
         Ok(())
     }
 
     fn add_links(&mut self, part: &LinksPart) -> Checked {
         links_of(part)?.into_iter().for_each(|link| self.sum.add(link_hash(link)));
+        Ok(())
+    }
+
+    fn add_departures(&mut self, part: &DeparturesPart) -> Checked {
+        for (profile, sequence) in departures_of(part)? {
+            self.sum.add(departure_hash(profile.wrapping_sub(1), sequence));
+        }
         Ok(())
     }
 

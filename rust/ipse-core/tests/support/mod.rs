@@ -8,10 +8,12 @@ pub(crate) mod command;
 pub(crate) mod core;
 pub(crate) mod model;
 pub(crate) mod owned;
+pub(crate) mod people;
 pub(crate) mod render;
 pub(crate) mod scenario;
 pub(crate) mod segment;
 pub(crate) mod timestamp;
+pub(crate) mod universe;
 pub(crate) mod world;
 
 use std::path::{Path, PathBuf};

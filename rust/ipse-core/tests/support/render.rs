@@ -45,6 +45,8 @@ fn headline(target: &Target, attached: &[String]) -> String {
 fn kept_off(seen: &ObservedIdentifier<'_>) -> String {
     match &seen.verdict {
         Verdict::Attached | Verdict::AlreadyAttached => String::new(),
+        Verdict::Transferred { from } => format!("  moved {} from {from}\n", identifier(seen)),
+        Verdict::Removed => format!("  removed {}\n", identifier(seen)),
         Verdict::Dropped(why) => format!("  dropped {}: {}\n", identifier(seen), reason(why)),
         Verdict::Refused(why) => format!("  refused {}: {}\n", identifier(seen), reason(why)),
     }
@@ -75,6 +77,23 @@ pub(crate) fn rule(rule: Rule) -> &'static str {
         Rule::ValueTimeLimit => "value time limit",
         Rule::MergeLimit => "merge limit",
         Rule::IdentifierLimit => "identifier limit",
+        Rule::Immutable => "immutable",
+        Rule::HeldElsewhere => "held elsewhere",
+        Rule::ExclusiveOwner => "exclusive owner",
+        Rule::KnownSource => "known source",
+        Rule::SourceShape => "source shape",
+        Rule::SourceUsed => "source used",
+        Rule::NoTarget => "no target",
+        Rule::PairLimit => "pair limit",
+        Rule::MovedLimit => "moved limit",
+        Rule::HolderLimit => "holder limit",
+        Rule::AmbiguousEvent => "ambiguous event",
+        Rule::Displaced => "displaced",
+        Rule::DeniedLink => "denied link",
+        Rule::NotAttached => "not attached",
+        Rule::AttributionOverlap => "attribution overlap",
+        Rule::AttributionChain => "attribution chain",
+        Rule::AttributionOff => "attribution off",
     }
 }
 

@@ -338,7 +338,12 @@ fn event(observe: &Observe, timestamp: Option<Timestamp>) -> Event<'_> {
         traits: observe
             .traits
             .iter()
-            .map(|(name, value)| SentTrait { name: name.into(), value: value.clone() })
+            .map(|(name, value)| SentTrait {
+                name: name.into(),
+                value: value.clone(),
+                set_once: false,
+            })
             .collect(),
+        ..Event::default()
     }
 }

@@ -262,7 +262,7 @@ fn reason_word(rule: Rule) -> &'static str {
 fn rules_toml(config: &Config) -> String {
     assert_eq!(config.survivor, "oldest_profile", "the only survivor that Segment documents");
     let mut toml = format!(
-        "[workspace]\ndrop_policy = {:?}\nsurvivor = \"oldest\"\nmerges_max = {}\nidentifiers_max = {}\n",
+        "[workspace]\nconflict = {:?}\nsurvivor = \"oldest\"\nmerges_max = {}\nidentifiers_max = {}\n",
         config.drop_policy, config.max_merges, config.max_mappings
     );
     for kind in &config.types {

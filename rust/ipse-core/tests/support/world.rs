@@ -118,7 +118,7 @@ pub(crate) fn steps(count: usize) -> impl Strategy<Value = Vec<Step>> {
 pub(crate) fn toml(rules: &ModelRules) -> String {
     let policy = if rules.legacy { "legacy_2020" } else { "drop_lowest" };
     let mut toml = format!(
-        "[workspace]\ndrop_policy = \"{policy}\"\nmerges_max = {}\nidentifiers_max = {}\n",
+        "[workspace]\nconflict = \"{policy}\"\nmerges_max = {}\nidentifiers_max = {}\n",
         rules.merges_max, rules.identifiers_max
     );
     for (namespace, priority) in rules.namespaces.iter().zip(1..) {
@@ -156,8 +156,10 @@ pub(crate) fn core_event(event: &ModelEvent) -> Event<'_> {
             .map(|(name, value)| SentTrait {
                 name: name.into(),
                 value: Some(TraitValue::Integer(value)),
+                set_once: false,
             })
             .collect(),
+        ..Event::default()
     }
 }
 
@@ -207,9 +209,9 @@ pub(crate) fn partition(
             view.identifiers().iter().map(|held| intern(held.namespace, held.value)).collect();
         let traits = view.traits().into_iter().map(|(name, value)| {
             let name = *TRAITS.iter().find(|known| **known == name).expect("of the alphabet");
-            match value {
-                TraitValue::Integer(number) => (name, *number),
-                other => panic!("another kind of value came back: {other:?}"),
+            match *value {
+                TraitValue::Integer(number) => (name, number),
+                ref other => panic!("another kind of value came back: {other:?}"),
             }
         });
         partition.insert(number, (ids, traits.collect()));

@@ -152,6 +152,9 @@ pub struct ValidateRulesResponse {
     /// Empty: the rules are good.
     #[prost(message, repeated, tag = "1")]
     pub problems: ::prost::alloc::vec::Vec<RulesProblem>,
+    /// What good rules say, in sentences.
+    #[prost(string, repeated, tag = "2")]
+    pub explanation: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Write a snapshot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -870,7 +873,8 @@ pub struct ListProfilesResponse {
     /// Empty at the end.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
-    /// The newest record the answer rests on.
+    /// The newest record when this page was begun. That of the first page is what to list changes
+    /// after, later on.
     #[prost(uint64, tag = "3")]
     pub sequence_number: u64,
 }

@@ -33,11 +33,20 @@ fn started(store: Store, recovery: Recovery) -> Dispatch {
     dispatch
 }
 
+const ADMIN_METHODS: [&str; 8] = [
+    "CreateWorkspace",
+    "ListWorkspaces",
+    "GetWorkspace",
+    "GetRules",
+    "SetRules",
+    "ValidateRules",
+    "Checkpoint",
+    "GetStats",
+];
+
 pub(crate) fn call(dispatch: &Dispatch, method: &str, request: &impl Message) -> Reply {
-    let service = match method {
-        "ResolveEvent" | "ResolveEvents" | "GetProfile" | "BatchGetProfiles" => "IdentityService",
-        _ => "AdminService",
-    };
+    let service =
+        if ADMIN_METHODS.contains(&method) { "AdminService" } else { "IdentityService" };
     let method = format!("/ipse.v1.{service}/{method}");
     dispatch.call(&method, &request.encode_to_vec(), None, at(NOW_MS))
 }
@@ -139,4 +148,36 @@ pub(crate) fn profile(dispatch: &Dispatch, lookup: Option<v1::ProfileLookup>) ->
     let request = v1::GetProfileRequest { lookup, ..Default::default() };
     let answer: v1::GetProfileResponse = ask(dispatch, "GetProfile", &request);
     answer.profile.expect("an answer has one")
+}
+
+/// A server in memory whose workspace has these rules.
+pub(crate) fn with_rules(rules_toml: &str) -> Dispatch {
+    let server = in_memory();
+    let set = v1::SetRulesRequest { rules_toml: rules_toml.to_owned(), ..Default::default() };
+    let _: v1::SetRulesResponse = ask(&server, "SetRules", &set);
+    server
+}
+
+pub(crate) fn wire_time(ms: i64) -> Option<prost_types::Timestamp> {
+    Some(prost_types::Timestamp { seconds: ms / 1_000, nanos: 0 })
+}
+
+pub(crate) fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
+    Some(prost_types::FieldMask { paths: paths.iter().map(|&path| path.to_owned()).collect() })
+}
+
+/// `email=ann@x ATTACHED`, for each verdict of an answer.
+pub(crate) fn verdicts(resolution: &v1::Resolution) -> Vec<String> {
+    let show = |verdict: &v1::IdentifierVerdict| {
+        let identifier = verdict.identifier.as_ref().expect("set");
+        let word = verdict.verdict().as_str_name().trim_start_matches("VERDICT_");
+        format!("{}={} {word}", identifier.namespace, identifier.value)
+    };
+    resolution.verdicts.iter().map(show).collect()
+}
+
+/// The count of a figure.
+pub(crate) fn figure(server: &Dispatch, name: &str) -> u64 {
+    let figures = server.figures();
+    figures.into_iter().find(|&(found, _)| found == name).expect("a figure").1
 }

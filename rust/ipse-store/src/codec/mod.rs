@@ -6,7 +6,9 @@
 //! well formed; whether it is possible on a graph is for [`ipse_core::Graph::validate`] and
 //! [`ipse_core::snapshot::Loader`] to say. The layout is drawn in [`crate::format`].
 
+mod extra;
 mod msgpack;
+mod number;
 mod part;
 mod record;
 
@@ -16,20 +18,18 @@ pub use record::{decode_record, encode_record};
 
 use std::borrow::Cow;
 
-use ipse_core::change::{PassedLimit, ProfileNumber, Reason, Rule, Target, Verdict};
+use ipse_core::change::{PassedLimit, ProfileNumber, Reason, Target, Verdict};
 use ipse_core::{Timestamp, TraitValue};
 
 use msgpack::{Reader, Scalar, Writer};
+use number::{read_rule, rule_number};
 
-const RULES: [Rule; 7] = [
-    Rule::UnknownNamespace,
-    Rule::InvalidValue,
-    Rule::BlockedValue,
-    Rule::ValueLimit,
-    Rule::ValueTimeLimit,
-    Rule::MergeLimit,
-    Rule::IdentifierLimit,
-];
+/// Tag of [`Verdict::Dropped`], whose reason follows.
+const VERDICT_DROPPED: u64 = 2;
+/// Tag of [`Verdict::Refused`], whose reason follows.
+const VERDICT_REFUSED: u64 = 3;
+/// Tag of [`Verdict::Transferred`], whose former holder follows.
+const VERDICT_TRANSFERRED: u64 = 5;
 
 fn write_target(out: &mut Writer<'_>, target: &Target) {
     match target {
@@ -43,10 +43,7 @@ fn write_target(out: &mut Writer<'_>, target: &Target) {
             out.array(3);
             out.uint(3);
             out.uint(u64::from(survivor.0));
-            out.array(absorbed.len());
-            for profile in absorbed {
-                out.uint(u64::from(profile.0));
-            }
+            out.list(absorbed, |out, profile| out.uint(u64::from(profile.0)));
         }
     }
 }
@@ -58,9 +55,7 @@ fn write_profile_target(out: &mut Writer<'_>, tag: u64, profile: ProfileNumber) 
 }
 
 fn read_target(input: &mut Reader<'_>) -> Result<Target, Malformed> {
-    let length = input.array("target")?;
-    let tag = if length == 0 { u64::MAX } else { input.uint("target")? };
-    match (tag, length) {
+    match read_variant(input, "target")? {
         (0, 1) => Ok(Target::Unresolved),
         (1, 2) => Ok(Target::Created(read_profile(input)?)),
         (2, 2) => Ok(Target::Found(read_profile(input)?)),
@@ -77,80 +72,86 @@ fn read_profile(input: &mut Reader<'_>) -> Result<ProfileNumber, Malformed> {
 }
 
 fn write_verdict(out: &mut Writer<'_>, verdict: &Verdict) {
-    let (tag, reason) = match verdict {
-        Verdict::Attached => return out.uint(0),
-        Verdict::AlreadyAttached => return out.uint(1),
-        Verdict::Dropped(reason) => (2, reason),
-        Verdict::Refused(reason) => (3, reason),
-    };
-    out.array(4);
-    out.uint(tag);
-    out.uint(rule_number(reason.rule));
-    write_limit(out, reason.limit.as_ref());
-    match reason.collided {
-        None => out.nil(),
-        Some(profile) => out.uint(u64::from(profile.0)),
+    match verdict {
+        Verdict::Attached => out.uint(0),
+        Verdict::AlreadyAttached => out.uint(1),
+        Verdict::Dropped(reason) => write_reason(out, VERDICT_DROPPED, reason),
+        Verdict::Refused(reason) => write_reason(out, VERDICT_REFUSED, reason),
+        Verdict::Removed => out.uint(4),
+        Verdict::Transferred { from } => write_profile_target(out, VERDICT_TRANSFERRED, *from),
     }
 }
 
-fn write_limit(out: &mut Writer<'_>, limit: Option<&PassedLimit>) {
-    let Some(limit) = limit else { return out.nil() };
+/// A verdict with a reason: its tag first.
+fn write_reason(out: &mut Writer<'_>, tag: u64, reason: &Reason) {
+    out.array(4);
+    out.uint(tag);
+    out.uint(rule_number(reason.rule));
+    write_optional(out, reason.limit.as_ref(), write_limit);
+    write_optional(out, reason.collided, |out, profile| out.uint(u64::from(profile.0)));
+}
+
+fn write_limit(out: &mut Writer<'_>, limit: &PassedLimit) {
     out.array(2);
-    match &limit.namespace {
-        None => out.nil(),
-        Some(namespace) => out.text(namespace),
-    }
+    write_optional(out, limit.namespace.as_ref(), |out, namespace| out.text(namespace));
     out.uint(u64::from(limit.value));
 }
 
 fn read_verdict(input: &mut Reader<'_>) -> Result<Verdict, Malformed> {
-    if !input.at_array() {
-        return match input.uint("verdict")? {
-            0 => Ok(Verdict::Attached),
-            1 => Ok(Verdict::AlreadyAttached),
-            _ => Err(input.malformed("verdict", "of an unknown kind")),
-        };
-    }
-    input.fixed_array("verdict", 4)?;
-    let tag = input.uint("verdict")?;
-    let reason = Reason {
-        rule: read_rule(input)?,
-        limit: read_limit(input)?,
-        collided: if input.take_nil() { None } else { Some(read_profile(input)?) },
-    };
-    match tag {
-        2 => Ok(Verdict::Dropped(reason)),
-        3 => Ok(Verdict::Refused(reason)),
+    match read_variant(input, "verdict")? {
+        (0, 0) => Ok(Verdict::Attached),
+        (1, 0) => Ok(Verdict::AlreadyAttached),
+        (4, 0) => Ok(Verdict::Removed),
+        (VERDICT_DROPPED, 4) => Ok(Verdict::Dropped(read_reason_fields(input)?)),
+        (VERDICT_REFUSED, 4) => Ok(Verdict::Refused(read_reason_fields(input)?)),
+        (VERDICT_TRANSFERRED, 2) => Ok(Verdict::Transferred { from: read_profile(input)? }),
         _ => Err(input.malformed("verdict", "of an unknown kind")),
     }
 }
 
-fn read_limit(input: &mut Reader<'_>) -> Result<Option<PassedLimit>, Malformed> {
-    if input.take_nil() {
-        return Ok(None);
-    }
+/// What follows the tag of [`write_reason`].
+fn read_reason_fields(input: &mut Reader<'_>) -> Result<Reason, Malformed> {
+    Ok(Reason {
+        rule: read_rule(input)?,
+        limit: read_optional(input, read_limit)?,
+        collided: read_optional(input, read_profile)?,
+    })
+}
+
+fn read_limit(input: &mut Reader<'_>) -> Result<PassedLimit, Malformed> {
     input.fixed_array("limit", 2)?;
-    let namespace = if input.take_nil() { None } else { Some(input.text("limit")?.into()) };
-    Ok(Some(PassedLimit { namespace, value: input.uint32("limit")? }))
+    let namespace = read_optional(input, |input| input.text("limit"))?.map(Into::into);
+    Ok(PassedLimit { namespace, value: input.uint32("limit")? })
 }
 
-/// Its place in [`RULES`], from 1. A match, so that a new rule cannot be forgotten here.
-fn rule_number(rule: Rule) -> u64 {
-    match rule {
-        Rule::UnknownNamespace => 1,
-        Rule::InvalidValue => 2,
-        Rule::BlockedValue => 3,
-        Rule::ValueLimit => 4,
-        Rule::ValueTimeLimit => 5,
-        Rule::MergeLimit => 6,
-        Rule::IdentifierLimit => 7,
+/// The tag of a variant, and the length of the array that it begins: 0 if it stands alone.
+fn read_variant(input: &mut Reader<'_>, what: &'static str) -> Result<(u64, usize), Malformed> {
+    if !input.at_array() {
+        return Ok((input.uint(what)?, 0));
+    }
+    match input.array(what)? {
+        0 => Err(input.malformed(what, "empty")),
+        length => Ok((input.uint(what)?, length)),
     }
 }
 
-fn read_rule(input: &mut Reader<'_>) -> Result<Rule, Malformed> {
-    let number = input.uint("rule")?;
-    let index = usize::try_from(number).unwrap_or(usize::MAX).wrapping_sub(1);
-    RULES.get(index).copied().ok_or_else(|| input.malformed("rule", "of an unknown number"))
+/// Nil for `None`.
+fn write_optional<T>(
+    out: &mut Writer<'_>,
+    value: Option<T>,
+    write: impl FnOnce(&mut Writer<'_>, T),
+) {
+    match value {
+        None => out.nil(),
+        Some(value) => write(out, value),
+    }
+}
+
+fn read_optional<'a, T>(
+    input: &mut Reader<'a>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Malformed>,
+) -> Result<Option<T>, Malformed> {
+    if input.take_nil() { Ok(None) } else { read(input).map(Some) }
 }
 
 fn write_trait_value(out: &mut Writer<'_>, value: Option<&TraitValue<'_>>) {

@@ -47,6 +47,14 @@ impl Writer<'_> {
         encode::write_array_len(self.0, length32(length)).expect(MEMORY);
     }
 
+    /// An array of items, each written by `item`.
+    pub(super) fn list<T>(&mut self, items: &[T], mut item: impl FnMut(&mut Self, &T)) {
+        self.array(items.len());
+        for each in items {
+            item(self, each);
+        }
+    }
+
     pub(super) fn nil(&mut self) {
         self.0.push(Marker::Null.to_u8());
     }
@@ -143,9 +151,22 @@ impl<'a> Reader<'a> {
     pub(super) fn list<T>(
         &mut self,
         what: &'static str,
+        item: impl FnMut(&mut Reader<'a>) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
+        self.short_list(what, usize::MAX, item)
+    }
+
+    /// A list that has a longest length.
+    pub(super) fn short_list<T>(
+        &mut self,
+        what: &'static str,
+        length_max: usize,
         mut item: impl FnMut(&mut Reader<'a>) -> Result<T, Malformed>,
     ) -> Result<Vec<T>, Malformed> {
         let length = self.array(what)?;
+        if length > length_max {
+            return Err(self.malformed(what, format_args!("longer than {length_max}")));
+        }
         // The claimed length may be a lie: memory grows with the items that are really there.
         let mut items = Vec::with_capacity(length.min(64));
         for _ in 0..length {
@@ -176,6 +197,11 @@ impl<'a> Reader<'a> {
     pub(super) fn uint16(&mut self, what: &'static str) -> Result<u16, Malformed> {
         let value = self.uint(what)?;
         u16::try_from(value).map_err(|_| self.malformed(what, "over 16 bits"))
+    }
+
+    pub(super) fn uint8(&mut self, what: &'static str) -> Result<u8, Malformed> {
+        let value = self.uint(what)?;
+        u8::try_from(value).map_err(|_| self.malformed(what, "over 8 bits"))
     }
 
     pub(super) fn int(&mut self, what: &'static str) -> Result<i64, Malformed> {

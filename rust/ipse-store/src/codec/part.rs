@@ -1,16 +1,18 @@
 //! Parts of a snapshot.
 
-use ipse_core::SequenceNumber;
 use ipse_core::change::RulesVersion;
 use ipse_core::snapshot::{
-    IdentifiersPart, LinksPart, Part, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
-    TraitsPart, WorkspacePart,
+    AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, LinksPart,
+    PART_ROWS_MAX, Part, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart, TraitsPart,
+    WorkspacePart,
 };
+use ipse_core::{EventResolved, SequenceNumber};
 
 use super::msgpack::{Malformed, Reader, Writer};
+use super::record::{COMMAND_FIELDS, read_command, write_command};
 use super::{
-    read_digest, read_target, read_time, read_trait_value, read_verdict, write_digest,
-    write_target, write_trait_value, write_verdict,
+    read_digest, read_optional, read_target, read_time, read_trait_value, read_verdict,
+    write_digest, write_optional, write_target, write_trait_value, write_verdict,
 };
 use crate::format::part_tag;
 
@@ -29,6 +31,10 @@ pub fn encode_part(buffer: &mut Vec<u8>, workspace: u32, part: &Part) {
         Part::Profiles(part) => write_profiles(out, part),
         Part::Identifiers(part) => write_identifiers(out, part),
         Part::Links(part) => write_links(out, part),
+        Part::Holders(part) => write_holders(out, part),
+        Part::Evidence(part) => write_evidence(out, part),
+        Part::Attributions(part) => write_attributions(out, part),
+        Part::Departures(part) => write_departures(out, part),
         Part::Traits(part) => write_traits(out, part),
         Part::RememberedEvents(part) => write_remembered_events(out, part),
         Part::RememberedRefusals(part) => write_uints(out, &part.hash),
@@ -43,13 +49,39 @@ pub fn decode_part(bytes: &[u8]) -> Result<(u32, Part, usize), Malformed> {
         return Err(input.malformed("part", "too short"));
     }
     let workspace = input.uint32("workspace")?;
-    let part = match (input.uint("part tag")?, length - COMMON_FIELDS) {
+    let part = read_columns(input, length - COMMON_FIELDS)?;
+    Ok((workspace, part, input.offset()))
+}
+
+/// How many fields it has after those of every part, and its tag.
+fn shape(part: &Part) -> (usize, u64) {
+    match part {
+        Part::Workspace(_) => (9, part_tag::WORKSPACE),
+        Part::Profiles(_) => (6, part_tag::PROFILES),
+        Part::Identifiers(_) => (6, part_tag::IDENTIFIERS),
+        Part::Links(_) => (3, part_tag::LINKS),
+        Part::Holders(_) => (4, part_tag::HOLDERS),
+        Part::Evidence(_) => (7, part_tag::EVIDENCE),
+        Part::Attributions(_) => (5, part_tag::ATTRIBUTIONS),
+        Part::Departures(_) => (2, part_tag::DEPARTURES),
+        Part::Traits(_) => (5, part_tag::TRAITS),
+        Part::RememberedEvents(_) => (9, part_tag::REMEMBERED_EVENTS),
+        Part::RememberedRefusals(_) => (1, part_tag::REMEMBERED_REFUSALS),
+    }
+}
+
+fn read_columns(input: &mut Reader<'_>, fields: usize) -> Result<Part, Malformed> {
+    Ok(match (input.uint("part tag")?, fields) {
         (part_tag::WORKSPACE, 9) => Part::Workspace(read_workspace(input)?),
-        (part_tag::PROFILES, 5) => Part::Profiles(read_profiles(input)?),
-        (part_tag::IDENTIFIERS, 5) => Part::Identifiers(read_identifiers(input)?),
+        (part_tag::PROFILES, 6) => Part::Profiles(read_profiles(input)?),
+        (part_tag::IDENTIFIERS, 6) => Part::Identifiers(read_identifiers(input)?),
         (part_tag::LINKS, 3) => Part::Links(read_links(input)?),
+        (part_tag::HOLDERS, 4) => Part::Holders(read_holders(input)?),
+        (part_tag::EVIDENCE, 7) => Part::Evidence(read_evidence(input)?),
+        (part_tag::ATTRIBUTIONS, 5) => Part::Attributions(read_attributions(input)?),
+        (part_tag::DEPARTURES, 2) => Part::Departures(read_departures(input)?),
         (part_tag::TRAITS, 5) => Part::Traits(read_traits(input)?),
-        (part_tag::REMEMBERED_EVENTS, 8) => Part::RememberedEvents(read_remembered_events(input)?),
+        (part_tag::REMEMBERED_EVENTS, 9) => Part::RememberedEvents(read_remembered_events(input)?),
         (part_tag::REMEMBERED_REFUSALS, 1) => {
             Part::RememberedRefusals(RememberedRefusalsPart { hash: read_u64s(input, "refusal")? })
         }
@@ -61,20 +93,7 @@ pub fn decode_part(bytes: &[u8]) -> Result<(u32, Part, usize), Malformed> {
                 ),
             ));
         }
-    };
-    Ok((workspace, part, input.offset()))
-}
-
-fn shape(part: &Part) -> (usize, u64) {
-    match part {
-        Part::Workspace(_) => (9, part_tag::WORKSPACE),
-        Part::Profiles(_) => (5, part_tag::PROFILES),
-        Part::Identifiers(_) => (5, part_tag::IDENTIFIERS),
-        Part::Links(_) => (3, part_tag::LINKS),
-        Part::Traits(_) => (5, part_tag::TRAITS),
-        Part::RememberedEvents(_) => (8, part_tag::REMEMBERED_EVENTS),
-        Part::RememberedRefusals(_) => (1, part_tag::REMEMBERED_REFUSALS),
-    }
+    })
 }
 
 fn write_workspace(out: &mut Writer<'_>, part: &WorkspacePart) {
@@ -109,6 +128,7 @@ fn write_profiles(out: &mut Writer<'_>, part: &ProfilesPart) {
     write_uints(out, &part.bearer);
     write_uints(out, &part.created_sequence);
     write_ints(out, &part.created_time);
+    write_uints(out, &part.flags);
 }
 
 fn read_profiles(input: &mut Reader<'_>) -> Result<ProfilesPart, Malformed> {
@@ -118,6 +138,7 @@ fn read_profiles(input: &mut Reader<'_>) -> Result<ProfilesPart, Malformed> {
         bearer: read_u32s(input, "bearer")?,
         created_sequence: read_u64s(input, "created sequence")?,
         created_time: read_i64s(input, "created time")?,
+        flags: read_u8s(input, "flags of a profile")?,
     })
 }
 
@@ -127,6 +148,7 @@ fn write_identifiers(out: &mut Writer<'_>, part: &IdentifiersPart) {
     write_uints(out, &part.profile);
     write_uints(out, &part.attached_sequence);
     write_ints(out, &part.attached_time);
+    write_uints(out, &part.flags);
 }
 
 fn read_identifiers(input: &mut Reader<'_>) -> Result<IdentifiersPart, Malformed> {
@@ -136,6 +158,7 @@ fn read_identifiers(input: &mut Reader<'_>) -> Result<IdentifiersPart, Malformed
         profile: read_u32s(input, "profile")?,
         attached_sequence: read_u64s(input, "attached sequence")?,
         attached_time: read_i64s(input, "attached time")?,
+        flags: read_u8s(input, "flags of an identifier")?,
     })
 }
 
@@ -153,10 +176,78 @@ fn read_links(input: &mut Reader<'_>) -> Result<LinksPart, Malformed> {
     })
 }
 
+fn write_holders(out: &mut Writer<'_>, part: &HoldersPart) {
+    write_uints(out, &part.identifier);
+    write_uints(out, &part.profile);
+    write_uints(out, &part.sequence);
+    write_ints(out, &part.time);
+}
+
+fn read_holders(input: &mut Reader<'_>) -> Result<HoldersPart, Malformed> {
+    Ok(HoldersPart {
+        identifier: read_u32s(input, "shared identifier")?,
+        profile: read_u32s(input, "further holder")?,
+        sequence: read_u64s(input, "holder sequence")?,
+        time: read_i64s(input, "holder time")?,
+    })
+}
+
+fn write_evidence(out: &mut Writer<'_>, part: &EvidencePart) {
+    write_uints(out, &part.a);
+    write_uints(out, &part.b);
+    write_uints(out, &part.first);
+    write_ints(out, &part.last_time);
+    write_uints(out, &part.last_sequence);
+    write_uints(out, &part.state);
+    write_uints(out, &part.displaced_by);
+}
+
+fn read_evidence(input: &mut Reader<'_>) -> Result<EvidencePart, Malformed> {
+    Ok(EvidencePart {
+        a: read_u32s(input, "evidence's identifier")?,
+        b: read_u32s(input, "evidence's other identifier")?,
+        first: read_u64s(input, "first sequence")?,
+        last_time: read_i64s(input, "last time")?,
+        last_sequence: read_u64s(input, "last sequence")?,
+        state: read_u8s(input, "state of a link")?,
+        displaced_by: read_u64s(input, "displacing sequence")?,
+    })
+}
+
+fn write_attributions(out: &mut Writer<'_>, part: &AttributionsPart) {
+    write_uints(out, &part.source);
+    write_uints(out, &part.destination);
+    write_ints(out, &part.start);
+    write_ints(out, &part.end);
+    write_uints(out, &part.sequence);
+}
+
+fn read_attributions(input: &mut Reader<'_>) -> Result<AttributionsPart, Malformed> {
+    Ok(AttributionsPart {
+        source: read_u32s(input, "source")?,
+        destination: read_u32s(input, "destination")?,
+        start: read_i64s(input, "start of an attribution")?,
+        end: read_i64s(input, "end of an attribution")?,
+        sequence: read_u64s(input, "attribution sequence")?,
+    })
+}
+
+fn write_departures(out: &mut Writer<'_>, part: &DeparturesPart) {
+    write_uints(out, &part.profile);
+    write_uints(out, &part.sequence);
+}
+
+fn read_departures(input: &mut Reader<'_>) -> Result<DeparturesPart, Malformed> {
+    Ok(DeparturesPart {
+        profile: read_u32s(input, "profile")?,
+        sequence: read_u64s(input, "departure sequence")?,
+    })
+}
+
 fn write_traits(out: &mut Writer<'_>, part: &TraitsPart) {
     write_uints(out, &part.profile);
     write_texts(out, &part.name);
-    write_list(out, &part.value, |out, value| write_trait_value(out, value.as_ref()));
+    out.list(&part.value, |out, value| write_trait_value(out, value.as_ref()));
     write_ints(out, &part.time);
     write_uints(out, &part.sequence);
 }
@@ -174,13 +265,14 @@ fn read_traits(input: &mut Reader<'_>) -> Result<TraitsPart, Malformed> {
 
 fn write_remembered_events(out: &mut Writer<'_>, part: &RememberedEventsPart) {
     write_texts(out, &part.event_id);
-    write_list(out, &part.digest, |out, digest| write_digest(out, *digest));
+    out.list(&part.digest, |out, digest| write_digest(out, *digest));
     write_uints(out, &part.sequence);
     write_ints(out, &part.log_time);
     write_uints(out, &part.rules_version);
-    write_list(out, &part.known, |out, known| out.bool(*known));
-    write_list(out, &part.target, write_target);
-    write_list(out, &part.verdicts, |out, verdicts| write_list(out, verdicts, write_verdict));
+    out.list(&part.known, |out, known| out.bool(*known));
+    out.list(&part.target, write_target);
+    out.list(&part.verdicts, |out, verdicts| out.list(verdicts, write_verdict));
+    out.list(&part.record, |out, record| write_optional(out, record.as_ref(), write_record));
 }
 
 fn read_remembered_events(input: &mut Reader<'_>) -> Result<RememberedEventsPart, Malformed> {
@@ -193,26 +285,39 @@ fn read_remembered_events(input: &mut Reader<'_>) -> Result<RememberedEventsPart
         known: input.list("known", |input| input.bool("known"))?,
         target: input.list("target", read_target)?,
         verdicts: input.list("verdicts", |input| input.list("verdicts", read_verdict))?,
+        record: read_records(input)?,
     })
 }
 
-fn write_list<T>(out: &mut Writer<'_>, column: &[T], write: impl Fn(&mut Writer<'_>, &T)) {
-    out.array(column.len());
-    for value in column {
-        write(out, value);
-    }
+/// A row that is nil takes one byte here and hundreds in memory: the number is bounded first.
+fn read_records(input: &mut Reader<'_>) -> Result<Vec<Option<EventResolved<'static>>>, Malformed> {
+    input.short_list("records", PART_ROWS_MAX, |input| read_optional(input, read_record))
+}
+
+fn write_record(out: &mut Writer<'_>, record: &EventResolved<'_>) {
+    out.array(COMMAND_FIELDS);
+    write_command(out, record);
+}
+
+fn read_record(input: &mut Reader<'_>) -> Result<EventResolved<'static>, Malformed> {
+    input.fixed_array("record", COMMAND_FIELDS)?;
+    Ok(read_command(input)?.to_static())
 }
 
 fn write_uints<T: Copy + Into<u64>>(out: &mut Writer<'_>, column: &[T]) {
-    write_list(out, column, |out, value| out.uint((*value).into()));
+    out.list(column, |out, value| out.uint((*value).into()));
 }
 
 fn write_ints(out: &mut Writer<'_>, column: &[i64]) {
-    write_list(out, column, |out, value| out.int(*value));
+    out.list(column, |out, value| out.int(*value));
 }
 
 fn write_texts(out: &mut Writer<'_>, column: &[String]) {
-    write_list(out, column, |out, value| out.text(value));
+    out.list(column, |out, value| out.text(value));
+}
+
+fn read_u8s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec<u8>, Malformed> {
+    input.list(what, |input| input.uint8(what))
 }
 
 fn read_u32s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec<u32>, Malformed> {

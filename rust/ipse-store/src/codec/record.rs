@@ -2,19 +2,25 @@
 
 use std::borrow::Cow;
 
-use ipse_core::change::RulesVersion;
+use ipse_core::change::{RulesVersion, Verb};
 use ipse_core::rules::RulesText;
 use ipse_core::{Change, EventResolved, ObservedIdentifier, Record, SequenceNumber, TraitSet};
 
+use super::extra::{read_extra, write_extra};
 use super::msgpack::{Malformed, Reader, Writer};
+use super::number::{read_verb, verb_number};
 use super::{
-    read_digest, read_profile, read_target, read_time, read_trait_value, read_verdict,
-    write_digest, write_target, write_trait_value, write_verdict,
+    read_digest, read_optional, read_profile, read_target, read_time, read_trait_value,
+    read_verdict, write_digest, write_optional, write_target, write_trait_value, write_verdict,
 };
 use crate::format::record_tag;
 
 /// Fields of every record: workspace, sequence, log time, tag.
 const COMMON_FIELDS: usize = 4;
+/// Fields of every event.
+const EVENT_FIELDS: usize = 11;
+/// With the verb and the extra.
+pub(super) const COMMAND_FIELDS: usize = EVENT_FIELDS + 2;
 
 /// Appends a record of the given workspace.
 pub fn encode_record(buffer: &mut Vec<u8>, workspace: u32, record: &Record<'_>) {
@@ -38,9 +44,13 @@ pub fn encode_record(buffer: &mut Vec<u8>, workspace: u32, record: &Record<'_>) 
             out.uint(u64::from(version.0));
             out.text(rules.text());
         }
-        Change::EventResolved(event) => {
-            common(11, record_tag::EVENT_RESOLVED);
+        Change::EventResolved(event) if is_plain(event) => {
+            common(EVENT_FIELDS, record_tag::EVENT_RESOLVED);
             write_event(out, event);
+        }
+        Change::EventResolved(event) => {
+            common(COMMAND_FIELDS, record_tag::COMMAND_RESOLVED);
+            write_command(out, event);
         }
     }
 }
@@ -70,12 +80,34 @@ fn read_change<'a>(input: &mut Reader<'a>, fields: usize) -> Result<Change<'a>, 
             version: RulesVersion(input.uint32("rules version")?),
             rules: RulesText::unparsed(input.text("rules")?),
         }),
-        (record_tag::EVENT_RESOLVED, 11) => Ok(Change::EventResolved(read_event(input)?)),
+        (record_tag::EVENT_RESOLVED, EVENT_FIELDS) => Ok(Change::EventResolved(read_event(input)?)),
+        (record_tag::COMMAND_RESOLVED, COMMAND_FIELDS) => {
+            Ok(Change::EventResolved(read_command(input)?))
+        }
         (tag, fields) => Err(input.malformed(
             "record",
             format_args!("of kind {tag} with {fields} fields, which this program does not know"),
         )),
     }
+}
+
+/// Whether it is what most events are: those are written without the fields that say so.
+fn is_plain(event: &EventResolved<'_>) -> bool {
+    event.verb == Verb::Observe && event.extra.is_none()
+}
+
+/// [`COMMAND_FIELDS`] fields.
+pub(super) fn write_command(out: &mut Writer<'_>, event: &EventResolved<'_>) {
+    write_event(out, event);
+    out.uint(verb_number(event.verb));
+    write_optional(out, event.extra.as_deref(), write_extra);
+}
+
+pub(super) fn read_command<'a>(input: &mut Reader<'a>) -> Result<EventResolved<'a>, Malformed> {
+    let event = read_event(input)?;
+    let verb = read_verb(input)?;
+    let extra = read_optional(input, read_extra)?.map(Box::new);
+    Ok(EventResolved { verb, extra, ..event })
 }
 
 fn write_event(out: &mut Writer<'_>, event: &EventResolved<'_>) {
@@ -85,37 +117,28 @@ fn write_event(out: &mut Writer<'_>, event: &EventResolved<'_>) {
     out.text(&event.source);
     out.int(event.timestamp.as_millis());
     out.uint(u64::from(event.rules_version.0));
-    match event.named_profile {
-        None => out.nil(),
-        Some(profile) => out.uint(u64::from(profile.0)),
-    }
+    write_optional(out, event.named_profile, |out, profile| out.uint(u64::from(profile.0)));
     out.text(&event.key_namespace);
     write_target(out, &event.target);
-    out.array(event.identifiers.len());
-    for identifier in &event.identifiers {
-        write_identifier(out, identifier);
-    }
-    out.array(event.traits.len());
-    for set in &event.traits {
-        out.array(2);
-        out.text(&set.name);
-        write_trait_value(out, set.value.as_ref());
-    }
+    out.list(&event.identifiers, write_identifier);
+    out.list(&event.traits, write_trait);
 }
 
 fn read_event<'a>(input: &mut Reader<'a>) -> Result<EventResolved<'a>, Malformed> {
     Ok(EventResolved {
         event_id: Cow::Borrowed(input.text("event id")?),
         digest: read_digest(input)?,
+        verb: Verb::Observe,
         kind: Cow::Borrowed(input.text("event kind")?),
         source: Cow::Borrowed(input.text("source")?),
         timestamp: read_time(input, "event time")?,
         rules_version: RulesVersion(input.uint32("rules version")?),
-        named_profile: if input.take_nil() { None } else { Some(read_profile(input)?) },
+        named_profile: read_optional(input, read_profile)?,
         key_namespace: Cow::Borrowed(input.text("key namespace")?),
         target: read_target(input)?,
         identifiers: input.list("identifiers", read_identifier)?,
         traits: input.list("traits", read_trait)?,
+        extra: None,
     })
 }
 
@@ -123,10 +146,7 @@ fn write_identifier(out: &mut Writer<'_>, identifier: &ObservedIdentifier<'_>) {
     out.array(4);
     out.text(&identifier.namespace);
     out.text(&identifier.value);
-    match &identifier.raw {
-        None => out.nil(),
-        Some(raw) => out.text(raw),
-    }
+    write_optional(out, identifier.raw.as_ref(), |out, raw| out.text(raw));
     write_verdict(out, &identifier.verdict);
 }
 
@@ -135,9 +155,15 @@ fn read_identifier<'a>(input: &mut Reader<'a>) -> Result<ObservedIdentifier<'a>,
     Ok(ObservedIdentifier {
         namespace: Cow::Borrowed(input.text("namespace")?),
         value: Cow::Borrowed(input.text("identifier value")?),
-        raw: if input.take_nil() { None } else { Some(Cow::Borrowed(input.text("raw value")?)) },
+        raw: read_optional(input, |input| input.text("raw value"))?.map(Cow::Borrowed),
         verdict: read_verdict(input)?,
     })
+}
+
+fn write_trait(out: &mut Writer<'_>, set: &TraitSet<'_>) {
+    out.array(2);
+    out.text(&set.name);
+    write_trait_value(out, set.value.as_ref());
 }
 
 fn read_trait<'a>(input: &mut Reader<'a>) -> Result<TraitSet<'a>, Malformed> {

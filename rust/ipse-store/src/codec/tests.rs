@@ -1,213 +1,26 @@
-use std::borrow::Cow;
+mod parts;
+mod records;
 
-use ipse_core::change::RulesVersion;
+use ipse_core::change::{RulesVersion, Verb};
 use ipse_core::rules::RulesText;
-use ipse_core::snapshot::{
-    IdentifiersPart, LinksPart, Part, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
-    TraitsPart, WorkspacePart,
-};
-use ipse_core::{Change, EventResolved, ObservedIdentifier, Record, SequenceNumber, TraitSet};
+use ipse_core::snapshot::{PART_ROWS_MAX, Part};
+use ipse_core::{Change, EventResolved, Record, SequenceNumber};
 use proptest::collection::vec;
-use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-
-fn text() -> impl Strategy<Value = Cow<'static, str>> {
-    prop_oneof![
-        Just(Cow::Borrowed("")),
-        "[a-z@.é日]{1,40}".prop_map(Cow::Owned),
-        "[a-z]{250,300}".prop_map(Cow::Owned),
-    ]
-}
-
-fn time() -> impl Strategy<Value = Timestamp> {
-    (Timestamp::MIN.as_millis()..=Timestamp::MAX.as_millis())
-        .prop_map(|millis| Timestamp::from_millis(millis).expect("within range"))
-}
-
-fn number() -> impl Strategy<Value = u64> {
-    prop_oneof![0..300u64, any::<u64>()]
-}
-
-fn profile() -> impl Strategy<Value = ProfileNumber> {
-    any::<u32>().prop_map(ProfileNumber)
-}
-
-fn target() -> impl Strategy<Value = Target> {
-    prop_oneof![
-        Just(Target::Unresolved),
-        profile().prop_map(Target::Created),
-        profile().prop_map(Target::Found),
-        (profile(), vec(profile(), 0..20))
-            .prop_map(|(survivor, absorbed)| Target::Merged { survivor, absorbed }),
-    ]
-}
-
-fn reason() -> impl Strategy<Value = Reason> {
-    let limit = (option::of(text()), any::<u32>()).prop_map(|(namespace, value)| PassedLimit {
-        namespace: namespace.map(|name| name.into_owned().into_boxed_str()),
-        value,
-    });
-    (0..RULES.len(), option::of(limit), option::of(profile()))
-        .prop_map(|(rule, limit, collided)| Reason { rule: RULES[rule], limit, collided })
-}
-
-fn verdict() -> impl Strategy<Value = Verdict> {
-    prop_oneof![
-        Just(Verdict::Attached),
-        Just(Verdict::AlreadyAttached),
-        reason().prop_map(Verdict::Dropped),
-        reason().prop_map(Verdict::Refused),
-    ]
-}
-
-fn trait_value() -> impl Strategy<Value = Option<TraitValue<'static>>> {
-    let finite = any::<f64>().prop_filter("finite", |number| number.is_finite());
-    prop_oneof![
-        Just(None),
-        text().prop_map(|text| Some(TraitValue::Text(text))),
-        any::<i64>().prop_map(|number| Some(TraitValue::Integer(number))),
-        finite.prop_map(|number| Some(TraitValue::Number(number))),
-        any::<bool>().prop_map(|value| Some(TraitValue::Bool(value))),
-        text().prop_map(|text| Some(TraitValue::Json(text))),
-    ]
-}
-
-fn identifier() -> impl Strategy<Value = ObservedIdentifier<'static>> {
-    (text(), text(), option::of(text()), verdict()).prop_map(|(namespace, value, raw, verdict)| {
-        ObservedIdentifier { namespace, value, raw, verdict }
-    })
-}
-
-fn event() -> impl Strategy<Value = EventResolved<'static>> {
-    let strings = (text(), text(), text(), text());
-    let numbers = (any::<u128>(), time(), any::<u32>(), option::of(profile()));
-    let traits = (text(), trait_value()).prop_map(|(name, value)| TraitSet { name, value });
-    (strings, numbers, target(), vec(identifier(), 0..20), vec(traits, 0..20)).prop_map(
-        |(strings, numbers, target, identifiers, traits)| EventResolved {
-            event_id: strings.0,
-            digest: numbers.0,
-            kind: strings.1,
-            source: strings.2,
-            timestamp: numbers.1,
-            rules_version: RulesVersion(numbers.2),
-            named_profile: numbers.3,
-            key_namespace: strings.3,
-            target,
-            identifiers,
-            traits,
-        },
-    )
-}
-
-fn record() -> impl Strategy<Value = Record<'static>> {
-    let change = prop_oneof![
-        (text(), any::<[u8; 16]>(), text()).prop_map(|(name, profile_key, rules)| {
-            Change::WorkspaceCreated { name, profile_key, rules: RulesText::unparsed(rules) }
-        }),
-        (any::<u32>(), text()).prop_map(|(version, rules)| Change::RulesSet {
-            version: RulesVersion(version),
-            rules: RulesText::unparsed(rules),
-        }),
-        event().prop_map(Change::EventResolved),
-    ];
-    (number(), time(), change).prop_map(|(sequence, log_time, change)| Record {
-        sequence: SequenceNumber(sequence),
-        log_time,
-        change,
-    })
-}
-
-fn strings() -> impl Strategy<Value = Vec<String>> {
-    vec(text().prop_map(Cow::into_owned), 3)
-}
-
-fn part() -> impl Strategy<Value = Part> {
-    let workspace = (strings(), any::<[u8; 16]>(), time(), number(), any::<u32>(), any::<u128>());
-    let sequences = || vec(number(), 3);
-    let numbers = || vec(any::<u32>(), 3);
-    let times = || vec(any::<i64>(), 3);
-    prop_oneof![
-        workspace.prop_map(|(names, profile_key, time, sequence, version, state_hash)| {
-            Part::Workspace(WorkspacePart {
-                name: names[0].clone(),
-                profile_key,
-                created_time: time,
-                sequence: SequenceNumber(sequence),
-                log_time: time,
-                rules_version: RulesVersion(version),
-                rules: names[1].clone(),
-                namespaces: names,
-                state_hash,
-            })
-        }),
-        (numbers(), sequences(), numbers(), sequences(), times()).prop_map(
-            |(parent, merged_sequence, bearer, created_sequence, created_time)| {
-                Part::Profiles(ProfilesPart {
-                    parent,
-                    merged_sequence,
-                    bearer,
-                    created_sequence,
-                    created_time,
-                })
-            }
-        ),
-        (vec(any::<u16>(), 3), strings(), numbers(), sequences(), times()).prop_map(
-            |(namespace, value, profile, attached_sequence, attached_time)| {
-                Part::Identifiers(IdentifiersPart {
-                    namespace,
-                    value,
-                    profile,
-                    attached_sequence,
-                    attached_time,
-                })
-            }
-        ),
-        (numbers(), numbers(), sequences()).prop_map(|(stronger, weaker, sequence)| Part::Links(
-            LinksPart { stronger, weaker, sequence }
-        )),
-        (numbers(), strings(), vec(trait_value(), 3), times(), sequences()).prop_map(
-            |(profile, name, value, time, sequence)| {
-                Part::Traits(TraitsPart { profile, name, value, time, sequence })
-            }
-        ),
-        (
-            strings(),
-            vec(any::<u128>(), 3),
-            (sequences(), times(), numbers()),
-            vec(any::<bool>(), 3),
-            vec(target(), 3),
-            vec(vec(verdict(), 0..5), 3)
-        )
-            .prop_map(
-                |(
-                    event_id,
-                    digest,
-                    (sequence, log_time, rules_version),
-                    known,
-                    target,
-                    verdicts,
-                )| {
-                    Part::RememberedEvents(RememberedEventsPart {
-                        event_id,
-                        digest,
-                        sequence,
-                        log_time,
-                        rules_version,
-                        known,
-                        target,
-                        verdicts,
-                    })
-                }
-            ),
-        sequences().prop_map(|hash| Part::RememberedRefusals(RememberedRefusalsPart { hash })),
-    ]
-}
+use parts::part;
+use records::record;
 
 fn encoded(workspace: u32, record: &Record<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode_record(&mut bytes, workspace, record);
+    bytes
+}
+
+fn encoded_part(workspace: u32, part: &Part) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_part(&mut bytes, workspace, part);
     bytes
 }
 
@@ -224,8 +37,7 @@ proptest! {
 
     #[test]
     fn a_part_is_decoded_as_it_was_encoded(workspace: u32, part in part()) {
-        let mut bytes = Vec::new();
-        encode_part(&mut bytes, workspace, &part);
+        let bytes = encoded_part(workspace, &part);
         let size = bytes.len();
         prop_assert_eq!(decode_part(&bytes), Ok((workspace, part, size)));
     }
@@ -234,6 +46,24 @@ proptest! {
     fn a_cut_record_is_refused(record in record(), cut: prop::sample::Index) {
         let bytes = encoded(0, &record);
         prop_assert!(decode_record(&bytes[..cut.index(bytes.len())]).is_err());
+    }
+
+    #[test]
+    fn a_cut_part_is_refused(part in part(), cut: prop::sample::Index) {
+        let bytes = encoded_part(0, &part);
+        prop_assert!(decode_part(&bytes[..cut.index(bytes.len())]).is_err());
+    }
+
+    #[test]
+    fn a_changed_part_is_no_panic(part in part(), place: prop::sample::Index, byte: u8) {
+        let mut bytes = encoded_part(0, &part);
+        let place = place.index(bytes.len());
+        bytes[place] = byte;
+        if let Ok((workspace, part, _)) = decode_part(&bytes) {
+            let again = encoded_part(workspace, &part);
+            let decoded = decode_part(&again).map(|(_, part, _)| part);
+            prop_assert_eq!(decoded, Ok(part));
+        }
     }
 
     #[test]
@@ -306,4 +136,79 @@ fn a_length_that_lies_allocates_little() {
     bytes.resize(bytes.len() + (2 << 20), 0xc0);
     let error = decode_record(&bytes).expect_err("nil is no identifier");
     assert_eq!(error.problem, "identifier is not an array");
+}
+
+/// The bytes of a record of workspace 0 whose event has the given verb and extra.
+fn with_extra(verb: u8, extra: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0xdc, 0, 17, 0, 1, 0, 4, 0xa0, 0xc0, 0xa0, 0xa0, 0, 1, 0xc0, 0xa0];
+    bytes.extend_from_slice(&[0x91, 0, 0x90, 0x90, verb]);
+    bytes.extend_from_slice(extra);
+    bytes
+}
+
+#[test]
+fn a_plain_event_has_no_fields_for_what_it_lacks() {
+    let event = |verb, extra| EventResolved {
+        event_id: Cow::Borrowed(""),
+        digest: 0,
+        verb,
+        kind: Cow::Borrowed(""),
+        source: Cow::Borrowed(""),
+        timestamp: Timestamp::MIN,
+        rules_version: RulesVersion(1),
+        named_profile: None,
+        key_namespace: Cow::Borrowed(""),
+        target: Target::Unresolved,
+        identifiers: Vec::new(),
+        traits: Vec::new(),
+        extra,
+    };
+    let size = |verb, extra| {
+        let change = Change::EventResolved(event(verb, extra));
+        let record = Record { sequence: SequenceNumber(1), log_time: Timestamp::MIN, change };
+        encoded(0, &record).len()
+    };
+    let plain = size(Verb::Observe, None);
+    // The array's longer head, the verb and the extra.
+    assert_eq!(size(Verb::Login, None), plain + 2 + 1 + 1);
+    assert_eq!(size(Verb::Observe, Some(Box::default())), plain + 2 + 1 + 8);
+}
+
+#[test]
+fn what_is_wrong_with_a_command_is_named() {
+    let known: &[u8] = &[0x97, 0xc2, 0];
+    let cases: [(u8, &[&[u8]], &str); 11] = [
+        (9, &[&[0xc0]], "verb is of an unknown number"),
+        (1, &[&[0x90]], "extra is of 0 fields, not 7"),
+        (1, &[&[0x97, 0]], "marks known is not true or false"),
+        (1, &[&[0x97, 0xc2, 0xcd, 1, 0]], "sources is over 8 bits"),
+        (
+            6,
+            &[known, &[0x91, 0x95, 0xa0, 0xa0, 1, 0xc0, 3]],
+            "cause of a move is of an unknown number",
+        ),
+        (0, &[known, &[0x90, 0x91, 0x92, 0xa0, 0xa0]], "displaced link is of 2 fields, not 4"),
+        (5, &[known, &[0x90, 0x90, 0x91, 0x92, 1, 4]], "merge verdict is of an unknown kind"),
+        (5, &[known, &[0x90, 0x90, 0x91, 0x92, 1, 0x90]], "merge verdict is empty"),
+        (5, &[known, &[0x90, 0x90, 0x91, 0x92, 1, 0x94, 3, 25]], "rule is of an unknown number"),
+        (7, &[known, &[0x90, 0x90, 0x90, 0x93, 1, 2, 3]], "attribution is of 3 fields, not 5"),
+        (8, &[known, &[0x90, 0x90, 0x90, 0xc0, 0x90]], "import is of 0 fields, not 3"),
+    ];
+    for (verb, extra, problem) in cases {
+        let mut bytes = with_extra(verb, &extra.concat());
+        bytes.extend_from_slice(&[0xc1; 16]);
+        assert_eq!(decode_record(&bytes).expect_err("malformed").problem, problem, "{bytes:?}");
+    }
+    let whole = with_extra(5, &[known, &[0x90, 0x90, 0x90, 0xc0, 0xc0]].concat());
+    assert!(decode_record(&whole).is_ok());
+}
+
+#[test]
+fn rows_that_take_a_byte_each_are_bounded() {
+    let rows = PART_ROWS_MAX + 1;
+    let mut bytes = vec![0x9b, 0, 10, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0xdc];
+    bytes.extend_from_slice(&u16::try_from(rows).expect("a short part").to_be_bytes());
+    bytes.resize(bytes.len() + rows, 0xc0);
+    let error = decode_part(&bytes).expect_err("too many");
+    assert_eq!(error.problem, "records is longer than 16384");
 }

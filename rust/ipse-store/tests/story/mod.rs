@@ -2,11 +2,13 @@
 //! them: the oracle for whatever is done to the files.
 #![allow(dead_code)] // Each test binary uses a part of it.
 
+mod commands;
+
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use ipse_core::{Event, SentIdentifier, SentTrait, Timestamp, TraitValue};
+use ipse_core::{Event, Record, SentIdentifier, SentTrait, SequenceNumber, Timestamp, TraitValue};
 use ipse_store::simulated::SimulatedDisk;
 use ipse_store::{
     Locked, LogPosition, OpenError, Options, Recovery, Store, SyncPolicy, WorkspaceIndex,
@@ -69,7 +71,9 @@ pub(crate) fn step(store: &Store, number: u64) -> LogPosition {
     let position = match number {
         0 => locked.create_workspace("alpha", [1; 16], RULES, now).1,
         2 => locked.create_workspace("beta", [2; 16], RULES, now).1,
+        4 => locked.create_workspace("gamma", [3; 16], commands::RULES, now).1,
         number if number % 13 == 5 => set_rules(&mut locked, number),
+        number if number > 4 && number.is_multiple_of(2) => command(&mut locked, number),
         number => resolve(&mut locked, number),
     };
     assert_eq!(position.0, number + 1, "each step is one record");
@@ -109,6 +113,18 @@ fn set_rules(locked: &mut Locked<'_>, number: u64) -> LogPosition {
     locked.commit(workspace, time(number), change.expect("other rules")).1
 }
 
+/// The next command in the third workspace.
+fn command(locked: &mut Locked<'_>, number: u64) -> LogPosition {
+    let workspace = WorkspaceIndex(2);
+    let graph = locked.graph(workspace);
+    let resolved = commands::command(graph.sequence().0 - 1, time(number));
+    let change = ipse_core::Change::EventResolved(resolved);
+    let sequence = SequenceNumber(graph.sequence().0 + 1);
+    let record = Record { sequence, log_time: time(number), change };
+    graph.validate(&record).expect("written as decide would");
+    locked.commit(workspace, time(number), record.change).1
+}
+
 /// An address that no event had before, with others that many events have: all of attach,
 /// merge and refuse come up.
 fn resolve(locked: &mut Locked<'_>, number: u64) -> LogPosition {
@@ -131,6 +147,7 @@ fn resolve(locked: &mut Locked<'_>, number: u64) -> LogPosition {
         traits: vec![SentTrait {
             name: Cow::Borrowed("step"),
             value: Some(TraitValue::Text(Cow::Owned(number.to_string()))),
+            set_once: false,
         }],
         ..Event::default()
     };

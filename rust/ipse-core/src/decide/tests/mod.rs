@@ -1,5 +1,7 @@
 //! Corners that the stories do not reach: bounds of the tables, clocks, changed rules.
 
+mod policies;
+
 use std::borrow::Cow;
 
 use super::*;
@@ -59,6 +61,7 @@ fn with_traits<'a>(mut event: Event<'a>, names: std::ops::Range<usize>, value: &
     let sent = |at| SentTrait {
         name: Cow::Owned(format!("t{at}")),
         value: Some(TraitValue::Text(Cow::Owned(value.to_owned()))),
+        set_once: false,
     };
     event.traits = names.map(sent).collect();
     event

@@ -1,5 +1,8 @@
 //! What rules texts are read as, and what is said about wrong ones.
 
+mod keys;
+mod presets;
+
 use super::*;
 
 fn problems(text: &str) -> Vec<String> {
@@ -16,15 +19,6 @@ fn check(text: &str, expected: &str) {
         found.len() == 1 && found[0].starts_with(expected),
         "expected one problem {expected:?}, found {found:#?}"
     );
-}
-
-#[test]
-fn every_preset_is_good() {
-    for (name, text) in PRESETS {
-        assert_eq!(problems(text), Vec::<String>::new(), "{name}");
-    }
-    assert!(preset(DEFAULT_PRESET).is_some());
-    assert_eq!(preset("nobody"), None);
 }
 
 #[test]

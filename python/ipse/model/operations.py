@@ -1,0 +1,150 @@
+"""What operators read: workspaces, rules, snapshots, figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ipse.model.values import utc
+
+if TYPE_CHECKING:
+    from ipse.v1 import admin_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceInfo:
+    """One isolated pool of people with its own rules."""
+
+    name: str
+    created_time: datetime
+    rules_version: int
+    sequence_number: int
+    profile_count: int
+    """Profiles that are not absorbed."""
+    absorbed_profile_count: int
+    identifier_count: int
+    link_count: int
+    state_hash: str
+    """Equal wherever the same records were applied."""
+
+    @classmethod
+    def from_proto(cls, message: admin_pb2.Workspace) -> WorkspaceInfo:
+        """Read the message."""
+        return cls(
+            name=message.name,
+            created_time=utc(message.created_time),
+            rules_version=message.rules_version,
+            sequence_number=message.sequence_number,
+            profile_count=message.profile_count,
+            absorbed_profile_count=message.absorbed_profile_count,
+            identifier_count=message.identifier_count,
+            link_count=message.link_count,
+            state_hash=message.state_hash,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RulesInfo:
+    """The rules in force, as the TOML they were set with."""
+
+    version: int
+    toml: str
+
+    @classmethod
+    def from_proto(cls, message: admin_pb2.GetRulesResponse) -> RulesInfo:
+        """Read the message."""
+        return cls(message.version, message.rules_toml)
+
+
+@dataclass(frozen=True, slots=True)
+class RulesProblem:
+    """One thing that is wrong with rules."""
+
+    line: int
+    """From 1; 0 if it is about the whole."""
+    key: str
+    message: str
+
+    @classmethod
+    def from_proto(cls, message: admin_pb2.RulesProblem) -> RulesProblem:
+        """Read the message."""
+        return cls(message.line, message.key, message.message)
+
+    def __str__(self) -> str:
+        return f"line {self.line}, {self.key}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointInfo:
+    """A snapshot that was written."""
+
+    file_name: str
+    size_bytes: int
+    log_position: int
+    seconds: float
+
+    @classmethod
+    def from_proto(cls, message: admin_pb2.CheckpointResponse) -> CheckpointInfo:
+        """Read the message."""
+        return cls(message.file_name, message.size_bytes, message.log_position, message.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryInfo:
+    """What opening the data directory found and did."""
+
+    seconds: float
+    snapshot_file_name: str
+    """Empty: there was none."""
+    snapshot_log_position: int
+    replayed_record_count: int
+    torn_bytes: int
+    """Bytes of an unacknowledged group that a crash cut short, set aside."""
+    clean_shutdown: bool
+
+    @classmethod
+    def from_proto(cls, message: admin_pb2.RecoveryStats) -> RecoveryInfo:
+        """Read the message."""
+        return cls(
+            seconds=message.seconds,
+            snapshot_file_name=message.snapshot_file_name,
+            snapshot_log_position=message.snapshot_log_position,
+            replayed_record_count=message.replayed_record_count,
+            torn_bytes=message.torn_bytes,
+            clean_shutdown=message.clean_shutdown,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Figures of a server or an embedded engine."""
+
+    version: str
+    started_time: datetime
+    recovery: RecoveryInfo
+    log_position: int
+    """Records in the log, ever."""
+    synced_log_position: int
+    """Of these, on disk for certain."""
+    commit_group_count: int
+    log_bytes: int
+    log_bytes_since_snapshot: int
+    sync: str
+    workspaces: tuple[WorkspaceInfo, ...]
+
+    @classmethod
+    def from_proto(cls, message: admin_pb2.GetStatsResponse) -> Stats:
+        """Read the message."""
+        return cls(
+            version=message.version,
+            started_time=utc(message.started_time),
+            recovery=RecoveryInfo.from_proto(message.recovery),
+            log_position=message.log_position,
+            synced_log_position=message.synced_log_position,
+            commit_group_count=message.commit_group_count,
+            log_bytes=message.log_bytes,
+            log_bytes_since_snapshot=message.log_bytes_since_snapshot,
+            sync=message.sync,
+            workspaces=tuple(map(WorkspaceInfo.from_proto, message.workspaces)),
+        )

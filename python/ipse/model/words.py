@@ -1,0 +1,143 @@
+"""The words that answers are made of: one enum for each of the wire's, in its order.
+
+What each rule does is said in `protos/ipse/v1/identity.proto` and by `ipse rules show`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+
+class Decision(StrEnum):
+    """What an event or a command did as a whole."""
+
+    UNRESOLVED = "unresolved"
+    """No usable identifier: the event belongs to no profile."""
+    CREATED = "created"
+    """No identifier was known: a new profile."""
+    ATTACHED = "attached"
+    """One profile was found and identifiers were attached to it."""
+    ALREADY_ATTACHED = "already_attached"
+    """One profile was found and no identifier was attached to it."""
+    MERGED = "merged"
+    """Several profiles were found and became one."""
+
+
+class Verdict(StrEnum):
+    """What became of one identifier of an event or a command."""
+
+    ATTACHED = "attached"
+    """It is now on this profile and was not; of a shared namespace it may be on others as well."""
+    ALREADY_ATTACHED = "already_attached"
+    """It was on this profile, or on one that this event merged into it."""
+    DROPPED = "dropped"
+    """A rule took it off the event before matching."""
+    REFUSED = "refused"
+    """It took part in matching, but a rule kept it where it was."""
+    TRANSFERRED = "transferred"
+    """It was on another profile, `collided_profile_id`, and is now on this one."""
+    REMOVED = "removed"
+    """It was on this profile and is now on none."""
+
+
+class Rule(StrEnum):
+    """The rule behind what was dropped or refused."""
+
+    UNKNOWN_NAMESPACE = "unknown_namespace"
+    BLOCKED_VALUE = "blocked_value"
+    VALUE_LIMIT = "value_limit"
+    """A namespace's limit for the profile's lifetime."""
+    VALUE_TIME_LIMIT = "value_time_limit"
+    """A namespace's limit within its sliding window."""
+    MERGE_LIMIT = "merge_limit"
+    IDENTIFIER_LIMIT = "identifier_limit"
+    INVALID_VALUE = "invalid_value"
+    """Empty after normalising, or not a value of its kind."""
+    IMMUTABLE = "immutable"
+    """A value of an immutable namespace is set already."""
+    HELD_ELSEWHERE = "held_elsewhere"
+    """It is another profile's, and the rules neither join the two nor move it."""
+    EXCLUSIVE_OWNER = "exclusive_owner"
+    """It stays with its owner: the event does not name the key, or is older."""
+    KNOWN_SOURCE = "known_source"
+    """A source that is known already is not joined."""
+    SOURCE_SHAPE = "source_shape"
+    """The source's value has not the shape that the rules ask of it."""
+    SOURCE_USED = "source_used"
+    """The source was a source before."""
+    NO_TARGET = "no_target"
+    """What the source was to be joined to is not usable."""
+    PAIR_LIMIT = "pair_limit"
+    """It would be seen with more of another namespace than it may be."""
+    MOVED_LIMIT = "moved_limit"
+    """The merge would move more identifiers than one merge may."""
+    HOLDER_LIMIT = "holder_limit"
+    """A shared identifier is on as many profiles as it may be."""
+    AMBIGUOUS_EVENT = "ambiguous_event"
+    """Two values of a namespace that allows one, on one event."""
+    DISPLACED = "displaced"
+    """Newer or stronger evidence keeps it apart from the event's profile."""
+    DENIED_LINK = "denied_link"
+    """Someone said that the two are different people."""
+    NOT_ATTACHED = "not_attached"
+    """The value to change or remove is not on the profile."""
+    ATTRIBUTION_OVERLAP = "attribution_overlap"
+    """The history of the source in that range is attributed already."""
+    ATTRIBUTION_CHAIN = "attribution_chain"
+    """The source was a destination before, or the destination a source."""
+    ATTRIBUTION_OFF = "attribution_off"
+    """The rules attribute no history."""
+
+
+class MoveCause(StrEnum):
+    """Why an identifier left a profile without being on the event."""
+
+    DISPLACED = "displaced"
+    """Newer evidence displaced the links that held it there."""
+    EVICTED = "evicted"
+    """The profile was full."""
+    SPLIT = "split"
+    """The call split the profile."""
+
+
+class MergeVerdict(StrEnum):
+    """What became of one source of a merge."""
+
+    MERGED = "merged"
+    """It is part of the target now."""
+    ALREADY_MERGED = "already_merged"
+    """It was the target, or part of it, already."""
+    NOT_FOUND = "not_found"
+    """There is no such profile."""
+    REFUSED = "refused"
+    """A rule kept it apart."""
+
+
+class ValueChoice(StrEnum):
+    """Which of a profile's values of a namespace to give."""
+
+    NEWEST = "newest"
+    """The one attached last, by event time."""
+    FIRST = "first"
+    """The one attached first, by event time."""
+    ALL = "all"
+    """All, oldest first."""
+
+
+class ValueForm(StrEnum):
+    """In what form to give a value."""
+
+    NORMAL = "normal"
+    """The normalised value."""
+    SHA256 = "sha256"
+    """SHA-256 of the normalised value in lower-case hex. A namespace that the rules declare to be
+    the SHA-256 of another is given as it is."""
+
+
+# By the numbers of the wire; 0 is never sent.
+DECISIONS: Final = dict(enumerate(Decision, start=1))
+VERDICTS: Final = dict(enumerate(Verdict, start=1))
+RULES: Final = dict(enumerate(Rule, start=1))
+MOVE_CAUSES: Final = dict(enumerate(MoveCause, start=1))
+MERGE_VERDICTS: Final = dict(enumerate(MergeVerdict, start=1))

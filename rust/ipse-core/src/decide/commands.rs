@@ -1,0 +1,270 @@
+//! Commands on profiles that exist: modify, merge, split, attribute history.
+//!
+//! Each judges its parts one by one and gives each a verdict; what a rule refuses does not
+//! stop the rest. Limits and caps bind commands as they bind events: a command outranks what
+//! triggers a join, never what keeps people apart.
+
+use std::borrow::Cow;
+
+use crate::change::{
+    Extra, HistoryAttribution, MergeVerdict, Move, MoveCause, ProfileNumber, Rule, SourceMerge,
+    Verb,
+};
+use crate::command::{AttributeHistory, MergeProfiles, ModifyIdentifiers, Operation, SplitProfile};
+use crate::event::SentIdentifier;
+use crate::graph::{AttributionView, Graph};
+use crate::limits::{
+    ATTRIBUTIONS_MAX, COMMAND_SOURCES_MAX, EVENT_IDENTIFIERS_MAX, PROFILES_MAX,
+    SPLIT_IDENTIFIERS_MAX,
+};
+use crate::time::Timestamp;
+
+use super::candidates::{self, Candidate, Role};
+use super::fields::{bound, invalid};
+use super::fit::Fit;
+use super::resolve::{Choice, Fate, Resolved, because, conclude, with_verdicts};
+use super::{Decision, Refusal, repeat, survivor};
+
+impl Graph {
+    /// Decides which identifiers of a profile change.
+    pub fn decide_modify<'a>(
+        &self,
+        command: &'a ModifyIdentifiers<'a>,
+        now: Timestamp,
+    ) -> Result<Decision<'a>, Refusal> {
+        let root = self.command_root(command.profile)?;
+        bound("changes", "changes", command.changes.len(), EVENT_IDENTIFIERS_MAX / 2)?;
+        self.operate(&command.operation, Verb::Modify, now, |time| {
+            super::modify::resolve(self, root, &command.changes, time)
+        })
+    }
+
+    /// Decides which profiles become one.
+    pub fn decide_merge<'a>(
+        &self,
+        command: &'a MergeProfiles<'a>,
+        now: Timestamp,
+    ) -> Result<Decision<'a>, Refusal> {
+        let root = self.command_root(command.target)?;
+        bound("sources", "sources", command.sources.len(), COMMAND_SOURCES_MAX)?;
+        self.operate(&command.operation, Verb::Merge, now, |time| {
+            Ok(merge(self, root, command, time))
+        })
+    }
+
+    /// Decides which identifiers leave a profile.
+    pub fn decide_split<'a>(
+        &self,
+        command: &'a SplitProfile<'a>,
+        now: Timestamp,
+    ) -> Result<Decision<'a>, Refusal> {
+        let root = self.command_root(command.profile)?;
+        let count = command.identifiers.len();
+        bound("identifiers", "identifiers", count, SPLIT_IDENTIFIERS_MAX)?;
+        self.operate(&command.operation, Verb::Split, now, |_| split(self, root, command))
+    }
+
+    /// Decides whether history goes from one profile to another.
+    pub fn decide_attribution<'a>(
+        &self,
+        command: &'a AttributeHistory<'a>,
+        now: Timestamp,
+    ) -> Result<Decision<'a>, Refusal> {
+        let source = self.command_root(command.history_of)?;
+        let destination = self.command_root(command.destination)?;
+        if source == destination {
+            return invalid("destination_profile", "is the source: nothing is to be attributed")
+                .map(|()| unreachable!("it is refused"));
+        }
+        if command.end < command.start {
+            return invalid("end_time", "is before the start")
+                .map(|()| unreachable!("it is refused"));
+        }
+        self.operate(&command.operation, Verb::AttributeHistory, now, |_| {
+            Ok(attribute(self, source, destination, command))
+        })
+    }
+
+    fn command_root(&self, profile: ProfileNumber) -> Result<u32, Refusal> {
+        let node = self.profiles.node(profile).ok_or(Refusal::UnknownProfile)?;
+        Ok(self.profiles.root(node))
+    }
+
+    /// Carries out a command, unless it is a repeat, which gets its recorded answer. One with
+    /// an id is always recorded.
+    fn operate<'a>(
+        &self,
+        operation: &Operation<'a>,
+        verb: Verb,
+        now: Timestamp,
+        resolve: impl FnOnce(Timestamp) -> Result<Resolved<'a>, Refusal>,
+    ) -> Result<Decision<'a>, Refusal> {
+        super::fields::check_operation(operation, now)?;
+        let digest = repeat::command_digest(verb, operation);
+        let log_time = now.max(self.log_time);
+        if let Some(decision) = repeat::recorded_command(self, operation, digest, log_time)? {
+            return Ok(decision);
+        }
+        let time = operation.timestamp.unwrap_or(now);
+        let resolved = resolve(time)?;
+        self.check_capacity(&resolved)?;
+        Ok(self.decision_of(operation, verb, digest, time, resolved))
+    }
+}
+
+fn merge<'a>(
+    graph: &Graph,
+    root: u32,
+    command: &MergeProfiles<'_>,
+    time: Timestamp,
+) -> Resolved<'a> {
+    let mut fit = Fit::new(graph, "", time);
+    let mut choice = Choice::new(Some(root), 0);
+    for &source in &command.sources {
+        let verdict = merge_one(&mut fit, &mut choice, source, command.force);
+        choice.extra.merges.push(SourceMerge { profile: source, verdict });
+    }
+    choice.extra.marks_known = graph.rules().merge_guards.marks_known && choice.joined.len() > 1;
+    let strongest = match graph.rules().keeps_evidence() {
+        true => choice.joined.iter().filter_map(|&root| strongest(graph, root)).collect(),
+        false => Vec::new(),
+    };
+    choice.fates = vec![Some(Fate::Held); strongest.len()];
+    conclude(graph, strongest, choice)
+}
+
+fn merge_one(
+    fit: &mut Fit<'_>,
+    choice: &mut Choice<'_>,
+    source: Option<ProfileNumber>,
+    force: bool,
+) -> MergeVerdict {
+    let node = source.and_then(|profile| fit.graph.profiles.node(profile));
+    let Some(node) = node else { return MergeVerdict::NotFound };
+    let root = fit.graph.profiles.root(node);
+    if choice.joined.contains(&root) {
+        return MergeVerdict::AlreadyMerged;
+    }
+    let guards = &fit.graph.rules().merge_guards;
+    if guards.unknown_source && !force && fit.graph.profiles.known(root) {
+        return MergeVerdict::Refused(because(Rule::KnownSource));
+    }
+    match choice.join(fit, &[], root) {
+        Ok(()) => MergeVerdict::Merged,
+        Err(reason) => MergeVerdict::Refused(reason),
+    }
+}
+
+/// The strongest identifier of a profile, as evidence of what holds profiles together.
+pub(super) fn strongest<'a>(graph: &Graph, root: u32) -> Option<Candidate<'a>> {
+    let namespaces = graph.namespaces();
+    let ids = super::explicit::ids_of(graph, root).into_iter();
+    let order = |&id: &crate::graph::identifiers::IdentifierId| {
+        let index = graph.identifiers.rows.row(id).namespace;
+        (namespaces.order_of(Some(index), namespaces.name(index)), graph.identifiers.rows.value(id))
+    };
+    let is_rule = |id: &crate::graph::identifiers::IdentifierId| {
+        namespaces.name(graph.identifiers.rows.row(*id).namespace) != crate::identifier::FORMER_ID
+    };
+    let id = ids.filter(is_rule).min_by_key(order)?;
+    let index = graph.identifiers.rows.row(id).namespace;
+    Some(Candidate {
+        namespace: Cow::Owned(namespaces.name(index).to_owned()),
+        value: Cow::Owned(graph.identifiers.rows.value(id).to_owned()),
+        raw: None,
+        index: Some(index),
+        priority: namespaces.order_of(Some(index), "").0,
+        found: Some(candidates::Found { id, root }),
+        role: Role::Joins,
+        dropped: None,
+    })
+}
+
+fn split<'a>(
+    graph: &Graph,
+    root: u32,
+    command: &'a SplitProfile<'a>,
+) -> Result<Resolved<'a>, Refusal> {
+    let list: &'a [SentIdentifier<'a>] = &command.identifiers;
+    let mut taken = candidates::of_list(graph, list, "identifiers")?;
+    if let Some(at) = taken.iter().position(|c| !c.found.is_some_and(|f| graph.holds(root, f.id))) {
+        let field = format!("identifiers[{at}]");
+        return invalid(&field, "is not on the profile").map(|()| unreachable!("it is refused"));
+    }
+    taken.sort_by_key(|candidate| candidate.found.map(|found| found.id));
+    taken.dedup_by(|b, a| a.is_same(b));
+    let from = graph.profiles.bearer(root);
+    let first = graph.profiles.len() + 1;
+    let count = if command.together { taken.len().min(1) } else { taken.len() };
+    if graph.profiles.len() as usize + count > PROFILES_MAX {
+        return Err(Refusal::CapacityExceeded { what: "profiles", bound: PROFILES_MAX });
+    }
+    let moves = taken.into_iter().zip(0..).map(|(candidate, at)| Move {
+        namespace: candidate.namespace,
+        value: candidate.value,
+        from,
+        to: Some(ProfileNumber(if command.together { first } else { first + at })),
+        cause: MoveCause::Split,
+    });
+    let extra = Extra { moves: moves.collect(), ..Extra::default() };
+    Ok(of_target(graph, root, extra))
+}
+
+fn attribute<'a>(
+    graph: &Graph,
+    source: u32,
+    destination: u32,
+    command: &AttributeHistory<'_>,
+) -> Resolved<'a> {
+    let attribution = HistoryAttribution {
+        source: graph.profiles.bearer(source),
+        destination: graph.profiles.bearer(destination),
+        start: command.start,
+        end: command.end,
+        refused: refused_attribution(graph, source, destination, command),
+    };
+    let extra = Extra { attribution: Some(attribution), ..Extra::default() };
+    of_target(graph, destination, extra)
+}
+
+/// mParticle's rules for aliases: no range twice, and no chains.
+fn refused_attribution(
+    graph: &Graph,
+    source: u32,
+    destination: u32,
+    command: &AttributeHistory<'_>,
+) -> Option<Rule> {
+    if !graph.rules().attributes_history {
+        return Some(Rule::AttributionOff);
+    }
+    let (of_source, of_destination) =
+        (attributions_of(graph, source), attributions_of(graph, destination));
+    let root = |profile: ProfileNumber| {
+        graph.profiles.root(graph.profiles.node(profile).expect("it was attributed"))
+    };
+    let was_destination = of_source.iter().any(|known| root(known.destination) == source);
+    let was_source = of_destination.iter().any(|known| root(known.source) == destination);
+    if was_destination || was_source {
+        return Some(Rule::AttributionChain);
+    }
+    let overlaps = of_source.iter().any(|known| {
+        root(known.source) == source && known.start <= command.end && command.start <= known.end
+    });
+    let is_full = of_source.len().max(of_destination.len()) >= ATTRIBUTIONS_MAX;
+    (overlaps || is_full).then_some(Rule::AttributionOverlap)
+}
+
+fn attributions_of(graph: &Graph, root: u32) -> Vec<AttributionView> {
+    let nodes = graph.profiles.tree(root).into_iter();
+    nodes.flat_map(|node| graph.attributions.of_node(node)).copied().collect()
+}
+
+/// A command that changes no identifier of its own.
+fn of_target<'a>(graph: &Graph, root: u32, extra: Extra<'a>) -> Resolved<'a> {
+    let target = survivor::target(graph, &[root], true);
+    let mut resolved = with_verdicts(graph, Vec::new(), &[root], target, |_, _| {
+        unreachable!("there is no identifier to judge")
+    });
+    resolved.extra = Some(Box::new(extra));
+    resolved
+}

@@ -1,0 +1,168 @@
+//! Drop and try again: what Segment does.
+//!
+//! Match every identifier that is left; if the profile that would result violates a limit,
+//! take one identifier off and match again. It ends, because one identifier that is left
+//! matches at most one profile and adds nothing to it. Then the caps on one profile have
+//! their say, which take nothing off but refuse the merge as a whole, or single identifiers
+//! that have no room. Identifiers that never join are settled last.
+
+use crate::change::{Reason, Rule, Verdict};
+use crate::graph::Graph;
+use crate::rules::{Conflict, OverLimit};
+use crate::time::Timestamp;
+
+use super::candidates::{Candidate, Role};
+use super::fit::{Fit, limit_reason, passed_cap};
+use super::limits::{Holding, Violation, first_violation};
+use super::resolve::{Choice, Fate, Resolved, capped, conclude, with_verdicts};
+use super::{finders, survivor};
+
+/// Decides for candidates, strongest first.
+pub(super) fn resolve<'a>(
+    graph: &Graph,
+    mut candidates: Vec<Candidate<'a>>,
+    named: Option<u32>,
+    time: Timestamp,
+) -> Resolved<'a> {
+    let mut holdings: Vec<Holding> = Vec::new();
+    let mut matched = matched_roots(&candidates, named);
+    while let Some(violation) = violation(graph, &candidates, &matched, &mut holdings, time) {
+        let at = weakest(graph, &candidates, &violation);
+        candidates[at].dropped = Some(limit_reason(&violation));
+        matched = matched_roots(&candidates, named);
+    }
+    let cap = if matched.len() < 2 { None } else { passed_cap(graph, &matched, 0) };
+    let joined = if cap.is_some() { &matched[..1] } else { &matched[..] };
+    let all_join = candidates.iter().all(|candidate| candidate.role == Role::Joins);
+    if all_join && graph.rules().over_limit == OverLimit::Refuse {
+        return plain(graph, candidates, joined, cap.as_ref());
+    }
+    with_finders(graph, candidates, joined, cap.as_ref(), time)
+}
+
+/// Where every identifier joins and a full profile refuses: no fate needs to be kept.
+fn plain<'a>(
+    graph: &Graph,
+    candidates: Vec<Candidate<'a>>,
+    joined: &[u32],
+    cap: Option<&Reason>,
+) -> Resolved<'a> {
+    let has_candidate = candidates.iter().any(|candidate| candidate.dropped.is_none());
+    let target = survivor::target(graph, joined, has_candidate);
+    let mut room = room(graph, joined);
+    let verdict = |_: usize, c: &Candidate<'_>| match fate(graph, c, joined, cap, &mut room) {
+        Fate::Attach => Verdict::Attached,
+        Fate::Drop(reason) => Verdict::Dropped(reason),
+        Fate::Refuse(reason) => Verdict::Refused(reason),
+        Fate::Held | Fate::Transfer(_) => Verdict::AlreadyAttached,
+    };
+    with_verdicts(graph, candidates, joined, target, verdict)
+}
+
+fn with_finders<'a>(
+    graph: &Graph,
+    candidates: Vec<Candidate<'a>>,
+    joined: &[u32],
+    cap: Option<&Reason>,
+    time: Timestamp,
+) -> Resolved<'a> {
+    let mut room = match graph.rules().over_limit {
+        OverLimit::Refuse => room(graph, joined),
+        _ => u32::MAX,
+    };
+    let mut choice = Choice { joined: joined.to_vec(), ..Choice::default() };
+    for candidate in &candidates {
+        let is_finder = candidate.role != Role::Joins && candidate.found.is_some();
+        let fate = (!is_finder || candidate.dropped.is_some())
+            .then(|| fate(graph, candidate, joined, cap, &mut room));
+        choice.fates.push(fate);
+    }
+    let mut fit = Fit::new(graph, "", time);
+    finders::settle(&mut fit, &candidates, &mut choice, true);
+    conclude(graph, candidates, choice)
+}
+
+/// The distinct profiles that the remaining candidates are on, the strongest's first.
+fn matched_roots(candidates: &[Candidate<'_>], named: Option<u32>) -> Vec<u32> {
+    let mut roots: Vec<u32> = named.into_iter().collect();
+    let joins = |c: &&Candidate<'_>| c.dropped.is_none() && c.role == Role::Joins;
+    for found in candidates.iter().filter(joins).filter_map(|candidate| candidate.found) {
+        if !roots.contains(&found.root) {
+            roots.push(found.root);
+        }
+    }
+    roots
+}
+
+/// The limit that the event would exceed as it stands. Profiles are counted once each, and
+/// only if there is something to exceed.
+fn violation<'a>(
+    graph: &Graph,
+    candidates: &[Candidate<'a>],
+    matched: &[u32],
+    holdings: &mut Vec<Holding>,
+    time: Timestamp,
+) -> Option<Violation<'a>> {
+    if matched.len() < 2 && !candidates.iter().any(Candidate::is_new) {
+        return None;
+    }
+    for &root in matched {
+        if !holdings.iter().any(|holding| holding.root == root) {
+            holdings.push(Holding::of(graph, root));
+        }
+    }
+    let of_matched: Vec<&Holding> =
+        holdings.iter().filter(|holding| matched.contains(&holding.root)).collect();
+    let new = candidates.iter().filter(|candidate| candidate.is_new());
+    first_violation(graph, &of_matched, new, time, "")
+}
+
+/// The candidate that gives way to a violated limit.
+fn weakest(graph: &Graph, candidates: &[Candidate<'_>], violation: &Violation<'_>) -> usize {
+    let remaining = || {
+        let may_give_way = |(_, c): &(usize, &Candidate<'_>)| {
+            c.dropped.is_none() && (c.role == Role::Joins || c.found.is_none())
+        };
+        candidates.iter().enumerate().filter(may_give_way).rev()
+    };
+    let lowest = remaining().next().map(|(at, _)| at);
+    let lowest = lowest.expect("a violation needs an identifier that causes it");
+    if graph.rules().conflict != Conflict::Legacy2020 || violation.limit.is_unique() {
+        return lowest;
+    }
+    let mut offending = remaining().filter(|(_, c)| c.namespace == violation.namespace);
+    // What is on no profile yet moves nobody: it goes before what would join two.
+    let newcomer = offending.clone().find(|(_, c)| c.found.is_none());
+    newcomer.or_else(|| offending.next()).map_or(lowest, |(at, _)| at)
+}
+
+/// How many more identifiers the target may take.
+fn room(graph: &Graph, joined: &[u32]) -> u32 {
+    let held: u32 = joined.iter().map(|&root| graph.profiles.identifier_count(root)).sum();
+    graph.rules().identifiers_max.saturating_sub(held)
+}
+
+fn fate(
+    graph: &Graph,
+    candidate: &Candidate<'_>,
+    joined: &[u32],
+    cap: Option<&Reason>,
+    room: &mut u32,
+) -> Fate {
+    let is_joined = |root| joined.contains(&root);
+    let elsewhere = candidate.found.filter(|found| !is_joined(found.root));
+    let collided = elsewhere.map(|found| graph.profiles.bearer(found.root));
+    if let Some(reason) = &candidate.dropped {
+        return Fate::Drop(Reason { collided, ..reason.clone() });
+    }
+    match (candidate.found, cap) {
+        (Some(found), _) if is_joined(found.root) => Fate::Held,
+        (Some(_), Some(cap)) => Fate::Refuse(Reason { collided, ..cap.clone() }),
+        (Some(_), None) => unreachable!("without a cap every match is joined"),
+        (None, _) if *room > 0 => {
+            *room -= 1;
+            Fate::Attach
+        }
+        (None, _) => Fate::Refuse(capped(Rule::IdentifierLimit, graph.rules().identifiers_max)),
+    }
+}

@@ -1,0 +1,77 @@
+//! Room on a full profile: the oldest identifiers give way, or the oldest of the kinds that
+//! matter least (Adobe's guardrail). The event's own are not evicted for one another.
+
+use std::borrow::Cow;
+
+use crate::change::{Move, MoveCause, ProfileNumber};
+use crate::graph::Graph;
+use crate::graph::identifiers::IdentifierId;
+use crate::identifier::FORMER_ID;
+use crate::rules::{Kind, OverLimit};
+
+use super::candidates::Candidate;
+use super::explicit::ids_of;
+use super::resolve::{Choice, Fate};
+
+/// Adds the moves that make the chosen profile as small as it must be.
+pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mut Choice<'_>) {
+    let new = choice
+        .fates
+        .iter()
+        .filter(|fate| matches!(fate, Some(Fate::Attach | Fate::Transfer(_))))
+        .count();
+    let mut held: Vec<(u32, IdentifierId)> = Vec::new();
+    for &root in &choice.joined {
+        held.extend(ids_of(graph, root).into_iter().map(|id| (root, id)));
+    }
+    held.retain(|(_, id)| !leaves(graph, choice, *id));
+    let to_target = |number: ProfileNumber| {
+        let node = graph.profiles.node(number);
+        node.is_some_and(|node| choice.joined.contains(&graph.profiles.root(node)))
+    };
+    let moved = choice.extra.moves.iter().filter_map(|moved| moved.to).filter(|&to| to_target(to));
+    let total = held.len() + new + moved.count();
+    let excess = total.saturating_sub(graph.rules().identifiers_max as usize);
+    if excess == 0 {
+        return;
+    }
+    let is_shown = |id: IdentifierId| {
+        candidates.iter().any(|candidate| candidate.found.is_some_and(|found| found.id == id))
+    };
+    held.retain(|(_, id)| !is_shown(*id) && name_of(graph, *id) != FORMER_ID);
+    held.sort_by_key(|(_, id)| rank(graph, *id));
+    for (root, id) in held.into_iter().take(excess) {
+        choice.extra.moves.push(Move {
+            namespace: Cow::Owned(name_of(graph, id).to_owned()),
+            value: Cow::Owned(graph.identifiers.rows.value(id).to_owned()),
+            from: graph.profiles.bearer(root),
+            to: None,
+            cause: MoveCause::Evicted,
+        });
+    }
+}
+
+/// Whether an identifier leaves its profile with this choice already.
+fn leaves(graph: &Graph, choice: &Choice<'_>, id: IdentifierId) -> bool {
+    let (name, value) = (name_of(graph, id), graph.identifiers.rows.value(id));
+    choice.extra.moves.iter().any(|moved| moved.namespace == name && moved.value == value)
+}
+
+fn name_of(graph: &Graph, id: IdentifierId) -> &str {
+    graph.namespaces().name(graph.identifiers.rows.row(id).namespace)
+}
+
+/// What identifiers are evicted in the order of.
+fn rank(graph: &Graph, id: IdentifierId) -> (usize, i64, u64, IdentifierId) {
+    let row = graph.identifiers.rows.row(id);
+    let kind = graph.namespaces().rules_of(row.namespace).and_then(|rules| rules.kind);
+    let place = match &graph.rules().over_limit {
+        OverLimit::EvictByKind(order) => place(order, kind),
+        OverLimit::EvictOldest | OverLimit::Refuse => 0,
+    };
+    (place, row.attached_time().as_millis(), row.attached_sequence().0, id)
+}
+
+fn place(order: &[Kind], kind: Option<Kind>) -> usize {
+    order.iter().position(|&named| Some(named) == kind).unwrap_or(order.len())
+}

@@ -1,0 +1,106 @@
+//! Whether profiles and identifiers may be one profile: limits, keys and caps in one question.
+
+use crate::change::{PassedLimit, Reason, Rule};
+use crate::graph::Graph;
+use crate::rules::{OverLimit, Window};
+use crate::time::Timestamp;
+
+use super::candidates::Candidate;
+use super::limits::{Holding, Violation, first_violation};
+use super::resolve::capped;
+use super::survivor;
+
+/// What a would-be profile is measured by. Profiles are counted once each.
+pub(super) struct Fit<'g> {
+    pub(super) graph: &'g Graph,
+    pub(super) time: Timestamp,
+    /// The namespace of which a profile may have one value, because it is the event's key.
+    pub(super) key: &'g str,
+    holdings: Vec<Holding>,
+}
+
+impl<'g> Fit<'g> {
+    pub(super) fn new(graph: &'g Graph, key: &'g str, time: Timestamp) -> Fit<'g> {
+        // Ranking first is all that a key does where events join whatever they show.
+        let key = if graph.rules().trigger == crate::rules::Trigger::Key { key } else { "" };
+        Fit { graph, time, key, holdings: Vec::new() }
+    }
+
+    /// Why profiles and identifiers that are new to all of them cannot be one profile. One
+    /// profile alone always can.
+    pub(super) fn check(&mut self, roots: &[u32], new: &[&Candidate<'_>]) -> Result<(), Reason> {
+        if new.is_empty() && roots.len() < 2 {
+            return Ok(());
+        }
+        self.count(roots);
+        let holdings: Vec<&Holding> =
+            self.holdings.iter().filter(|holding| roots.contains(&holding.root)).collect();
+        if let Some(index) = passed_immutable(self.graph, &holdings, new) {
+            let namespace = Some(self.graph.namespaces().name(index).into());
+            let limit = Some(PassedLimit { namespace, value: 1 });
+            return Err(Reason { rule: Rule::Immutable, limit, collided: None });
+        }
+        let new_ones = new.iter().copied();
+        if let Some(violation) =
+            first_violation(self.graph, &holdings, new_ones, self.time, self.key)
+        {
+            return Err(limit_reason(&violation));
+        }
+        passed_cap(self.graph, roots, new.len()).map_or(Ok(()), Err)
+    }
+
+    fn count(&mut self, roots: &[u32]) {
+        for &root in roots {
+            if !self.holdings.iter().any(|holding| holding.root == root) {
+                self.holdings.push(Holding::of(self.graph, root));
+            }
+        }
+    }
+}
+
+/// A limit that would be exceeded, as a reason.
+pub(super) fn limit_reason(violation: &Violation<'_>) -> Reason {
+    let rule = match violation.limit.window {
+        Window::Ever => Rule::ValueLimit,
+        Window::Millis(_) => Rule::ValueTimeLimit,
+    };
+    let limit = PassedLimit {
+        namespace: Some(violation.namespace.as_ref().into()),
+        value: violation.limit.values,
+    };
+    Reason { rule, limit: Some(limit), collided: None }
+}
+
+/// The cap that one profile of all of these would pass.
+pub(super) fn passed_cap(graph: &Graph, roots: &[u32], new: usize) -> Option<Reason> {
+    let rules = graph.rules();
+    let count = |&root: &u32| u64::from(graph.profiles.identifier_count(root));
+    let identifiers: u64 = roots.iter().map(count).sum();
+    if roots.len() > 1 {
+        let merges: u64 = roots.iter().map(|&root| u64::from(graph.profiles.merges(root))).sum();
+        if merges + roots.len() as u64 - 1 > u64::from(rules.merges_max) {
+            return Some(capped(Rule::MergeLimit, rules.merges_max));
+        }
+        let moved = identifiers - count(&survivor::root(graph, roots));
+        if moved > u64::from(rules.moved_max) {
+            return Some(capped(Rule::MovedLimit, rules.moved_max));
+        }
+    }
+    let is_full = identifiers + new as u64 > u64::from(rules.identifiers_max);
+    let refuses = rules.over_limit == OverLimit::Refuse;
+    (is_full && refuses).then(|| capped(Rule::IdentifierLimit, rules.identifiers_max))
+}
+
+/// The immutable namespace of which one profile would have a second value.
+fn passed_immutable(graph: &Graph, holdings: &[&Holding], new: &[&Candidate<'_>]) -> Option<u16> {
+    let is_immutable = |index: u16| {
+        graph.namespaces().rules_of(index).is_some_and(|rules| rules.immutable)
+    };
+    let of_new = new.iter().filter_map(|candidate| candidate.index);
+    let of_held = holdings.iter().skip(1).flat_map(|holding| holding.namespaces());
+    of_new.chain(of_held).filter(|&index| is_immutable(index)).find(|&index| {
+        let held: u32 = holdings.iter().map(|holding| holding.count(Some(index))).sum();
+        let added = new.iter().filter(|candidate| candidate.index == Some(index)).count();
+        held as usize + added > 1
+    })
+}

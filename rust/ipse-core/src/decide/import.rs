@@ -1,0 +1,134 @@
+//! Profiles of another system: created with what they bring, or brought up to date.
+//!
+//! An import joins nothing. A profile goes to the one that bears its former id; else to the
+//! one that holds the strongest of its identifiers that finds; else it is new. What another
+//! profile holds stays there, unless its namespace is shared.
+
+use std::borrow::Cow;
+
+use crate::change::{Imported, Reason, Rule, Verb};
+use crate::command::{ImportProfile, Operation};
+use crate::graph::Graph;
+use crate::identifier::FORMER_ID;
+use crate::limits::{FORMER_ID_BYTES_MAX, IMPORT_IDENTIFIERS_MAX};
+use crate::time::Timestamp;
+
+use super::candidates::{Candidate, Found, Role, of_list};
+use super::fields::{bound, check_traits};
+use super::fit::Fit;
+use super::resolve::{Choice, Fate, because, conclude};
+use super::{Decision, Refusal, finders, teach};
+
+impl Graph {
+    /// Decides what of a profile of another system comes in.
+    pub fn decide_import<'a>(
+        &self,
+        command: &'a ImportProfile<'a>,
+        now: Timestamp,
+    ) -> Result<Decision<'a>, Refusal> {
+        bound("former_id", "bytes", command.former_id.len(), FORMER_ID_BYTES_MAX)?;
+        let count = command.identifiers.len();
+        bound("identifiers", "identifiers", count, IMPORT_IDENTIFIERS_MAX)?;
+        check_traits("traits", command.traits.iter().map(|imported| &imported.sent))?;
+        let created_time = command.created_time.unwrap_or(now);
+        super::fields::check_not_ahead("created_time", created_time, now)?;
+        let (candidates, mut times) = read(self, command, created_time)?;
+        let mut fit = Fit::new(self, "", created_time);
+        let mut choice = settle(&mut fit, &candidates);
+        choice.creates = true;
+        choice.extra.marks_known = command.known && !is_marked(self, &choice.joined);
+        times.resize(candidates.len(), created_time);
+        let mut resolved = conclude(self, candidates, choice);
+        self.check_capacity(&resolved)?;
+        let (traits, trait_times) =
+            teach::imported_traits(self, command, &resolved, created_time)?;
+        let mut extra = resolved.extra.take().unwrap_or_default();
+        extra.imported = Some(Imported { created_time, identifier_times: times, trait_times });
+        resolved.extra = Some(extra);
+        let operation = Operation { source: command.source, ..Operation::default() };
+        let mut decision =
+            self.decision_of(&operation, Verb::Import, 0, created_time, resolved);
+        decision.teaches |= !traits.is_empty();
+        decision.resolved.traits = traits;
+        Ok(decision)
+    }
+}
+
+fn is_marked(graph: &Graph, joined: &[u32]) -> bool {
+    joined.iter().any(|&root| graph.profiles.marked_known(root))
+}
+
+/// The identifiers, each once, the former id last, and when each was attached.
+fn read<'a>(
+    graph: &Graph,
+    command: &'a ImportProfile<'a>,
+    created_time: Timestamp,
+) -> Result<(Vec<Candidate<'a>>, Vec<Timestamp>), Refusal> {
+    let mut read: Vec<(Candidate<'a>, Timestamp)> = Vec::with_capacity(command.identifiers.len());
+    for (at, imported) in command.identifiers.iter().enumerate() {
+        let list = std::slice::from_ref(&imported.sent);
+        let field = format!("identifiers[{at}]");
+        let mut one = of_list(graph, list, "identifiers")
+            .map_err(|refusal| refusal.at_field(&field))?;
+        let candidate = one.pop().expect("one was read");
+        let time = imported.time.unwrap_or(created_time);
+        if !read.iter().any(|(earlier, _)| earlier.is_same(&candidate)) {
+            read.push((candidate, time));
+        }
+    }
+    read.sort_by(|(a, _), (b, _)| a.strength().cmp(&b.strength()));
+    if !command.former_id.is_empty() {
+        read.push((former_id(graph, &command.former_id), created_time));
+    }
+    Ok(read.into_iter().unzip())
+}
+
+/// The former id, as an identifier that joins nothing.
+fn former_id<'a>(graph: &Graph, value: &'a str) -> Candidate<'a> {
+    let index = graph.namespaces().index(FORMER_ID);
+    let id = index.and_then(|index| graph.identifiers.find(index, value));
+    Candidate {
+        namespace: Cow::Borrowed(FORMER_ID),
+        value: Cow::Borrowed(value),
+        raw: None,
+        index,
+        priority: u32::MAX,
+        found: id.and_then(|id| Some(Found { id, root: graph.root_of(id)? })),
+        role: Role::Joins,
+        dropped: None,
+    }
+}
+
+fn settle<'a>(fit: &mut Fit<'_>, candidates: &[Candidate<'_>]) -> Choice<'a> {
+    let mut choice = Choice::new(target(fit, candidates), candidates.len());
+    for (at, candidate) in candidates.iter().enumerate() {
+        let collided = candidate.found.map(|found| fit.graph.profiles.bearer(found.root));
+        let is_former = candidate.namespace == FORMER_ID;
+        choice.fates[at] = match &candidate.dropped {
+            Some(reason) => Some(Fate::Drop(Reason { collided, ..reason.clone() })),
+            None if choice.holds(fit.graph, candidate) => Some(Fate::Held),
+            None if is_former && candidate.found.is_none() => Some(Fate::Attach),
+            None if candidate.found.is_some() && candidate.role != Role::Shared => {
+                Some(Fate::Refuse(Reason { collided, ..because(Rule::HeldElsewhere) }))
+            }
+            None => {
+                finders::share(fit, candidates, &mut choice, at);
+                continue;
+            }
+        };
+    }
+    choice
+}
+
+/// The root of the profile that the import brings up to date.
+fn target(fit: &mut Fit<'_>, candidates: &[Candidate<'_>]) -> Option<u32> {
+    let former = candidates.iter().find(|candidate| candidate.namespace == FORMER_ID);
+    if let Some(found) = former.and_then(|former| former.found) {
+        return Some(found.root);
+    }
+    let finds = |c: &&Candidate<'_>| c.dropped.is_none() && c.role == Role::Joins;
+    let roots = candidates.iter().filter(finds).filter_map(|c| c.found.map(|found| found.root));
+    let new: Vec<&Candidate<'_>> =
+        candidates.iter().filter(|c| c.is_new() && c.namespace != FORMER_ID).collect();
+    roots.into_iter().find(|&root| fit.check(&[root], &new).is_ok())
+}

@@ -1,0 +1,196 @@
+//! Changing, adding and removing identifiers of one profile.
+//!
+//! A change is judged as a whole: if the new value is refused the old one stays, and the
+//! record says of each what became of it.
+
+use std::borrow::Cow;
+
+use crate::change::{ObservedIdentifier, Reason, Rule, Verdict};
+use crate::command::IdentifierChange;
+use crate::event::SentIdentifier;
+use crate::graph::Graph;
+use crate::rules::NamespaceRules;
+use crate::time::Timestamp;
+
+use super::candidates::{Candidate, Role, of_list};
+use super::fields::invalid;
+use super::fit::Fit;
+use super::resolve::{Resolved, because, capped, with_verdicts};
+use super::{Refusal, commands, survivor};
+
+/// Decides on changes of the profile with this root.
+pub(super) fn resolve<'a>(
+    graph: &Graph,
+    root: u32,
+    changes: &'a [IdentifierChange<'a>],
+    time: Timestamp,
+) -> Result<Resolved<'a>, Refusal> {
+    let mut work = Work { fit: Fit::new(graph, "", time), root, judged: Vec::new() };
+    for (at, change) in changes.iter().enumerate() {
+        work.change(at, change)?;
+    }
+    let mut judged = work.judged;
+    if graph.rules().keeps_evidence() {
+        // What holds a new identifier to the profile.
+        let holder = commands::strongest(graph, root);
+        let is_new = holder.filter(|holder| !judged.iter().any(|(c, _)| c.is_same(holder)));
+        judged.extend(is_new.map(|holder| (holder, Verdict::AlreadyAttached)));
+    }
+    let verdicts: Vec<Verdict> = judged.iter().map(|(_, verdict)| verdict.clone()).collect();
+    let candidates: Vec<Candidate<'a>> = judged.into_iter().map(|(c, _)| c).collect();
+    let target = survivor::target(graph, &[root], true);
+    let mut resolved =
+        with_verdicts(graph, candidates, &[root], target, |at, _| verdicts[at].clone());
+    let is_removed = |observed: &ObservedIdentifier<'_>| observed.verdict == Verdict::Removed;
+    resolved.attaches |= resolved.identifiers.iter().any(is_removed);
+    Ok(resolved)
+}
+
+/// The changes so far.
+struct Work<'g, 'a> {
+    fit: Fit<'g>,
+    root: u32,
+    judged: Vec<(Candidate<'a>, Verdict)>,
+}
+
+impl<'a> Work<'_, 'a> {
+    fn change(&mut self, at: usize, change: &'a IdentifierChange<'a>) -> Result<(), Refusal> {
+        let old = self.read(at, "old_value", &change.namespace, change.old.as_deref())?;
+        let new = self.read(at, "new_value", &change.namespace, change.new.as_deref())?;
+        if old.is_none() && new.is_none() {
+            let field = format!("changes[{at}]");
+            return invalid(&field, "has neither an old nor a new value");
+        }
+        if let (Some(old), Some(new)) = (&old, &new)
+            && old.is_same(new)
+        {
+            let verdict = self.old_verdict(old).unwrap_or_else(|| Verdict::AlreadyAttached);
+            self.judged.push((new.clone(), verdict));
+            return Ok(());
+        }
+        let refused = old.as_ref().and_then(|old| self.old_verdict(old));
+        let verdict_of_new = new.as_ref().map(|new| match &refused {
+            Some(Verdict::Refused(reason)) => Verdict::Refused(reason.clone()),
+            _ => self.new_verdict(new, old.is_some()),
+        });
+        let stays = verdict_of_new.as_ref().is_some_and(|verdict| !verdict.is_kept());
+        if let Some(old) = old {
+            let verdict = match refused {
+                Some(refused) => refused,
+                None if stays => Verdict::AlreadyAttached,
+                None => Verdict::Removed,
+            };
+            self.judged.push((old, verdict));
+        }
+        self.judged.extend(new.zip(verdict_of_new));
+        Ok(())
+    }
+
+    /// Reads a value; refuses one that stands in the command before.
+    fn read(
+        &self,
+        at: usize,
+        field: &str,
+        namespace: &'a str,
+        value: Option<&'a str>,
+    ) -> Result<Option<Candidate<'a>>, Refusal> {
+        let Some(value) = value else { return Ok(None) };
+        let sent = SentIdentifier {
+            namespace: Cow::Borrowed(namespace),
+            value: Cow::Borrowed(value),
+        };
+        let candidate = read_one(self.fit.graph, &sent, &format!("changes[{at}].{field}"))?;
+        if self.judged.iter().any(|(earlier, _)| earlier.is_same(&candidate)) {
+            invalid(&format!("changes[{at}].{field}"), "stands in this command twice")?;
+        }
+        Ok(Some(candidate))
+    }
+
+    /// Why an old value cannot be given up, if it cannot.
+    fn old_verdict(&self, old: &Candidate<'_>) -> Option<Verdict> {
+        let graph = self.fit.graph;
+        let is_held = old.found.is_some_and(|found| graph.holds(self.root, found.id));
+        if !is_held {
+            return Some(Verdict::Refused(self.reason(old, Rule::NotAttached)));
+        }
+        self.is(old, |rules| rules.immutable)
+            .then(|| Verdict::Refused(self.reason(old, Rule::Immutable)))
+    }
+
+    fn new_verdict(&mut self, new: &Candidate<'_>, replaces: bool) -> Verdict {
+        let graph = self.fit.graph;
+        if let Some(reason) = &new.dropped {
+            return Verdict::Dropped(reason.clone());
+        }
+        let Some(found) = new.found else {
+            return self.fitting(new, replaces, Verdict::Attached);
+        };
+        if graph.holds(self.root, found.id) {
+            return Verdict::AlreadyAttached;
+        }
+        if new.role == Role::Shared {
+            let holders_max = graph.rules().holders_max;
+            if graph.roots_of(found.id).len() >= holders_max as usize {
+                return Verdict::Refused(capped(Rule::HolderLimit, holders_max));
+            }
+            return self.fitting(new, replaces, Verdict::Attached);
+        }
+        if self.is(new, |rules| rules.immutable) {
+            return Verdict::Refused(self.reason(new, Rule::Immutable));
+        }
+        let from = graph.profiles.bearer(found.root);
+        self.fitting(new, replaces, Verdict::Transferred { from })
+    }
+
+    /// A verdict, if the profile has room for the value beside those of this command.
+    fn fitting(&mut self, new: &Candidate<'_>, replaces: bool, verdict: Verdict) -> Verdict {
+        let added: Vec<&Candidate<'_>> = self
+            .judged
+            .iter()
+            .filter(|(_, verdict)| {
+                matches!(verdict, Verdict::Attached | Verdict::Transferred { .. })
+            })
+            .map(|(candidate, _)| candidate)
+            .chain([new])
+            .collect();
+        match self.fit.check(&[self.root], &added) {
+            Err(reason) if !replaces || reason.rule == Rule::Immutable => {
+                Verdict::Refused(reason)
+            }
+            _ => verdict,
+        }
+    }
+
+    fn is(&self, candidate: &Candidate<'_>, what: fn(&NamespaceRules) -> bool) -> bool {
+        self.fit.graph.namespaces().rules_for(candidate.index).is_some_and(what)
+    }
+
+    fn reason(&self, candidate: &Candidate<'_>, rule: Rule) -> Reason {
+        let graph = self.fit.graph;
+        let elsewhere = candidate.found.filter(|found| !graph.holds(self.root, found.id));
+        let collided = elsewhere.map(|found| graph.profiles.bearer(found.root));
+        Reason { collided, ..because(rule) }
+    }
+}
+
+fn read_one<'a>(
+    graph: &Graph,
+    sent: &SentIdentifier<'a>,
+    field: &str,
+) -> Result<Candidate<'a>, Refusal> {
+    let list = [sent.clone()];
+    let candidate = of_list(graph, &list, "changes")
+        .map_err(|refusal| refusal.at_field(field))?
+        .pop()
+        .expect("one was read");
+    Ok(Candidate {
+        namespace: sent.namespace.clone(),
+        value: Cow::Owned(candidate.value.into_owned()),
+        raw: candidate.raw.map(|_| sent.value.clone()),
+        index: candidate.index,
+        priority: candidate.priority,
+        found: candidate.found,
+        role: candidate.role,
+        dropped: candidate.dropped,
+    })
+}

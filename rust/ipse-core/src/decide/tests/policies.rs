@@ -1,0 +1,200 @@
+//! Each policy, and what it does where two profiles meet.
+
+use super::World;
+use crate::change::{MergeVerdict, ProfileNumber, Rule, Verb};
+use crate::command::*;
+use crate::event::{Event, SentIdentifier};
+use crate::rules::preset;
+use crate::{Decision, Timestamp};
+use std::borrow::Cow;
+
+fn sent<'a>(list: &str) -> Vec<SentIdentifier<'a>> {
+    let one = |pair: &str| {
+        let (namespace, value) = pair.split_once('=').expect("namespace=value");
+        SentIdentifier {
+            namespace: Cow::Owned(namespace.to_owned()),
+            value: Cow::Owned(value.to_owned()),
+        }
+    };
+    list.split_whitespace().map(one).collect()
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(1_500_000_000_000 + seconds * 1_000).expect("within range")
+}
+
+impl World {
+    fn preset(name: &str) -> World {
+        World::new(preset(name).expect("a preset"))
+    }
+
+    fn verb(&mut self, verb: Verb, ids: &str, sources: &str, seconds: i64) -> String {
+        let event = Event {
+            verb,
+            timestamp: Some(at(seconds)),
+            identifiers: sent(ids),
+            sources: sent(sources),
+            ..Event::default()
+        };
+        let decision = self.resolve(&event).expect("a good event");
+        shown(&decision)
+    }
+
+    fn see(&mut self, ids: &str, seconds: i64) -> String {
+        self.verb(Verb::Observe, ids, "", seconds)
+    }
+
+    /// The numbers of the profiles that hold an identifier, and `-` if none does.
+    fn of(&self, pair: &str) -> String {
+        let one = &sent(pair)[0];
+        let owners = self.graph.owners(&one.namespace, &one.value).expect("a namespace");
+        let numbers: Vec<String> = owners.iter().map(|p| p.number().to_string()).collect();
+        if numbers.is_empty() { "-".to_owned() } else { numbers.join(",") }
+    }
+}
+
+/// The target, and each refused identifier with its rule.
+fn shown(decision: &Decision<'_>) -> String {
+    let resolved = &decision.resolved;
+    let target = resolved.target.profile().map_or("nobody".to_owned(), |p| p.to_string());
+    let refusals = resolved.identifiers.iter().filter_map(|observed| {
+        Some(format!(" {}:{:?}", observed.value, observed.verdict.reason()?.rule))
+    });
+    target + &refusals.collect::<String>()
+}
+
+#[test]
+fn keep_first_leaves_a_bound_device_with_its_user() {
+    let mut world = World::preset("mixpanel-simplified");
+    assert_eq!(world.see("device_id=D1", 1), "1");
+    assert_eq!(world.see("device_id=D1 user_id=U1", 2), "1");
+    assert_eq!(world.see("device_id=D1 user_id=U2", 3), "2 D1:ValueLimit");
+    assert_eq!((world.of("device_id=D1"), world.of("user_id=U2")), ("1".into(), "2".into()));
+    assert_eq!(world.see("device_id=D2", 4), "3");
+    assert_eq!(world.see("device_id=D2 user_id=U2", 5), "2");
+    assert_eq!(world.of("device_id=D2"), "2");
+}
+
+#[test]
+fn an_exclusive_device_moves_with_the_key_and_finds_without() {
+    let mut world = World::preset("esputnik");
+    world.see("mobile_token=T1 device_id=P1", 1);
+    assert_eq!(world.see("external_id=X1 email=a@ex.com mobile_token=T1 device_id=P1", 2), "1");
+    world.see("external_id=X1 mobile_token=T2 device_id=P2", 3);
+    assert_eq!(world.see("device_id=P1 user_pseudo_id=A1", 4), "1");
+    assert_eq!(world.see("external_id=X2 mobile_token=T1 device_id=P1", 5), "2");
+    assert_eq!((world.of("device_id=P1"), world.of("device_id=P2")), ("2".into(), "1".into()));
+    // Late news of the former owner do not take it back.
+    assert_eq!(world.see("external_id=X1 device_id=P1", 4), "1 P1:ExclusiveOwner");
+    assert_eq!(world.see("external_id=X1 email=b@ex.com external_id=X2", 6).split(' ').count(), 2);
+    assert_ne!(world.of("external_id=X1"), world.of("external_id=X2"));
+}
+
+#[test]
+fn narrowing_finds_known_profiles_by_their_login_only() {
+    let mut world = World::preset("mparticle-conversion");
+    assert_eq!(world.verb(Verb::Observe, "ios_idfv=9876", "", 1), "1");
+    let known = "customerid=ABC123 email=ed@x.com ios_idfv=9876";
+    assert_eq!(world.verb(Verb::Login, known, "", 2), "1");
+    assert_eq!(world.verb(Verb::Logout, "ios_idfv=9876", "", 3), "2");
+    assert_eq!(world.see("email=h@x.com", 4), "3");
+    assert_eq!(world.verb(Verb::Login, known, "", 5), "1");
+    assert_eq!(world.of("ios_idfv=9876"), "1,2");
+    let command = ModifyIdentifiers {
+        operation: Operation::default(),
+        profile: ProfileNumber(1),
+        changes: vec![IdentifierChange {
+            namespace: "email".into(),
+            old: Some("ed@x.com".into()),
+            new: Some("h@x.com".into()),
+        }],
+    };
+    let now = world.now();
+    let decision = world.graph.decide_modify(&command, now).expect("a good command");
+    let change = crate::Change::EventResolved(decision.resolved);
+    world.apply(change);
+    assert_eq!((world.of("email=h@x.com"), world.of("email=ed@x.com")), ("1".into(), "-".into()));
+}
+
+#[test]
+fn links_and_isolated_profiles_follow_their_strategies() {
+    let known = "customerid=ABC123 email=ed@x.com ios_idfv=9876";
+    for (name, expected) in [("mparticle-link", ["1", "2", "3", "2"]), ("mparticle-isolation", ["1", "2", "1", "2"])] {
+        let mut world = World::preset(name);
+        let found = [
+            world.see("ios_idfv=9876", 1),
+            world.verb(Verb::Login, known, "", 2),
+            world.verb(Verb::Logout, "ios_idfv=9876", "", 3),
+            world.verb(Verb::Login, known, "", 4),
+        ];
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_known_source_is_not_joined_unless_forced() {
+    let mut world = World::preset("posthog");
+    assert_eq!(world.verb(Verb::Login, "distinct_id=u1", "distinct_id=a1", 1), "1");
+    assert_eq!(world.see("distinct_id=u2", 2), "2");
+    assert_eq!(world.verb(Verb::Login, "distinct_id=u2", "distinct_id=a1", 3), "2 a1:KnownSource");
+    assert_eq!(world.verb(Verb::Login, "distinct_id=null", "distinct_id=a9", 4), "nobody null:BlockedValue a9:NoTarget");
+    assert_eq!(world.see("distinct_id=a3", 5), "3");
+    assert_eq!(world.verb(Verb::Link, "distinct_id=u2", "distinct_id=a3", 6), "2");
+    let command = MergeProfiles {
+        operation: Operation::default(),
+        target: ProfileNumber(2),
+        sources: vec![Some(ProfileNumber(1)), Some(ProfileNumber(3)), None],
+        force: false,
+    };
+    let now = world.now();
+    let decision = world.graph.decide_merge(&command, now).expect("a good command");
+    let verdicts: Vec<MergeVerdict> =
+        decision.resolved.extra.expect("verdicts").merges.into_iter().map(|m| m.verdict).collect();
+    assert!(matches!(&verdicts[0], MergeVerdict::Refused(reason) if reason.rule == Rule::KnownSource));
+    assert_eq!(verdicts[1..], [MergeVerdict::AlreadyMerged, MergeVerdict::NotFound]);
+}
+
+#[test]
+fn a_shared_tablet_goes_to_whoever_used_it_last() {
+    let mut world = World::preset("adobe");
+    world.see("crmid=Kevin ecid=tablet", 1);
+    assert_eq!(world.see("crmid=Nora ecid=tablet", 2), "2");
+    assert_eq!((world.of("ecid=tablet"), world.of("crmid=Kevin")), ("2".into(), "1".into()));
+    assert_eq!(world.see("ecid=tablet", 3), "2");
+    assert_eq!(world.see("crmid=Kevin ecid=tablet", 4), "1");
+    assert_eq!((world.of("ecid=tablet"), world.of("crmid=Nora")), ("1".into(), "2".into()));
+    world.graph.check().expect("sound");
+}
+
+#[test]
+fn a_displaced_link_does_not_come_back_by_itself() {
+    let mut world = World::new(
+        "[workspace]\nconflict = \"replay\"\nsurvivor = \"strongest_identifier\"\n\
+         [namespaces.crmid]\npriority = 1\nlimit = 1\n[namespaces.login_id]\npriority = 2\n\
+         [namespaces.ecid]\npriority = 3\n",
+    );
+    world.see("crmid=Tom login_id=A", 1);
+    world.see("crmid=Summer login_id=C", 2);
+    world.see("crmid=Summer login_id=C ecid=111", 3);
+    world.see("login_id=A ecid=111", 4);
+    assert_eq!(world.of("ecid=111"), world.of("crmid=Tom"));
+    world.see("crmid=Tom ecid=999", 5);
+    assert_eq!(world.of("ecid=111"), world.of("crmid=Tom"));
+    assert_ne!(world.of("ecid=111"), world.of("crmid=Summer"));
+    world.graph.check().expect("sound");
+}
+
+#[test]
+fn a_full_graph_evicts_the_oldest_cookie() {
+    let mut world = World::new(
+        "[workspace]\nconflict = \"replay\"\nidentifiers_max = 4\nover_limit = \"evict_by_kind\"\n\
+         evict_order = [\"cookie\", \"device\"]\n[namespaces.crmid]\npriority = 1\nlimit = 1\n\
+         [namespaces.idfa]\npriority = 2\nkind = \"device\"\n[namespaces.ecid]\npriority = 3\nkind = \"cookie\"\n",
+    );
+    for (second, ids) in (1..).zip(["idfa=i1", "ecid=e1", "ecid=e2", "ecid=e3"]) {
+        world.see(&format!("crmid=Alice {ids}"), second);
+    }
+    assert_eq!((world.of("ecid=e1"), world.of("idfa=i1"), world.of("ecid=e3")), ("-".into(), "1".into(), "1".into()));
+    assert_eq!(world.see("ecid=e1", 9), "2");
+    world.graph.check().expect("sound");
+}

@@ -1,0 +1,96 @@
+//! What a record means for links as evidence.
+
+use crate::change::{EventResolved, Move, MoveCause, Verb};
+use crate::limits::EVENT_IDENTIFIERS_MAX;
+use crate::time::Timestamp;
+
+use crate::graph::Graph;
+use crate::graph::evidence::{EvidenceLink, LinkState, evidence_hash};
+use crate::graph::identifiers::IdentifierId;
+
+impl Graph {
+    /// Takes every pair of identifiers that a record kept as seen together, then displaces what
+    /// it displaced.
+    pub(super) fn observe_all(&mut self, event: &EventResolved<'_>) {
+        let kept = event.identifiers.iter().filter(|observed| observed.verdict.is_kept());
+        let ids: Vec<IdentifierId> = kept
+            .map(|observed| self.expect_identifier(observed))
+            .filter(|&id| !self.is_former_id(id))
+            .collect();
+        let forces = matches!(event.verb, Verb::Link | Verb::Merge);
+        // A whole profile that comes in is linked as a star: pairs would be half a million.
+        let centres = if ids.len() > EVENT_IDENTIFIERS_MAX { 1 } else { ids.len() };
+        for (at, &a) in ids[..centres].iter().enumerate() {
+            for &b in &ids[at + 1..] {
+                self.observe(a, b, event.timestamp, forces);
+            }
+        }
+        for pair in event.extra.iter().flat_map(|extra| &extra.displaced) {
+            let a = self.find_identifier(&pair.a.0, &pair.a.1);
+            let b = self.find_identifier(&pair.b.0, &pair.b.1);
+            let (Some(a), Some(b)) = (a, b) else { continue };
+            self.set_link_state(a, b, LinkState::Displaced { by: self.sequence });
+        }
+    }
+
+    fn observe(&mut self, a: IdentifierId, b: IdentifierId, time: Timestamp, forces: bool) {
+        let held = self.evidence.between(a, b).copied();
+        let link = EvidenceLink {
+            other: b,
+            first: held.map_or(self.sequence, |held| held.first),
+            last_time: held.map_or(time, |held| held.last_time.max(time)),
+            last_sequence: self.sequence,
+            state: match held.map(|held| held.state) {
+                _ if forces => LinkState::Forced,
+                Some(LinkState::Denied) => LinkState::Denied,
+                Some(LinkState::Forced) => LinkState::Forced,
+                None | Some(LinkState::Active | LinkState::Displaced { .. }) => LinkState::Active,
+            },
+        };
+        self.set_evidence(a, link);
+    }
+
+    /// Sets the state of a link, if there is one.
+    fn set_link_state(&mut self, a: IdentifierId, b: IdentifierId, state: LinkState) {
+        if let Some(&held) = self.evidence.between(a, b) {
+            self.set_evidence(a, EvidenceLink { state, ..held });
+        }
+    }
+
+    pub(super) fn set_evidence(&mut self, a: IdentifierId, link: EvidenceLink) {
+        self.state.add(evidence_hash(a, &link));
+        if let Some(before) = self.evidence.set(a, link) {
+            self.state.remove(evidence_hash(a, &before));
+        }
+    }
+
+    /// Removes all evidence of an identifier, which someone took off its profile for good.
+    pub(super) fn forget_evidence(&mut self, id: IdentifierId) {
+        for link in self.evidence.remove_of(id) {
+            self.state.remove(evidence_hash(id, &link));
+        }
+    }
+
+    /// Denies the links that a split cut: those between an identifier that was taken out and
+    /// one that was left behind, or that was taken out into another profile.
+    pub(super) fn deny_across(&mut self, moves: &[Move<'_>]) {
+        let split = moves.iter().filter(|moved| moved.cause == MoveCause::Split);
+        let taken: Vec<(IdentifierId, u32)> = split
+            .filter_map(|moved| {
+                let from = self.profiles.node(moved.from)?;
+                Some((self.find_identifier(&moved.namespace, &moved.value)?, from))
+            })
+            .collect();
+        for &(id, from) in &taken {
+            let (root, behind) = (self.root_of(id), self.profiles.root(from));
+            let is_cut = |link: &&EvidenceLink| {
+                let is_taken = taken.iter().any(|&(other, _)| other == link.other);
+                self.holds(behind, link.other) || is_taken && self.root_of(link.other) != root
+            };
+            let cut: Vec<_> = self.evidence.of(id).iter().filter(is_cut).copied().collect();
+            for link in cut {
+                self.set_evidence(id, EvidenceLink { state: LinkState::Denied, ..link });
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Which value of a trait a merged profile has: folded when it is read.
+//!
+//! A merge copies nothing: each node keeps the rows that were set while it was a root. A
+//! profile's value is found by going through its merges in their order, each combining what
+//! both sides had by the rule that is in force for the trait. A row that was set on the whole
+//! after a merge overrides what that merge brought.
+
+use std::borrow::Cow;
+
+use crate::change::SequenceNumber;
+use crate::event::TraitValue;
+use crate::rules::{Rules, Survivorship};
+use crate::time::Timestamp;
+use crate::union_find::Node;
+
+use super::Graph;
+use super::combine::combined;
+use super::traits::TraitRow;
+
+/// A profile's value of a trait.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Folded<'a> {
+    /// `None`: it was removed.
+    pub(crate) value: Option<Cow<'a, TraitValue<'static>>>,
+    /// Event time of the newest assignment that the value is made of.
+    pub(crate) time: Timestamp,
+    /// Its record.
+    pub(crate) sequence: SequenceNumber,
+}
+
+/// The traits of a profile, or of one that profiles would be merged into.
+#[derive(Debug)]
+pub(crate) struct FoldedTraits<'a> {
+    graph: &'a Graph,
+    /// The survivor's root, then those that are merged into it, in order.
+    roots: Vec<Node>,
+    /// The nodes of all of them that have traits.
+    nodes: Vec<Node>,
+}
+
+impl Graph {
+    /// The traits of the profile that would come of profiles with these roots: the survivor's,
+    /// then the others' in any order.
+    pub(crate) fn folded_traits(&self, mut roots: Vec<Node>) -> FoldedTraits<'_> {
+        if let Some((_, absorbed)) = roots.split_first_mut() {
+            absorbed.sort_unstable_by_key(|&root| self.profiles.bearer(root));
+        }
+        let nodes = roots.iter().flat_map(|&root| self.profiles.tree(root));
+        let nodes = nodes.filter(|&node| !self.traits.of_node(node).is_empty()).collect();
+        FoldedTraits { graph: self, roots, nodes }
+    }
+}
+
+impl<'a> FoldedTraits<'a> {
+    /// The names of all traits, removed ones too, in order.
+    pub(crate) fn names(&self) -> Vec<&'a str> {
+        let graph = self.graph;
+        let rows = self.nodes.iter().flat_map(|&node| graph.traits.of_node(node));
+        let mut names: Vec<&'a str> = rows.map(|row| &*row.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The value of a trait, if it was ever set.
+    pub(crate) fn get(&self, name: &str) -> Option<Folded<'a>> {
+        match survivorship_of(self.graph.rules(), name) {
+            Survivorship::Newest => self.newest(name),
+            survivorship => {
+                let fold = Fold { graph: self.graph, name, survivorship };
+                let sides = self.roots.iter().map(|&root| fold.of_node(root));
+                sides.reduce(|survivor, absorbed| fold.join(survivor, absorbed)).flatten()
+            }
+        }
+    }
+
+    fn newest(&self, name: &str) -> Option<Folded<'a>> {
+        let graph = self.graph;
+        let rows = self.nodes.iter().filter_map(|&node| row_of(graph, node, name));
+        rows.reduce(|best, row| if row.outranks(best) { row } else { best }).map(Folded::of)
+    }
+}
+
+/// The rule for one trait.
+fn survivorship_of(rules: &Rules, name: &str) -> Survivorship {
+    rules.trait_survivorship.get(name).copied().unwrap_or(rules.survivorship)
+}
+
+fn row_of<'a>(graph: &'a Graph, node: Node, name: &str) -> Option<&'a TraitRow> {
+    let rows = graph.traits.of_node(node);
+    let at = rows.binary_search_by(|row| (*row.name).cmp(name)).ok()?;
+    Some(&rows[at])
+}
+
+/// One trait on its way through the merges of a profile.
+struct Fold<'a, 'n> {
+    graph: &'a Graph,
+    name: &'n str,
+    survivorship: Survivorship,
+}
+
+impl<'a> Fold<'a, '_> {
+    /// The value of the subtree of a node. Joined by size, no tree is deeper than 32.
+    fn of_node(&self, node: Node) -> Option<Folded<'a>> {
+        let profiles = &self.graph.profiles;
+        let own = row_of(self.graph, node, self.name).map(Folded::of);
+        let overrides = own.as_ref().map(|own| own.sequence);
+        let mut value = own;
+        for (child, merged) in profiles.children_by_merge(node) {
+            if overrides.is_some_and(|sequence| sequence >= merged) {
+                continue;
+            }
+            let below = self.of_node(child);
+            value = if profiles.survived(child) {
+                self.join(below, value)
+            } else {
+                self.join(value, below)
+            };
+        }
+        value
+    }
+
+    fn join(
+        &self,
+        survivor: Option<Folded<'a>>,
+        absorbed: Option<Folded<'a>>,
+    ) -> Option<Folded<'a>> {
+        match (survivor, absorbed) {
+            (survivor, _) if self.survivorship == Survivorship::SurvivorOnly => survivor,
+            (Some(survivor), Some(absorbed)) => {
+                Some(join_both(self.survivorship, survivor, absorbed))
+            }
+            (survivor, absorbed) => survivor.or(absorbed),
+        }
+    }
+}
+
+/// The value of two sides that both have a row. A removed trait is as good as a value where
+/// age decides; elsewhere what is there goes before what was removed.
+fn join_both<'a>(
+    survivorship: Survivorship,
+    survivor: Folded<'a>,
+    absorbed: Folded<'a>,
+) -> Folded<'a> {
+    let survivor_is_newer = survivor.age() > absorbed.age();
+    let newer_if = |keep_survivor| if keep_survivor { &survivor } else { &absorbed };
+    let chosen = match (survivorship, &survivor.value, &absorbed.value) {
+        (Survivorship::Newest, _, _) => newer_if(survivor_is_newer),
+        (Survivorship::Oldest, _, _) => newer_if(!survivor_is_newer),
+        (_, None, None) => newer_if(survivor_is_newer),
+        (_, Some(_), None) => &survivor,
+        (_, None, Some(_)) => &absorbed,
+        (Survivorship::Survivor | Survivorship::SurvivorOnly, _, _) => &survivor,
+        (Survivorship::Absorbed, _, _) => &absorbed,
+        (_, Some(a), Some(b)) => {
+            let newer = newer_if(survivor_is_newer);
+            let value = combined(survivorship, a, b).unwrap_or_else(|| {
+                newer.value.as_deref().expect("both sides have a value").clone()
+            });
+            return Folded { value: Some(Cow::Owned(value)), ..newer.clone() };
+        }
+    };
+    chosen.clone()
+}
+
+impl<'a> Folded<'a> {
+    fn of(row: &'a TraitRow) -> Folded<'a> {
+        let value = row.value.as_ref().map(Cow::Borrowed);
+        Folded { value, time: row.time, sequence: row.sequence }
+    }
+
+    fn age(&self) -> (Timestamp, SequenceNumber) {
+        (self.time, self.sequence)
+    }
+}

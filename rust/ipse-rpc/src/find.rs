@@ -1,0 +1,90 @@
+//! Which profile a lookup means, and how it is refused if it means none.
+
+use ipse_core::change::ProfileNumber;
+use ipse_core::graph::ProfileView;
+use ipse_core::{Graph, Refusal};
+
+use crate::proto::v1;
+use crate::refusal::{Place, refused, unknown_profile};
+use crate::status::{Reason, Status};
+
+/// A number that no profile has.
+pub(crate) const NOBODY: ProfileNumber = ProfileNumber(u32::MAX);
+
+/// The profile that a command means. The core is asked first, even if there is none: an
+/// operation that comes again gets its recorded answer, whatever its lookups would find today.
+pub(crate) struct Meant {
+    pub(crate) number: ProfileNumber,
+    /// The refusal, if there is none.
+    pub(crate) missing: Option<Status>,
+}
+
+/// The profile that a lookup in `field` means.
+pub(crate) fn find_profile<'g>(
+    graph: &'g Graph,
+    field: &str,
+    lookup: Option<&v1::ProfileLookup>,
+) -> Result<ProfileView<'g>, Status> {
+    use v1::profile_lookup::Lookup;
+    match lookup.and_then(|lookup| lookup.lookup.as_ref()) {
+        Some(Lookup::ProfileId(id)) => graph
+            .profile_number(id)
+            .and_then(|number| graph.profile(number))
+            .ok_or_else(|| unknown_profile(&format!("{field}.profile_id"))),
+        Some(Lookup::Identifier(identifier)) => {
+            let place = format!("{field}.identifier");
+            graph
+                .lookup(&identifier.namespace, &identifier.value)
+                .map_err(|refusal| refused(refusal, Place::Within(&place)))?
+                .ok_or_else(|| unheld(place, "no profile of this workspace holds this identifier"))
+        }
+        Some(Lookup::CanonicalId(id)) => graph.find_canonical(id).ok_or_else(|| {
+            let problem = "no profile of this workspace has this canonical id under its rules";
+            unheld(format!("{field}.canonical_id"), problem)
+        }),
+        Some(Lookup::FormerId(id)) => graph.find_former(id).ok_or_else(|| {
+            let problem = "no profile of this workspace was imported with this id";
+            unheld(format!("{field}.former_id"), problem)
+        }),
+        None => Err(Status::invalid_field(
+            field,
+            "is not set: give a profile id, an identifier, a canonical id or a former id",
+        )),
+    }
+}
+
+/// The profile that a command means by a lookup. One that could never mean any is refused.
+pub(crate) fn find_meant(
+    graph: &Graph,
+    field: &str,
+    lookup: Option<&v1::ProfileLookup>,
+) -> Result<Meant, Status> {
+    match find_profile(graph, field, lookup) {
+        Ok(profile) => Ok(Meant { number: profile.number(), missing: None }),
+        Err(status) if status.reason() == Reason::ProfileNotFound => {
+            Ok(Meant { number: NOBODY, missing: Some(status) })
+        }
+        Err(status) => Err(status),
+    }
+}
+
+/// Whether identifiers of a namespace can be held in this workspace.
+pub(crate) fn check_namespace(graph: &Graph, field: &str, namespace: &str) -> Result<(), Status> {
+    match graph.lookup(namespace, "") {
+        Err(Refusal::InvalidField { field: at, problem }) if at == "namespace" => {
+            Err(Status::invalid_field(field, problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Meant {
+    /// The number, if there is such a profile.
+    pub(crate) fn found(&self) -> Option<ProfileNumber> {
+        self.missing.is_none().then_some(self.number)
+    }
+}
+
+fn unheld(field: String, problem: &str) -> Status {
+    Status::of_field(Reason::ProfileNotFound, field, problem)
+}

@@ -1,0 +1,206 @@
+//! ListProfiles: profiles in order of creation, with filters.
+//!
+//! A token names the last profile that was looked at, by its number: a profile that is created
+//! or merged between two pages is neither shown twice nor hides another. One call looks at so
+//! many profiles that it does so in turns: between two of them others get the store's lock.
+
+use ipse_core::change::{ProfileNumber, SequenceNumber};
+use ipse_core::graph::ProfileView;
+use ipse_core::{Graph, Timestamp};
+use ipse_store::LogPosition;
+
+use crate::dispatch::{Answer, Dispatch, Handled, Refused, decode, find_workspace, resting_on};
+use crate::encode::Encoder;
+use crate::encode_profile::{NotWritten, Page, encode_profile};
+use crate::find::check_namespace;
+use crate::limits::{
+    BATCH_GET_RESPONSE_BYTES_MAX, GET_RESPONSE_BYTES_MAX, LIST_SCANNED_MAX, LIST_TURN_BYTES_MAX,
+    LIST_TURN_SCANNED_MAX, PAGE_SIZE_DEFAULT,
+};
+use crate::page_token;
+use crate::profile::{page_size, profile_too_long};
+use crate::proto::v1;
+use crate::read_mask::ReadMask;
+use crate::status::Status;
+
+/// A page being written.
+struct Listing<'a> {
+    filter: &'a v1::ProfileFilter,
+    mask: ReadMask,
+    size: usize,
+    /// The last profile that was looked at.
+    after: Option<ProfileNumber>,
+    scanned: usize,
+    shown: usize,
+    out: Encoder,
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy)]
+enum TurnEnd {
+    /// There is more to look at, and room for it.
+    More,
+    /// The page is full.
+    Full,
+    /// There are no more profiles.
+    End,
+}
+
+impl Dispatch {
+    pub(crate) fn list_profiles(&self, request: &[u8], _now: Timestamp) -> Handled {
+        let request: v1::ListProfilesRequest = decode(request)?;
+        let no_filter = v1::ProfileFilter::default();
+        let mut listing = Listing {
+            filter: request.filter.as_ref().unwrap_or(&no_filter),
+            mask: ReadMask::read(request.read_mask.as_ref())?,
+            size: page_size(request.page_size)?,
+            after: None,
+            scanned: 0,
+            shown: 0,
+            out: Encoder::default(),
+        };
+        let first = self.list_turn(&request.workspace, |graph| {
+            listing.begin(graph, &request.page_token)?;
+            listing.turn(graph)
+        })?;
+        let (mut end, mut position) = (first.end, first.position);
+        while matches!(end, TurnEnd::More) {
+            std::thread::yield_now();
+            let next = self.list_turn(&request.workspace, |graph| listing.turn(graph))?;
+            (end, position) = (next.end, next.position);
+        }
+        self.metrics.profiles_read.add(listing.shown as u64);
+        let token = match end {
+            TurnEnd::End => String::new(),
+            TurnEnd::More | TurnEnd::Full => first.token_of(&listing),
+        };
+        let mut out = listing.out;
+        out.string(2, &token);
+        // The first turn's: whoever lists next what was changed after it misses nothing.
+        out.number(3, first.sequence.0);
+        Ok(Answer { position, bytes: out.into_bytes() })
+    }
+
+    fn list_turn(
+        &self,
+        workspace: &str,
+        turn: impl FnOnce(&Graph) -> Result<TurnEnd, Status>,
+    ) -> Result<Turn, Refused> {
+        let locked = self.lock()?;
+        let workspace = find_workspace(&locked, "workspace", workspace)?;
+        let position = locked.workspace_position(workspace);
+        let graph = locked.graph(workspace);
+        let end = turn(graph).map_err(resting_on(position))?;
+        let workspace = graph.name().to_owned();
+        Ok(Turn { end, position, sequence: graph.sequence(), workspace })
+    }
+}
+
+/// What was found in one turn at the graphs.
+struct Turn {
+    end: TurnEnd,
+    position: LogPosition,
+    sequence: SequenceNumber,
+    workspace: String,
+}
+
+impl Turn {
+    fn token_of(&self, listing: &Listing<'_>) -> String {
+        let position = listing.after.map_or(0, |number| number.0).to_be_bytes();
+        with_subject(&self.workspace, listing.filter, |subject| {
+            page_token::encode(subject, &position)
+        })
+    }
+}
+
+impl Listing<'_> {
+    /// Judges what only the graph can tell of.
+    fn begin(&mut self, graph: &Graph, token: &str) -> Result<(), Status> {
+        let namespace = &self.filter.has_namespace;
+        if !namespace.is_empty() {
+            check_namespace(graph, "filter.has_namespace", namespace)?;
+        }
+        if !token.is_empty() {
+            let last = with_subject(graph.name(), self.filter, |subject| {
+                page_token::decode(subject, token)
+            })?;
+            let last: [u8; 4] = last.try_into().map_err(|_| page_token::invalid())?;
+            let number = u32::from_be_bytes(last);
+            self.after = (number > 0).then_some(ProfileNumber(number));
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, graph: &Graph) -> Result<TurnEnd, Status> {
+        let bytes_max = self.out.len() + LIST_TURN_BYTES_MAX;
+        let mut rest = graph.profiles_after(self.after);
+        for _ in 0..LIST_TURN_SCANNED_MAX {
+            let Some((number, profile)) = rest.next() else {
+                return Ok(TurnEnd::End);
+            };
+            if self.shown == self.size || self.scanned == LIST_SCANNED_MAX {
+                return Ok(TurnEnd::Full);
+            }
+            if let Some(profile) = profile.filter(|&profile| self.wants(profile))
+                && !self.show(graph, profile)?
+            {
+                return Ok(TurnEnd::Full);
+            }
+            self.scanned += 1;
+            self.after = Some(number);
+            if self.out.len() > bytes_max {
+                break;
+            }
+        }
+        Ok(TurnEnd::More)
+    }
+
+    /// The cheap questions first.
+    fn wants(&self, profile: ProfileView<'_>) -> bool {
+        let filter = self.filter;
+        filter.known.is_none_or(|known| profile.known() == known)
+            && (filter.changed_after_sequence_number == 0
+                || profile.changed_sequence().0 > filter.changed_after_sequence_number)
+            && (filter.has_namespace.is_empty() || profile.has_namespace(&filter.has_namespace))
+    }
+
+    /// Writes a profile; false if the page has no room for it. The first has a bound of its
+    /// own, so that a listing always goes on.
+    fn show(&mut self, graph: &Graph, profile: ProfileView<'_>) -> Result<bool, Status> {
+        let start = self.out.len();
+        let is_first = self.shown == 0;
+        let page = Page {
+            workspace: graph.name(),
+            size: PAGE_SIZE_DEFAULT,
+            token: "",
+            mask: self.mask,
+            answer_bytes_max: if is_first {
+                GET_RESPONSE_BYTES_MAX
+            } else {
+                BATCH_GET_RESPONSE_BYTES_MAX
+            },
+        };
+        match encode_profile(graph, profile, &page, &mut self.out) {
+            Ok(()) => {
+                self.shown += 1;
+                Ok(true)
+            }
+            Err(NotWritten::NoRoom) if !is_first => {
+                self.out.truncate(start);
+                Ok(false)
+            }
+            Err(not_written) => Err(not_written.status(|| profile_too_long("read_mask"))),
+        }
+    }
+}
+
+/// What a token is bound to: the workspace and the filter.
+fn with_subject<T>(
+    workspace: &str,
+    filter: &v1::ProfileFilter,
+    work: impl FnOnce(&[&str]) -> T,
+) -> T {
+    let known = filter.known.map_or("", |known| if known { "known" } else { "anonymous" });
+    let changed = filter.changed_after_sequence_number.to_string();
+    work(&["profiles", workspace, &filter.has_namespace, known, &changed])
+}

@@ -1,0 +1,141 @@
+//! A call's turn at the graphs: what decides holds the store's lock from its first look to its
+//! last record, and there is one way from a decision to the log.
+
+use std::panic::AssertUnwindSafe;
+
+use ipse_core::change::Verb;
+use ipse_core::{Change, Decision, Graph, Timestamp};
+use ipse_store::{Locked, LogPosition, WorkspaceIndex};
+
+use crate::dispatch::{Answer, Dispatch, Handled, Refused, find_workspace};
+use crate::encode::Encoder;
+use crate::fault::catching;
+use crate::limits::WRITE_QUEUE_RETRY_DELAY_MS;
+use crate::resolution::Resolution;
+use crate::status::{Reason, Status};
+
+/// The graphs, locked for one call on one workspace.
+pub(crate) struct Turn<'d> {
+    dispatch: &'d Dispatch,
+    locked: Locked<'d>,
+    workspace: WorkspaceIndex,
+    /// What the call asks for; events in JSON may ask for something else.
+    verb: Verb,
+    now: Timestamp,
+    read_only: bool,
+}
+
+impl Dispatch {
+    /// Locks the graphs for a call that decides. The queue is looked at before anything is
+    /// decided, so that nothing has to be taken back.
+    pub(crate) fn turn(
+        &self,
+        workspace: &str,
+        verb: Verb,
+        read_only: bool,
+        now: Timestamp,
+    ) -> Result<Turn<'_>, Status> {
+        let locked = self.lock()?;
+        let workspace = find_workspace(&locked, "workspace", workspace)?;
+        if !read_only && locked.queue_is_full() {
+            return Err(write_queue_full());
+        }
+        Ok(Turn { dispatch: self, locked, workspace, verb, now, read_only })
+    }
+}
+
+impl Turn<'_> {
+    /// The workspace's graph as it is now.
+    pub(crate) fn graph(&self) -> &Graph {
+        self.locked.graph(self.workspace)
+    }
+
+    pub(crate) fn workspace(&self) -> WorkspaceIndex {
+        self.workspace
+    }
+
+    /// The position that everything said in this turn rests on.
+    pub(crate) fn position(&self) -> LogPosition {
+        self.locked.workspace_position(self.workspace)
+    }
+
+    /// Refuses the whole call before anything is decided.
+    pub(crate) fn refuse(&self, status: Status) -> Refused {
+        Refused { position: self.position(), status: self.count_refusal(status) }
+    }
+
+    /// Decides, commits what was decided if it is to be written, and counts it.
+    pub(crate) fn carry_out<'c>(
+        &mut self,
+        decide: impl FnOnce(&Graph) -> Result<Decision<'c>, Status>,
+    ) -> Result<Resolution<'c>, Status> {
+        let graph = self.locked.graph(self.workspace);
+        // Deciding only reads. Catching its bugs here spares the lock, and so everyone else.
+        let decided = catching(AssertUnwindSafe(|| decide(graph)))
+            .unwrap_or_else(|panic| Err(self.dispatch.panicked("decide", &panic)));
+        match decided {
+            Ok(decision) => {
+                let resolution = self.commit(decision);
+                self.dispatch.metrics.count_resolution(&resolution);
+                Ok(resolution)
+            }
+            Err(status) => Err(self.count_refusal(status)),
+        }
+    }
+
+    /// Counts a refusal, and gives it back.
+    pub(crate) fn count_refusal(&self, status: Status) -> Status {
+        self.dispatch.metrics.count_refusal(self.verb, self.read_only);
+        status
+    }
+
+    /// The answer to a call that decides once: what `encode` writes.
+    pub(crate) fn answer<'c>(
+        mut self,
+        decide: impl FnOnce(&Graph) -> Result<Decision<'c>, Status>,
+        encode: impl FnOnce(&Resolution<'c>, &Graph, &mut Encoder),
+    ) -> Handled {
+        match self.carry_out(decide) {
+            Ok(resolution) => {
+                let mut out = Encoder::default();
+                encode(&resolution, self.graph(), &mut out);
+                Ok(Answer { position: self.position(), bytes: out.into_bytes() })
+            }
+            Err(status) => Err(Refused { position: self.position(), status }),
+        }
+    }
+
+    fn commit<'c>(&mut self, decision: Decision<'c>) -> Resolution<'c> {
+        let Decision { resolved, known, teaches, repeated, attributed_by } = decision;
+        let read_only = self.read_only;
+        let resolution = |resolved, sequence, recorded| Resolution {
+            resolved,
+            known,
+            attributed_by,
+            sequence,
+            recorded,
+            repeated: repeated.is_some(),
+            read_only,
+        };
+        if !teaches || read_only {
+            let newest = self.graph().sequence();
+            let recorded = repeated.is_some() && !read_only;
+            return resolution(resolved, repeated.unwrap_or(newest), recorded);
+        }
+        let change = Change::EventResolved(resolved);
+        let (record, _) = self.locked.commit(self.workspace, self.now, change);
+        let Change::EventResolved(resolved) = record.change else {
+            unreachable!("the store gives back the change that it was given")
+        };
+        resolution(resolved, record.sequence, true)
+    }
+}
+
+/// RESOURCE_EXHAUSTED, with the time to wait.
+pub(crate) fn write_queue_full() -> Status {
+    Status::new(
+        Reason::WriteQueueFull,
+        "more writes wait for the disk than the queue may hold: try again after the delay",
+    )
+    .retry_after_ms(WRITE_QUEUE_RETRY_DELAY_MS)
+}

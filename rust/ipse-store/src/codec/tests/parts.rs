@@ -1,0 +1,171 @@
+//! Parts of any content: what is well formed, not what is possible.
+
+use std::borrow::Cow;
+
+use ipse_core::SequenceNumber;
+use ipse_core::change::RulesVersion;
+use ipse_core::snapshot::{
+    AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, LinksPart, Part,
+    ProfilesPart, RememberedEventsPart, RememberedRefusalsPart, TraitsPart, WorkspacePart,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::records::{event, number, target, text, time, trait_value, verdict};
+
+const ROWS: usize = 3;
+
+pub(super) fn part() -> impl Strategy<Value = Part> {
+    prop_oneof![
+        workspace().prop_map(Part::Workspace),
+        profiles().prop_map(Part::Profiles),
+        identifiers().prop_map(Part::Identifiers),
+        links().prop_map(Part::Links),
+        holders().prop_map(Part::Holders),
+        evidence().prop_map(Part::Evidence),
+        attributions().prop_map(Part::Attributions),
+        departures().prop_map(Part::Departures),
+        traits().prop_map(Part::Traits),
+        remembered_events().prop_map(Part::RememberedEvents),
+        sequences().prop_map(|hash| Part::RememberedRefusals(RememberedRefusalsPart { hash })),
+    ]
+}
+
+fn strings() -> impl Strategy<Value = Vec<String>> {
+    vec(text().prop_map(Cow::into_owned), ROWS)
+}
+
+fn sequences() -> impl Strategy<Value = Vec<u64>> {
+    vec(number(), ROWS)
+}
+
+fn numbers() -> impl Strategy<Value = Vec<u32>> {
+    vec(any::<u32>(), ROWS)
+}
+
+fn times() -> impl Strategy<Value = Vec<i64>> {
+    vec(any::<i64>(), ROWS)
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), ROWS)
+}
+
+fn workspace() -> impl Strategy<Value = WorkspacePart> {
+    let numbers = (any::<[u8; 16]>(), time(), number(), any::<u32>(), any::<u128>());
+    (strings(), numbers).prop_map(|(names, (profile_key, time, sequence, version, state_hash))| {
+        WorkspacePart {
+            name: names[0].clone(),
+            profile_key,
+            created_time: time,
+            sequence: SequenceNumber(sequence),
+            log_time: time,
+            rules_version: RulesVersion(version),
+            rules: names[1].clone(),
+            namespaces: names,
+            state_hash,
+        }
+    })
+}
+
+fn profiles() -> impl Strategy<Value = ProfilesPart> {
+    (numbers(), sequences(), numbers(), sequences(), times(), bytes()).prop_map(
+        |(parent, merged_sequence, bearer, created_sequence, created_time, flags)| ProfilesPart {
+            parent,
+            merged_sequence,
+            bearer,
+            created_sequence,
+            created_time,
+            flags,
+        },
+    )
+}
+
+fn identifiers() -> impl Strategy<Value = IdentifiersPart> {
+    (vec(any::<u16>(), ROWS), strings(), numbers(), sequences(), times(), bytes()).prop_map(
+        |(namespace, value, profile, attached_sequence, attached_time, flags)| IdentifiersPart {
+            namespace,
+            value,
+            profile,
+            attached_sequence,
+            attached_time,
+            flags,
+        },
+    )
+}
+
+fn links() -> impl Strategy<Value = LinksPart> {
+    (numbers(), numbers(), sequences()).prop_map(|(stronger, weaker, sequence)| LinksPart {
+        stronger,
+        weaker,
+        sequence,
+    })
+}
+
+fn holders() -> impl Strategy<Value = HoldersPart> {
+    (numbers(), numbers(), sequences(), times()).prop_map(
+        |(identifier, profile, sequence, time)| HoldersPart { identifier, profile, sequence, time },
+    )
+}
+
+fn evidence() -> impl Strategy<Value = EvidencePart> {
+    let sequences = (sequences(), sequences(), sequences());
+    (numbers(), numbers(), sequences, times(), bytes()).prop_map(
+        |(a, b, (first, last_sequence, displaced_by), last_time, state)| EvidencePart {
+            a,
+            b,
+            first,
+            last_time,
+            last_sequence,
+            state,
+            displaced_by,
+        },
+    )
+}
+
+fn attributions() -> impl Strategy<Value = AttributionsPart> {
+    (numbers(), numbers(), times(), times(), sequences()).prop_map(
+        |(source, destination, start, end, sequence)| AttributionsPart {
+            source,
+            destination,
+            start,
+            end,
+            sequence,
+        },
+    )
+}
+
+fn departures() -> impl Strategy<Value = DeparturesPart> {
+    (numbers(), sequences()).prop_map(|(profile, sequence)| DeparturesPart { profile, sequence })
+}
+
+fn traits() -> impl Strategy<Value = TraitsPart> {
+    (numbers(), strings(), vec(trait_value(), ROWS), times(), sequences()).prop_map(
+        |(profile, name, value, time, sequence)| TraitsPart {
+            profile,
+            name,
+            value,
+            time,
+            sequence,
+        },
+    )
+}
+
+fn remembered_events() -> impl Strategy<Value = RememberedEventsPart> {
+    let head = (strings(), vec(any::<u128>(), ROWS), sequences(), times(), numbers());
+    let answers = (vec(target(), ROWS), vec(vec(verdict(), 0..5), ROWS));
+    (head, vec(any::<bool>(), ROWS), answers, vec(option::of(event()), ROWS)).prop_map(
+        |(head, known, (target, verdicts), record)| RememberedEventsPart {
+            event_id: head.0,
+            digest: head.1,
+            sequence: head.2,
+            log_time: head.3,
+            rules_version: head.4,
+            known,
+            target,
+            verdicts,
+            record,
+        },
+    )
+}
