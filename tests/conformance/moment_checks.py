@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ipse import CanonicalId, FormerId, Identifier, Profile
+from ipse import CanonicalId, FormerId, Identifier, Profile, Verdict
 from ipse.model import FoundBy
 
 from tests.conformance import vocabulary
@@ -32,7 +32,7 @@ _COMMON_KEYS = frozenset(
     {"at", "check", "note", "notes", "why", "message", "compare", "source_mpid", "version"}
 )
 _CHECK_KEYS = {
-    "same": frozenset({"ids"}),
+    "same": frozenset({"ids", "a", "b"}),
     "different": frozenset({"a", "b", "ids"}),
     "partition": frozenset({"clusters"}),
     "canonical": frozenset({"id", "ids", "is"}),
@@ -52,12 +52,12 @@ _CHECK_KEYS = {
             "distinct_ids",
         }
     ),
-    "profile_count": frozenset({"n", "count"}),
+    "profile_count": frozenset({"n", "count", "is"}),
     "survivor": frozenset({"id", "ids", "is", "survivor", "of"}),
-    "resolves": frozenset({"id", "ids", "to", "is"}),
-    "unchanged": frozenset({"id", "ids", "since"}),
+    "resolves": frozenset({"id", "ids", "old", "from", "to", "is", "new"}),
+    "unchanged": frozenset({"id", "ids", "profile", "since"}),
     "no_profile": frozenset({"id", "ids"}),
-    "emits": frozenset({"kind", "event", "record", "id", "ids"}),
+    "emits": frozenset({"kind", "event", "record", "id", "ids", "from", "to", "into"}),
 }
 
 
@@ -85,13 +85,12 @@ class Checks:
         make(where, check)
 
     def _same(self, where: str, check: dict[str, Any]) -> None:
-        owners = {str(pair): self._owner(pair) for pair in self._pairs(check)}
+        owners = {str(pair): self._owner(pair) for pair in self._pairs(check, "a", "b")}
         if None in owners.values() or len(set(owners.values())) != 1:
             self.case.fail(where, f"not one profile: {owners}")
 
     def _different(self, where: str, check: dict[str, Any]) -> None:
-        pairs = [self.stage.pair(check[key]) for key in ("a", "b") if key in check]
-        pairs = pairs or self._pairs(check)
+        pairs = self._pairs(check, "a", "b")
         if len(set(self._clusters(pairs).values())) != len(pairs):
             self.case.fail(where, f"some are on one profile: {self._clusters(pairs)}")
 
@@ -180,12 +179,13 @@ class Checks:
 
     def _profile_count(self, where: str, check: dict[str, Any]) -> None:
         described = self.stage.target.call.get_workspace(self.stage.workspace)
-        self.case.check(where, check.get("n", check.get("count")), described.profile_count)
+        expected = next(check[key] for key in ("n", "count", "is") if key in check)
+        self.case.check(where, expected, described.profile_count)
 
     def _survivor(self, where: str, check: dict[str, Any]) -> None:
         """The profile that the named identifier had is the one whose id goes on."""
-        named = next(check[key] for key in ("is", "survivor", "id") if key in check)
-        others = check.get("ids", check.get("of", []))
+        named = next(check[key] for key in ("is", "survivor", "id", "of") if key in check)
+        others = check.get("ids", [] if named is check.get("of") else check.get("of", []))
         if isinstance(named, str) and others:
             for each in others:
                 pair = Identifier(*self.stage.pair(each))
@@ -218,13 +218,16 @@ class Checks:
 
     def _resolves(self, where: str, check: dict[str, Any]) -> None:
         """Each of the ids, old ones too, finds the profile that is meant."""
-        ids = check.get("ids", [check["id"]] if "id" in check else [])
-        wanted = next((check[key] for key in ("to", "is") if key in check), None)
+        ids = [
+            *check.get("ids", ()),
+            *(check[key] for key in ("id", "old", "from") if key in check),
+        ]
+        wanted = next((check[key] for key in ("to", "is", "new") if key in check), None)
         for each in ids:
             found = self._find(each)
             if found is None:
                 self.case.fail(where, f"{each} finds nobody")
-            elif wanted is not None and wanted not in _names(found):
+            elif wanted is not None and not (isinstance(wanted, str) and wanted in _names(found)):
                 meant = self._find(wanted)
                 self.case.check(where, meant and meant.profile_id, found.profile_id)
 
@@ -240,8 +243,8 @@ class Checks:
         """What is named, or else everything, is as it was before the event."""
         before = self._happened(check.get("since", check["at"])).before
         after = self._happened(check["at"]).after
-        if "id" in check or "ids" in check:
-            for pair in self._pairs(check):
+        if {"id", "ids", "profile"} & set(check):
+            for pair in self._pairs(check, "profile"):
                 self.case.check(f"{where} of {pair}", _view(before, pair), _view(after, pair))
         else:
             self.case.check(where, before, after)
@@ -262,9 +265,9 @@ class Checks:
         emitted = _emitted(happened)
         touched = emitted.get(vocabulary.CHANGES[named])
         if touched is None:
-            self.case.fail(where, f"expected {named}, got {sorted(emitted)}")
+            self.case.fail(where, f"expected {named}, got {sorted(map(str, emitted))}")
             return
-        for pair in self._pairs(check):
+        for pair in self._pairs(check, "from", "to", "into"):
             if pair not in touched:
                 self.case.fail(where, f"{named} does not name {pair}, but {sorted(touched)}")
 
@@ -277,8 +280,10 @@ class Checks:
             raise Inexpressible(f"no event has happened at {at!r}")
         return past[-1]
 
-    def _pairs(self, check: dict[str, Any]) -> list[Pair]:
-        named = check.get("ids", [check["id"]] if "id" in check else [])
+    def _pairs(self, check: dict[str, Any], *further: str) -> list[Pair]:
+        """The identifiers under `ids`, `id` and further keys."""
+        named = [*check.get("ids", ())]
+        named += [check[key] for key in ("id", *further) if key in check]
         return [self.stage.pair(each) for each in named]
 
     def _owner(self, pair: Pair) -> str | None:
@@ -311,6 +316,9 @@ def _emitted(happened: Happened) -> dict[str, set[Pair]]:
     for each in answer.verdicts:
         pair = (each.identifier.namespace, each.identifier.value)
         emitted.setdefault("refused" if each.rule else each.verdict, set()).add(pair)
+        if each.verdict == Verdict.TRANSFERRED:
+            # What tied it to its former profile gave way.
+            emitted.setdefault("displaced", set()).add(pair)
     for move in answer.moves:
         emitted.setdefault(move.cause, set()).add(
             (move.identifier.namespace, move.identifier.value)

@@ -7,14 +7,16 @@ same identifier, clearing what a split leaves behind) is done here, and nowhere 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ipse import (
     Event,
     Identifier,
+    ImportedIdentifier,
     ImportedProfile,
+    ImportedTrait,
     ItemError,
     MergeAnswer,
     MergeVerdict,
@@ -170,7 +172,20 @@ class Stage:
     def _observe(self, happened: Happened) -> None:
         event = happened.event
         sent = self._event(event, self._pairs(event))
-        self._answered(happened, self.target.call.resolve(sent, workspace=self.workspace))
+        answer = self.target.call.resolve(sent, workspace=self.workspace)
+        self._answered(happened, answer)
+        if self.peer.forgets_anonymous_fields:
+            self._forget_anonymous_fields(happened, answer, sent)
+
+    def _forget_anonymous_fields(self, happened: Happened, answer: Resolution, sent: Event) -> None:
+        """Where a profile became known by this event, what it was told before is lost there."""
+        before = happened.before.get(answer.profile_id)
+        if before is None or before.known or not answer.known:
+            return
+        lost: dict[str, Any] = dict.fromkeys(set(before.traits) - set(sent.traits))
+        if lost:
+            forget = replace(sent, traits=lost, traits_once={})
+            self.target.call.resolve(forget, workspace=self.workspace)
 
     def _observe_distinct_id(self, happened: Happened) -> None:
         event = happened.event
@@ -288,8 +303,9 @@ class Stage:
 
     def _merge_cluster_that_would_reach(self, happened: Happened) -> None:
         """Makes two profiles that together have that size, and merges them."""
-        size = int(happened.event["size"])
-        pairs = [(self._default_namespace(), f"member-{number}") for number in range(size)]
+        size, place = int(happened.event["size"]), happened.event["t"]
+        namespace = self._default_namespace()
+        pairs = [(namespace, f"member-{number}-of-{place}") for number in range(size)]
         first, second = pairs[: size // 2], pairs[size // 2 :]
         given = [ImportedProfile(identifiers=half) for half in (first, second) if half]
         self._import(happened, given)
@@ -333,12 +349,14 @@ class Stage:
         traits: dict[str, Any] = {}
         for key in ("properties", "traits", "fields", "set"):
             traits |= event.get(key, {})
+        # Fields are as old as the fixture is in the order of events: `created_at` counts apart.
+        now = moment(event)
         given = ImportedProfile(
             former_id=str(event.get("profile_id", event.get("uuid", ""))),
-            created_time=time_of(event["created_at"]) if "created_at" in event else moment(event),
+            created_time=time_of(event["created_at"]) if "created_at" in event else now,
             known=bool(event.get("is_identified")),
-            identifiers=self._pairs(event),
-            traits=traits,
+            identifiers=[ImportedIdentifier(*pair, now) for pair in self._pairs(event)],
+            traits={name: ImportedTrait(value, now) for name, value in traits.items()},
         )
         self._import(happened, [given])
 
@@ -382,7 +400,8 @@ class Stage:
             type=event["op"],
             identifiers=pairs,
             traits=traits,
-            traits_once=event.get("set_once", {}),
+            # A field that is set as well is set.
+            traits_once={k: v for k, v in event.get("set_once", {}).items() if k not in traits},
             timestamp=moment(event),
             key_namespace=self.names.get(keys[0], keys[0]) if keys else "",
         )

@@ -20,6 +20,7 @@ from ipse import (
     IdentifierChange,
     ImportedProfile,
     ItemError,
+    Profile,
     Refused,
     Resolution,
     Rule,
@@ -142,11 +143,8 @@ class Run:
         self.case.check("final.profile_count", len(final), described.profile_count)
         for label, expected in final.items():
             profile = self.target.profile(self.workspace, self.labels.get(label, _NOBODY))
-            found: dict[str, list[str]] = {}
-            for each in profile.identifiers if profile else ():
-                found.setdefault(each.identifier.namespace, []).append(each.identifier.value)
-            self.case.check(f"final.{label}.exists", True, profile is not None)
-            self.case.check(f"final.{label}", _sorted(expected), _sorted(found))
+            found = _held(profile) if profile else None
+            self.case.check(f"final.{label}", _sorted(expected), found)
             self._check_lookups(label, expected)
 
     def _check_lookups(self, label: str, expected: dict[str, list[str]]) -> None:
@@ -279,7 +277,7 @@ class Run:
             "created": lambda: bool(answer.created),
             "error": lambda: answer.error,
             "applied": lambda: answer.applied,
-            "scope_profiles": self._profile_count,
+            "scope_profiles": lambda: self._scope(expectation["scope_profiles"]),
             "is_logged_in": lambda: answer.resolution and answer.resolution.known,
             "matched_identities": lambda: _matched(answer.resolution),
         }
@@ -291,8 +289,18 @@ class Run:
         if "error" not in expectation and answer.error:
             self.case.fail(f"{where}.error", f"unexpected {answer.error}")
 
-    def _profile_count(self) -> int:
-        return self.target.call.get_workspace(self.workspace).profile_count
+    def _scope(self, expected: Any) -> Any:
+        """The profiles of the scope, in the form that the file gives them: counted, named, or
+        each with its identities."""
+        profiles = list(self.target.call.list_profiles(workspace=self.workspace))
+        if isinstance(expected, int):
+            return len(profiles)
+        named = {str(self._label(profile.profile_id)): _held(profile) for profile in profiles}
+        if isinstance(expected, list):
+            return [label for label in expected if label in named] + sorted(
+                set(named) - set(expected)
+            )
+        return named
 
 
 def _resolved(resolution: Resolution) -> Answer:
@@ -310,6 +318,13 @@ def _matched(resolution: Resolution | None) -> dict[str, str]:
         for each in verdicts
         if each.verdict == Verdict.ALREADY_ATTACHED
     }
+
+
+def _held(profile: Profile) -> dict[str, list[str]]:
+    held: dict[str, list[str]] = {}
+    for each in profile.identifiers:
+        held.setdefault(each.identifier.namespace, []).append(each.identifier.value)
+    return _sorted(held)
 
 
 def _sorted(identities: dict[str, list[str]]) -> dict[str, list[str]]:

@@ -281,5 +281,5 @@ def _readable(drops: set[tuple[str, str, Rule | None, str]]) -> set[str]:
 def _preview_of(answer: Resolution) -> Resolution:
     """What a preview must foretell: everything but the id of a profile yet to be made, and
     the record that was written."""
-    profile_id = "" if answer.created else answer.profile_id
-    return replace(answer, profile_id=profile_id, sequence_number=0, recorded=False)
+    foretold = replace(answer, sequence_number=0, recorded=False)
+    return replace(foretold, profile_id="", attributed_by=None) if answer.created else foretold

@@ -131,6 +131,8 @@ class Peer:
     nothing."""
     stores_single_identifiers: bool = True
     """Whether an identifier that was seen alone is stored there."""
+    forgets_anonymous_fields: bool = False
+    """Whether the fields of an anonymous profile are lost when it becomes known."""
     canonical_is_any_member: bool = False
     """Whether the system does not say which of a profile's identifiers is its public one."""
 
@@ -143,6 +145,7 @@ PEERS: Final[dict[str, Peer]] = {
     "mixpanel_simplified": Peer(
         preset="mixpanel-simplified",
         ignored_verbs=frozenset({"identify", "create_alias", "merge"}),
+        forgets_anonymous_fields=True,
     ),
     "mixpanel_original": Peer(
         preset="mixpanel-original",
@@ -193,10 +196,16 @@ REFUSALS: Final[tuple[tuple[str, frozenset[str]], ...]] = (
     # Adobe names no reasons; the files' own words.
     ("two_(values|identities)_of_(a_)?(unique|highest_priority)_namespace(_in_event)?", _AMBIGUOUS),
     # Words that any of them may use.
-    ("illegal_(distinct_)?id|blocked_value", _ILLEGAL),
-    ("max_ids(_exceeded)?|too_many_(ids|identities)|over_limit", _FULL),
-    ("(different|two)_(keys|unique_ids|external_ids)|held_elsewhere|already_bound", _HELD),
-    ("first_binding_wins|belongs_to_another(_contact|_user|_profile)?", _HELD),
+    (".*illegal.*|.*blocked.*|.*invalid.*", _ILLEGAL),
+    (".*identified.*", _KNOWN),
+    (".*same_(ids?|identifiers?).*", frozenset({SAME_IDENTIFIERS})),
+    (".*(uuid|guid).*", frozenset({Rule.SOURCE_SHAPE})),
+    (".*unique_namespace.*", _AMBIGUOUS),
+    (".*(moved?|moves)_.*", _MOVES_TOO_MANY),
+    (".*(max|limit|too_many).*", _FULL | _MOVES_TOO_MANY),
+    (".*(unknown|not_found|not_on_).*", _UNKNOWN_IDENTIFIER),
+    (".*(different|two|another)_(keys?|contacts?|users?|profiles?|unique_ids?).*", _HELD),
+    ("held_elsewhere|already_bound|first_binding_wins|exclusive_owner", _HELD),
 )
 """Their reasons for a refusal, as patterns of the whole word, to our rules and error reasons."""
 
@@ -302,5 +311,11 @@ CHANGES: Final = {
     "refuse": "refused",
     "split": "split",
     "removed": "removed",
+    "person_merge": "merged",
+    "merge_event": "merged",
+    "link": "attached",
+    "unlink": "displaced",
+    "move": "transferred",
+    "ownership_transfer": "transferred",
 }
 """Their kinds of change records, to what our answers say."""

@@ -194,8 +194,9 @@ def _dropped(answer: Resolution) -> dict[Pair, tuple[str, str]]:
 
 
 def _comparable(answer: Resolution) -> Resolution:
-    profile_id = "" if answer.created else answer.profile_id
-    return replace(answer, profile_id=profile_id, sequence_number=0, recorded=False)
+    """The answer without what only a record has: its number, and the id of a new profile."""
+    plain = replace(answer, sequence_number=0, recorded=False)
+    return replace(plain, profile_id="", attributed_by=None) if answer.created else plain
 
 
 TestEngineAgainstModel = EngineAgainstModel.TestCase

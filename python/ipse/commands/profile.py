@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ipse.commands import EXIT_OK, UsageError, connection, plain, table
 
 if TYPE_CHECKING:
+    from ipse._messages import Lookup
     from ipse.model import Profile
 
 
@@ -23,6 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     get.add_argument("identifier", metavar="NS=VALUE", nargs="?", help="an identifier")
     get.add_argument("--id", metavar="ID", help="a profile's id")
+    get.add_argument("--canonical-id", metavar="ID", help="a canonical id of the rules")
+    get.add_argument("--former-id", metavar="ID", help="the id in a former system")
     get.add_argument("--json", action="store_true", help="print one JSON object")
     connection.add_workspace(get)
     connection.add_address(get)
@@ -30,11 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reads the profile and prints it."""
-    identifier = _identifier(arguments)
+    lookup = _lookup(arguments)
     with connection.client(arguments) as client:
-        profile = client.get_profile(
-            profile_id=arguments.id, identifier=identifier, workspace=arguments.workspace
-        )
+        profile = client.get_profile(lookup, workspace=arguments.workspace)
     print(plain.as_json(profile) if arguments.json else render(profile))
     return EXIT_OK
 
@@ -43,6 +44,10 @@ def render(profile: Profile) -> str:
     """The profile as text."""
     facts = [("profile", profile.profile_id), ("known", "yes" if profile.known else "no")]
     facts.append(("created", plain.shown_time(profile.created_time)))
+    if profile.canonical_id:
+        facts.append(("canonical id", profile.canonical_id))
+    if profile.former_ids:
+        facts.append(("former ids", " ".join(profile.former_ids)))
     if profile.absorbed_profile_ids:
         facts.append(("absorbed", " ".join(profile.absorbed_profile_ids)))
     held = [
@@ -64,15 +69,29 @@ def render(profile: Profile) -> str:
     return "\n\n".join(blocks)
 
 
-def _identifier(arguments: argparse.Namespace) -> tuple[str, str] | None:
-    if (arguments.id is None) == (arguments.identifier is None):
-        raise UsageError("name one profile: either --id ID or NS=VALUE")
-    if arguments.identifier is None:
-        return None
-    namespace, equals, value = arguments.identifier.partition("=")
+def _lookup(arguments: argparse.Namespace) -> Lookup:
+    from ipse.model import CanonicalId, FormerId
+
+    ways: list[Lookup] = []
+    if arguments.id is not None:
+        ways.append(str(arguments.id))
+    if arguments.canonical_id is not None:
+        ways.append(CanonicalId(arguments.canonical_id))
+    if arguments.former_id is not None:
+        ways.append(FormerId(arguments.former_id))
+    if arguments.identifier is not None:
+        ways.append(_identifier(arguments.identifier))
+    if len(ways) != 1:
+        raise UsageError(
+            "name one profile: either --id ID or NS=VALUE, or --canonical-id or --former-id"
+        )
+    return ways[0]
+
+
+def _identifier(text: str) -> tuple[str, str]:
+    namespace, equals, value = text.partition("=")
     if not equals or not namespace or not value:
         raise UsageError(
-            f"{arguments.identifier!r} is not an identifier; write NS=VALUE, for example "
-            "email=ann@example.com"
+            f"{text!r} is not an identifier; write NS=VALUE, for example email=ann@example.com"
         )
     return namespace, value

@@ -6,9 +6,9 @@
 use std::fmt::Write;
 
 use crate::change::ProfileNumber;
-use crate::graph::{AttributionView, Graph};
 use crate::graph::identifiers::{IdentifierId, NO_NODE};
 use crate::graph::links::Link;
+use crate::graph::{AttributionView, Graph};
 
 impl Graph {
     /// The whole graph as text, a line for each record of state.
@@ -87,9 +87,8 @@ impl Graph {
             let (sequence, time) = self.profiles.created(node);
             let bearer = self.profiles.bearer(node);
             write!(out, "profile {} bears {bearer} created {sequence} at {time}", node + 1)?;
-            match self.profiles.parent(node) {
-                Some((parent, merged)) => write!(out, " below {} since {merged}", parent + 1)?,
-                None => {}
+            if let Some((parent, merged)) = self.profiles.parent(node) {
+                write!(out, " below {} since {merged}", parent + 1)?;
             }
             let marks = self.profiles.marks(node);
             let known = if marks.known { " marked known" } else { "" };

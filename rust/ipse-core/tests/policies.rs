@@ -210,11 +210,12 @@ impl World {
         }
         let before = std::mem::replace(&mut self.people, People::of(self.backend.graph()));
         self.people.check(self.backend.graph())?;
-        before.check_decision(&decision, &self.people)?;
-        if let Some(rules) = rules {
+        let mut holds = before.check_decision(&decision, &self.people);
+        if let (Ok(()), Some(rules)) = (&holds, rules) {
             let moment = Moment { before: &before, after: &self.people, rules, act };
-            moment.check(&decision)?;
+            holds = moment.check(&decision);
         }
+        holds.map_err(|why| TestCaseError::fail(format!("{why}\nof {:?}", decision.resolved)))?;
         self.check_repeat(act, &decision, time)
     }
 
@@ -319,7 +320,8 @@ impl Moment<'_> {
             && matches!(decision.resolved.verb, Verb::Link | Verb::Merge | Verb::Split);
         for (&number, person) in &self.after.persons {
             let parts = self.before.parts_of(number, self.after);
-            let fullest = |of: &dyn Fn(u32) -> usize| parts.iter().map(|p| of(*p)).max().unwrap_or(0);
+            let fullest =
+                |of: &dyn Fn(u32) -> usize| parts.iter().map(|p| of(*p)).max().unwrap_or(0);
             for namespace in self.rules.namespaces() {
                 if namespace.limit.window != Window::Ever || evidence_is_forced {
                     continue;
@@ -405,9 +407,10 @@ impl Moment<'_> {
         if self.rules.trigger == Trigger::Key {
             let named = Some(event.key_namespace).filter(|name| !name.is_empty());
             let key = named.or(self.rules.key.as_deref()).expect("rules with a key name it");
-            let has_key = resolved.identifiers.iter().any(|seen| {
-                seen.namespace == key && seen.verdict.is_kept()
-            });
+            let has_key = resolved
+                .identifiers
+                .iter()
+                .any(|seen| seen.namespace == key && seen.verdict.is_kept());
             prop_assert!(has_key, "joined without a key");
             let keyed = parts.iter().filter(|part| self.before.count(**part, key) > 0).count();
             prop_assert!(keyed <= 1, "two contacts with a key of their own became one");

@@ -119,7 +119,8 @@ impl Dispatch {
 
         let turn = self.turn(&workspace, Verb::AttributeHistory, read_only, now)?;
         let source = turn.meant("source_profile", request.source_profile.as_ref())?;
-        let destination = turn.meant("destination_profile", request.destination_profile.as_ref())?;
+        let destination =
+            turn.meant("destination_profile", request.destination_profile.as_ref())?;
         let destination = other_than(&source, destination);
         let command = AttributeHistory {
             operation: Operation {
@@ -141,11 +142,7 @@ impl Dispatch {
 }
 
 impl Turn<'_> {
-    fn meant(
-        &self,
-        field: &str,
-        lookup: Option<&v1::ProfileLookup>,
-    ) -> Result<Meant, Refused> {
+    fn meant(&self, field: &str, lookup: Option<&v1::ProfileLookup>) -> Result<Meant, Refused> {
         find_meant(self.graph(), field, lookup).map_err(|status| self.refuse(status))
     }
 }
@@ -195,10 +192,7 @@ fn change(at: usize, sent: &v1::IdentifierChange) -> Result<IdentifierChange<'_>
     })
 }
 
-fn required_time(
-    field: &str,
-    sent: Option<&prost_types::Timestamp>,
-) -> Result<Timestamp, Status> {
+fn required_time(field: &str, sent: Option<&prost_types::Timestamp>) -> Result<Timestamp, Status> {
     sent_time(sent, || field.to_owned())?.ok_or_else(|| Status::invalid_field(field, "is missing"))
 }
 

@@ -60,9 +60,8 @@ pub(crate) fn sent_trait<'a>(
     sent: &request::Trait<'a>,
     field: impl Fn() -> String,
 ) -> Result<SentTrait<'a>, Status> {
-    let problem = |name, problem: &str| {
-        Status::invalid_field(format!("{}.{name}", field()), problem)
-    };
+    let problem =
+        |name, problem: &str| Status::invalid_field(format!("{}.{name}", field()), problem);
     let value = match &sent.value {
         Some(TraitValue::Number(number)) if !number.is_finite() => {
             return Err(problem("number_value", "not a finite number"));

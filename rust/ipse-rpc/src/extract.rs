@@ -14,8 +14,7 @@ use std::collections::HashSet;
 
 use ipse_core::change::Verb;
 use ipse_core::limits::{
-    COMMAND_SOURCES_MAX, EVENT_IDENTIFIERS_MAX, EVENT_TRAITS_MAX, EVENT_TYPE_BYTES_MAX,
-    TRAIT_NAME_BYTES_MAX,
+    EVENT_IDENTIFIERS_MAX, EVENT_TRAITS_MAX, EVENT_TYPE_BYTES_MAX, TRAIT_NAME_BYTES_MAX,
 };
 use ipse_core::rules::{
     Condition, Literal, Mapping, NameSource, NamespaceSources, PairSource, Path, Source, Step,
@@ -219,17 +218,18 @@ impl<'n, 'a> Extraction<'n, 'a> {
         side: Side,
         path: impl FnOnce() -> String,
     ) {
-        let (list, bound, problem) = match side {
-            Side::Own => {
-                (&mut self.found.identifiers, EVENT_IDENTIFIERS_MAX, "more than 64 identifiers")
-            }
-            Side::Sources => (&mut self.found.sources, COMMAND_SOURCES_MAX, "more than 64 sources"),
+        // What a command joins is bounded together with what it joins it to.
+        let found = &mut self.found;
+        let is_full = found.identifiers.len() + found.sources.len() == EVENT_IDENTIFIERS_MAX;
+        let list = match side {
+            Side::Own => &mut found.identifiers,
+            Side::Sources => &mut found.sources,
         };
         if list.contains(&identifier) {
             return;
         }
-        if list.len() == bound {
-            return self.ignore(path, problem);
+        if is_full {
+            return self.ignore(path, "more than 64 identifiers");
         }
         list.push(identifier);
     }
@@ -250,6 +250,9 @@ impl<'n, 'a> Extraction<'n, 'a> {
         let is_known = |name: &str| names.known.iter().any(|known| known == name);
         let unread = "no namespace of the rules reads it";
         self.each(&names.source, |this, reached| {
+            if reached.taken < path.0.len() {
+                return;
+            }
             if let Some(object) = reached.node.object() {
                 for (name, _) in object.fields_from_last().filter(|(name, _)| !is_known(name)) {
                     this.ignore(|| field_place(&place(path, &reached), name), unread);
@@ -297,9 +300,10 @@ impl<'n, 'a> Extraction<'n, 'a> {
                 Ok(name) if this.seen_traits.contains(&name) => {}
                 Ok(name) => {
                     this.seen_traits.insert(name.clone());
-                    this.keep_traits(vec![SentTrait { name, value: None, set_once: false }], |_| {
-                        path()
-                    });
+                    this.keep_traits(
+                        vec![SentTrait { name, value: None, set_once: false }],
+                        |_| path(),
+                    );
                 }
                 Err(reason) => this.ignore(path, reason),
             }
@@ -534,3 +538,5 @@ fn beyond<'a>(room: usize, traits: &mut Vec<SentTrait<'a>>) -> Vec<SentTrait<'a>
 #[cfg(test)]
 #[path = "extract_tests.rs"]
 mod tests;
+#[cfg(test)]
+mod vendor_tests;

@@ -348,10 +348,7 @@ fn id_type_and_time_are_read() {
 #[test]
 fn id_type_and_time_are_refused_by_name() {
     let cases = [
-        (
-            r#"{"messageId":7.5}"#,
-            "event.raw_json.messageId: neither text nor a whole number",
-        ),
+        (r#"{"messageId":7.5}"#, "event.raw_json.messageId: neither text nor a whole number"),
         (r#"{"type":{}}"#, "event.raw_json.type: not a string of text"),
         (
             r#"{"timestamp":1573812000}"#,
@@ -364,7 +361,8 @@ fn id_type_and_time_are_refused_by_name() {
     ];
     for (json, expected) in cases {
         extracted(json, |event| {
-            let status = event.event_id.and(event.kind).map(|_| ()).and(event.timestamp.map(|_| ()));
+            let status =
+                event.event_id.and(event.kind).map(|_| ()).and(event.timestamp.map(|_| ()));
             let status = status.expect_err(json);
             assert_eq!((status.reason(), status.message()), (Reason::InvalidField, expected));
         });

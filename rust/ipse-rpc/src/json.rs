@@ -271,7 +271,8 @@ impl<'de> Deserialize<'de> for Object<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut fields = Vec::new();
+                // Few objects that are looked into have more, so the vector seldom grows.
+                let mut fields = Vec::with_capacity(16);
                 while let Some(FieldName(name)) = map.next_key()? {
                     fields.push((name, Node::from_raw(map.next_value()?)));
                 }

@@ -35,8 +35,7 @@ impl Dispatch {
             let is_first = start == 0;
             let answer_bytes_max =
                 if is_first { GET_RESPONSE_BYTES_MAX } else { BATCH_GET_RESPONSE_BYTES_MAX };
-            let page =
-                Page { workspace: graph.name(), size, token: "", mask, answer_bytes_max };
+            let page = Page { workspace: graph.name(), size, token: "", mask, answer_bytes_max };
             match encode_profile(graph, owner, &page, &mut out) {
                 Ok(()) => self.metrics.profiles_read.add(1),
                 Err(NotWritten::NoRoom) if !is_first => {

@@ -56,10 +56,12 @@ impl Metrics {
         }
         let counts_as_event = carries_event(verb);
         if resolution.repeated {
-            let repeated = if counts_as_event { &self.events_repeated } else { &self.commands_repeated };
+            let repeated =
+                if counts_as_event { &self.events_repeated } else { &self.commands_repeated };
             return repeated.add(1);
         }
-        let recorded = if counts_as_event { &self.events_recorded } else { &self.commands_recorded };
+        let recorded =
+            if counts_as_event { &self.events_recorded } else { &self.commands_recorded };
         recorded.add(u64::from(resolution.recorded));
         if counts_as_event {
             self.count_target(&resolution.resolved.target);

@@ -7,9 +7,7 @@ use ipse_core::{Graph, Timestamp};
 use crate::dispatch::{Answer, Dispatch, Handled, decode, find_workspace, resting_on};
 use crate::encode::Encoder;
 use crate::find::{check_namespace, find_profile};
-use crate::limits::{
-    BATCH_GET_RESPONSE_BYTES_MAX, TARGET_NAMESPACES_MAX, TRANSLATION_TARGETS_MAX,
-};
+use crate::limits::{BATCH_GET_RESPONSE_BYTES_MAX, TARGET_NAMESPACES_MAX, TRANSLATION_TARGETS_MAX};
 use crate::profile::{answer_full, check_lookups};
 use crate::proto::v1;
 use crate::status::Status;
@@ -143,10 +141,7 @@ fn encode_identity(
     }
 }
 
-fn chosen<'g>(
-    held: &[IdentifierView<'g>],
-    choice: v1::ValueChoice,
-) -> Vec<IdentifierView<'g>> {
+fn chosen<'g>(held: &[IdentifierView<'g>], choice: v1::ValueChoice) -> Vec<IdentifierView<'g>> {
     let age = |held: &IdentifierView<'_>| (held.attached_time, held.sequence);
     let mut values = held.to_vec();
     values.sort_by_key(age);

@@ -10,7 +10,6 @@ use support::*;
 const RULES: &str = r#"
 [workspace]
 trigger = "explicit"
-conflict = "keep_first"
 survivor = "target"
 attribute_history = true
 
@@ -69,7 +68,12 @@ fn split(profile: &str, taken: &str) -> v1::SplitProfileRequest {
     }
 }
 
-fn attribute(source: &str, destination: &str, start_s: i64, end_s: i64) -> v1::AttributeHistoryRequest {
+fn attribute(
+    source: &str,
+    destination: &str,
+    start_s: i64,
+    end_s: i64,
+) -> v1::AttributeHistoryRequest {
     v1::AttributeHistoryRequest {
         source_profile: by_identifier(source),
         destination_profile: by_identifier(destination),
@@ -80,10 +84,8 @@ fn attribute(source: &str, destination: &str, start_s: i64, end_s: i64) -> v1::A
 }
 
 fn imported(former_id: &str, pairs: &str) -> v1::ImportedProfile {
-    let identifier = |identifier| v1::ImportedIdentifier {
-        identifier: Some(identifier),
-        attached_time: None,
-    };
+    let identifier =
+        |identifier| v1::ImportedIdentifier { identifier: Some(identifier), attached_time: None };
     v1::ImportedProfile {
         former_id: former_id.to_owned(),
         identifiers: identifiers(pairs).into_iter().map(identifier).collect(),
@@ -177,12 +179,15 @@ fn identifiers_of_a_profile_are_changed() {
     let bob = resolved(&server, event("user_id=u2 device_id=d2"));
     let request = v1::ModifyIdentifiersRequest {
         operation_id: "op1".into(),
-        ..modify("email=old@x", &[
-            ("email", "old@x", "New@X"),
-            ("device_id", "d1", ""),
-            ("device_id", "", "d2"),
-            ("email", "no@x", ""),
-        ])
+        ..modify(
+            "email=old@x",
+            &[
+                ("email", "old@x", "New@X"),
+                ("device_id", "d1", ""),
+                ("device_id", "", "d2"),
+                ("email", "no@x", ""),
+            ],
+        )
     };
     let read_only = v1::ModifyIdentifiersRequest { read_only: true, ..request.clone() };
     let before = position(&server);
@@ -415,8 +420,11 @@ fn a_long_import_lets_others_in_between() {
         .collect();
     let answer: v1::ImportProfilesResponse = ask(&server, "ImportProfiles", &import(profiles));
     assert_eq!(answer.results.len(), count);
-    let list: v1::ListProfilesResponse =
-        ask(&server, "ListProfiles", &v1::ListProfilesRequest { page_size: 1_000, ..Default::default() });
+    let list: v1::ListProfilesResponse = ask(
+        &server,
+        "ListProfiles",
+        &v1::ListProfilesRequest { page_size: 1_000, ..Default::default() },
+    );
     assert_eq!(list.profiles.len(), count);
     assert!(list.profiles.iter().all(|profile| profile.identifier_count == 20));
 }
@@ -476,8 +484,10 @@ fn commands_are_refused_by_field() {
         sources: vec![v1::ProfileLookup::default()],
         ..merge("user_id=u1", &[])
     };
-    let no_end =
-        v1::AttributeHistoryRequest { end_time: None, ..attribute("user_id=u1", "user_id=u2", 1, 2) };
+    let no_end = v1::AttributeHistoryRequest {
+        end_time: None,
+        ..attribute("user_id=u1", "user_id=u2", 1, 2)
+    };
     let cases: Vec<(&str, &str, Reply)> = vec![
         ("event", "INVALID_FIELD", call(&server, "Login", &login(None, 0))),
         ("event", "INVALID_FIELD", call(&server, "Logout", &v1::LogoutRequest::default())),
@@ -497,7 +507,11 @@ fn commands_are_refused_by_field() {
             "INVALID_FIELD",
             call(&server, "LinkIdentifiers", &link("user_id=u1", "No=1")),
         ),
-        ("changes", "INVALID_FIELD", call(&server, "ModifyIdentifiers", &modify("user_id=u1", &[]))),
+        (
+            "changes",
+            "INVALID_FIELD",
+            call(&server, "ModifyIdentifiers", &modify("user_id=u1", &[])),
+        ),
         (
             "changes",
             "LIMIT_EXCEEDED",

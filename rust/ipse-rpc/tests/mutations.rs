@@ -75,6 +75,177 @@ fn explicit_event(numbers: &mut Numbers) -> v1::Event {
     event
 }
 
+fn pair(numbers: &mut Numbers) -> String {
+    let namespace = ["user_id", "email", "anonymous_id"][numbers.below(3)];
+    let value = numbers.below(20);
+    if namespace == "email" { format!("email=p{value}@x") } else { format!("{namespace}={value}") }
+}
+
+fn lookup(numbers: &mut Numbers) -> v1::ProfileLookup {
+    use v1::profile_lookup::Lookup;
+    let pair = pair(numbers);
+    let lookup = match numbers.below(4) {
+        0 => Lookup::FormerId(format!("former{}", numbers.below(20))),
+        1 => Lookup::CanonicalId(pair),
+        _ => return by_identifier(&pair).expect("set"),
+    };
+    v1::ProfileLookup { lookup: Some(lookup) }
+}
+
+/// A method and a request of it.
+fn command(numbers: &mut Numbers) -> (&'static str, Vec<u8>) {
+    let read_only = numbers.below(4) == 0;
+    let operation_id =
+        [String::new(), format!("op{}", numbers.below(50))][numbers.below(2)].clone();
+    let source = "test".to_owned();
+    let pairs = format!("{} {}", pair(numbers), pair(numbers));
+    let (one, other) = (lookup(numbers), lookup(numbers));
+    let times = [numbers.below(100), numbers.below(100)].map(|s| wire_time(s as i64 * 1_000));
+    match numbers.below(8) {
+        0 => ("Login", {
+            let anonymous_identifiers = identifiers(&pairs);
+            let event = Some(event(&pair(numbers)));
+            let workspace = String::new();
+            let force = numbers.below(2) == 0;
+            v1::LoginRequest { workspace, event, anonymous_identifiers, force, read_only }
+                .encode_to_vec()
+        }),
+        1 => ("Logout", {
+            let event = Some(event(&pairs));
+            v1::LogoutRequest { event, read_only, ..Default::default() }.encode_to_vec()
+        }),
+        2 => ("LinkIdentifiers", {
+            let (event, sources) = (Some(event(&pair(numbers))), identifiers(&pairs));
+            v1::LinkIdentifiersRequest { event, sources, read_only, ..Default::default() }
+                .encode_to_vec()
+        }),
+        3 => ("ModifyIdentifiers", {
+            let change = |old: usize, new: usize| v1::IdentifierChange {
+                namespace: "anonymous_id".into(),
+                old_value: if old == 0 { String::new() } else { old.to_string() },
+                new_value: if new == 0 { String::new() } else { new.to_string() },
+            };
+            let mut changes = Vec::new();
+            for _ in 0..=numbers.below(2) {
+                changes.push(change(numbers.below(20), numbers.below(20)));
+            }
+            v1::ModifyIdentifiersRequest {
+                operation_id,
+                profile: Some(one),
+                changes,
+                source,
+                read_only,
+                ..Default::default()
+            }
+            .encode_to_vec()
+        }),
+        4 => ("MergeProfiles", {
+            v1::MergeProfilesRequest {
+                operation_id,
+                target: Some(one),
+                sources: vec![other, lookup(numbers)],
+                read_only,
+                ..Default::default()
+            }
+            .encode_to_vec()
+        }),
+        5 => ("SplitProfile", {
+            v1::SplitProfileRequest {
+                operation_id,
+                profile: by_identifier(pairs.split(' ').next().expect("two")),
+                identifiers: identifiers(&pairs),
+                together: numbers.below(2) == 0,
+                read_only,
+                ..Default::default()
+            }
+            .encode_to_vec()
+        }),
+        6 => ("AttributeHistory", {
+            v1::AttributeHistoryRequest {
+                operation_id,
+                source_profile: Some(one),
+                destination_profile: Some(other),
+                start_time: times[0],
+                end_time: times[1],
+                read_only,
+                ..Default::default()
+            }
+            .encode_to_vec()
+        }),
+        _ => ("ImportProfiles", {
+            let imported = |identifier| v1::ImportedIdentifier {
+                identifier: Some(identifier),
+                attached_time: times[0],
+            };
+            let profile = v1::ImportedProfile {
+                former_id: format!("former{}", numbers.below(20)),
+                created_time: times[1],
+                known: numbers.below(2) == 0,
+                identifiers: identifiers(&pairs).into_iter().map(imported).collect(),
+                traits: Vec::new(),
+            };
+            let profiles = vec![profile.clone(), profile];
+            v1::ImportProfilesRequest { profiles, source, read_only, ..Default::default() }
+                .encode_to_vec()
+        }),
+    }
+}
+
+/// A method that reads and a request of it.
+fn reading(numbers: &mut Numbers) -> (&'static str, Vec<u8>) {
+    let read_mask =
+        [None, mask(&["traits", "identifiers", "canonical_id"])][numbers.below(2)].clone();
+    match numbers.below(4) {
+        0 => ("LookupProfiles", {
+            let identifier = Some(identifier(&pair(numbers)));
+            v1::LookupProfilesRequest { identifier, read_mask, ..Default::default() }
+                .encode_to_vec()
+        }),
+        1 => ("ListProfiles", {
+            let filter = Some(v1::ProfileFilter {
+                has_namespace: "email".into(),
+                known: [None, Some(true)][numbers.below(2)],
+                changed_after_sequence_number: numbers.below(100) as u64,
+            });
+            v1::ListProfilesRequest { filter, page_size: 3, read_mask, ..Default::default() }
+                .encode_to_vec()
+        }),
+        2 => ("TranslateIdentities", {
+            let target = v1::IdentityTarget {
+                namespaces: vec!["user_id".into(), "email".into()],
+                choice: numbers.below(4) as i32,
+                form: numbers.below(3) as i32,
+            };
+            let (lookups, targets) = (vec![lookup(numbers), lookup(numbers)], vec![target]);
+            v1::TranslateIdentitiesRequest { lookups, targets, ..Default::default() }
+                .encode_to_vec()
+        }),
+        _ => ("BatchGetProfiles", {
+            let lookups = vec![lookup(numbers), lookup(numbers)];
+            v1::BatchGetProfilesRequest { lookups, page_size: 1, read_mask, ..Default::default() }
+                .encode_to_vec()
+        }),
+    }
+}
+
+fn send_any(server: &Dispatch, method: &str, request: &[u8]) {
+    match method {
+        "Login" => send::<v1::LoginResponse>(server, method, request),
+        "Logout" => send::<v1::LogoutResponse>(server, method, request),
+        "LinkIdentifiers" => send::<v1::LinkIdentifiersResponse>(server, method, request),
+        "ModifyIdentifiers" => send::<v1::ModifyIdentifiersResponse>(server, method, request),
+        "MergeProfiles" => send::<v1::MergeProfilesResponse>(server, method, request),
+        "SplitProfile" => send::<v1::SplitProfileResponse>(server, method, request),
+        "AttributeHistory" => send::<v1::AttributeHistoryResponse>(server, method, request),
+        "ImportProfiles" => send::<v1::ImportProfilesResponse>(server, method, request),
+        "LookupProfiles" => send::<v1::LookupProfilesResponse>(server, method, request),
+        "ListProfiles" => send::<v1::ListProfilesResponse>(server, method, request),
+        "TranslateIdentities" => send::<v1::TranslateIdentitiesResponse>(server, method, request),
+        "BatchGetProfiles" => send::<v1::BatchGetProfilesResponse>(server, method, request),
+        _ => unreachable!("methods of the two functions above"),
+    }
+}
+
 /// An answer must be exactly what the generated code would have written.
 fn check_answer<M: Message + Default>(bytes: &[u8]) {
     let message = M::decode(bytes).expect("a message of the method");
@@ -122,4 +293,45 @@ fn damaged_requests_are_no_bugs() {
         }
     }
     assert!(server.figures().contains(&("panics_total", 0)));
+}
+
+fn damaged_commands_are_no_bugs(rules: &str) {
+    ipse_rpc::keep_panics_for_the_log();
+    let server = with_rules(rules);
+    let mut numbers = Numbers(43);
+    for round in 0..4_000 {
+        let single = resolve(explicit_event(&mut numbers)).encode_to_vec();
+        send::<v1::ResolveEventResponse>(&server, "ResolveEvent", &single);
+        for (method, request) in [command(&mut numbers), reading(&mut numbers)] {
+            send_any(&server, method, &request);
+            let request = damaged(&mut numbers, &request);
+            send_any(&server, method, &request);
+        }
+        if round % 200 == 0 {
+            let locked = server.store().lock();
+            locked.workspaces().for_each(|index| {
+                assert_eq!(locked.graph(index).check(), Ok(()), "round {round}");
+            });
+        }
+    }
+    assert!(server.figures().contains(&("panics_total", 0)));
+}
+
+#[test]
+fn damaged_commands_are_no_bugs_where_what_is_seen_together_joins() {
+    damaged_commands_are_no_bugs(ipse_core::rules::preset("segment").expect("built in"));
+}
+
+#[test]
+fn damaged_commands_are_no_bugs_where_commands_join() {
+    let namespaces = "[namespaces.user_id]\nlimit = 3\nlogin = true\n[namespaces.email]\n\
+        limit = 2\n[namespaces.anonymous_id]\nlimit = 10\nshared = true\n";
+    damaged_commands_are_no_bugs(&format!("[workspace]\ntrigger = \"explicit\"\n{namespaces}"));
+}
+
+#[test]
+fn damaged_commands_are_no_bugs_where_links_are_evidence() {
+    let namespaces = "[namespaces.user_id]\nlimit = 1\nlogin = true\n[namespaces.email]\n\
+        limit = 5\n[namespaces.anonymous_id]\nlimit = 5\n";
+    damaged_commands_are_no_bugs(&format!("[workspace]\nconflict = \"replay\"\n{namespaces}"));
 }

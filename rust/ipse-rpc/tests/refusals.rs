@@ -174,11 +174,7 @@ fn fields_are_refused_by_name() {
         change(&mut event);
         call(&server, "ResolveEvent", &resolve(event))
     };
-    let trait_of = |value| v1::Trait {
-        name: "t".into(),
-        value: Some(value),
-        ..Default::default()
-    };
+    let trait_of = |value| v1::Trait { name: "t".into(), value: Some(value), ..Default::default() };
     let traits = |value| {
         let event = v1::Event { traits: vec![trait_of(value)], ..event("email=a@x") };
         call(&server, "ResolveEvent", &resolve(event))
@@ -324,9 +320,9 @@ fn fields_are_refused_by_name() {
 #[test]
 fn a_long_id_in_json_is_refused_by_what_it_becomes() {
     let server = in_memory();
-    let json = format!(r#"{{"type":"{}"}}"#, "x".repeat(65));
+    let json = format!(r#"{{"messageId":"{}"}}"#, "x".repeat(129));
     let refusal = refused(call(&server, "ResolveEvent", &resolve(raw(&json))));
-    let message = "event.raw_json: 65 bytes of event.type, at most 64 are allowed";
+    let message = "event.raw_json: 129 bytes of event.event_id, at most 128 are allowed";
     assert_eq!((refusal.reason.as_str(), refusal.message.as_str()), ("LIMIT_EXCEEDED", message));
 }
 

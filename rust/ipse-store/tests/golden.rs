@@ -4,6 +4,7 @@
 mod story;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use ipse_store::format::{LOG_VERSION, SNAPSHOT_VERSION};
 use ipse_store::simulated::SimulatedDisk;
@@ -38,31 +39,45 @@ fn described(store: &Store) -> String {
     fingerprint(&store.lock()).into_iter().map(line).collect()
 }
 
+/// Every file by name, after the kept ones were replaced if that is asked for.
+fn files() -> &'static [(String, Vec<u8>)] {
+    // Once for all tests: one must not read what another replaces.
+    static FILES: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let (disk, state) = written();
+        let mut files = vec![("STATE".to_owned(), state.into_bytes())];
+        for path in disk.paths() {
+            let name = path.file_name().and_then(|name| name.to_str()).expect("text").to_owned();
+            files.push((name, disk.read(&path).expect("listed")));
+        }
+        if std::env::var("UPDATE").as_deref() == Ok("1") {
+            keep(&files);
+        }
+        files
+    })
+}
+
+fn keep(files: &[(String, Vec<u8>)]) {
+    let _ = std::fs::remove_dir_all(golden());
+    std::fs::create_dir_all(golden()).expect("a directory");
+    for (name, bytes) in files {
+        std::fs::write(golden().join(name), bytes).expect("written");
+    }
+}
+
 #[test]
 fn files_are_as_they_were() {
-    let (disk, state) = written();
-    let mut files: Vec<(String, Vec<u8>)> = vec![("STATE".to_owned(), state.into_bytes())];
-    for path in disk.paths() {
-        let name = path.file_name().and_then(|name| name.to_str()).expect("text").to_owned();
-        files.push((name, disk.read(&path).expect("listed")));
-    }
-    if std::env::var("UPDATE").as_deref() == Ok("1") {
-        let _ = std::fs::remove_dir_all(golden());
-        std::fs::create_dir_all(golden()).expect("a directory");
-        for (name, bytes) in &files {
-            std::fs::write(golden().join(name), bytes).expect("written");
-        }
-    }
-    for (name, bytes) in &files {
+    for (name, bytes) in files() {
         let kept = std::fs::read(golden().join(name)).unwrap_or_default();
         assert!(kept == *bytes, "{name} differs: look at it, then run again with UPDATE=1");
     }
     let kept = std::fs::read_dir(golden()).expect("a directory").count();
-    assert_eq!(kept, files.len(), "a file is no longer written");
+    assert_eq!(kept, files().len(), "a file is no longer written");
 }
 
 #[test]
 fn files_of_every_version_are_read() {
+    files();
     let versions = std::fs::read_dir(golden().join("..")).expect("a directory");
     for version in
         versions.map(|entry| entry.expect("readable").path()).filter(|path| path.is_dir())

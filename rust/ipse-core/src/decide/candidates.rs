@@ -26,8 +26,9 @@ pub(super) struct Candidate<'a> {
     pub(super) found: Option<Found>,
     /// What it may do to profiles.
     pub(super) role: Role,
-    /// Set as soon as a rule has taken it off the event.
-    pub(super) dropped: Option<Reason>,
+    /// Set as soon as a rule has taken it off the event. Boxed: most never are, and candidates
+    /// are sorted.
+    pub(super) dropped: Option<Box<Reason>>,
 }
 
 /// Where an identifier is attached.
@@ -186,7 +187,7 @@ fn refuse_ambiguous(graph: &Graph, candidates: &mut [Candidate<'_>]) {
     let limit = Some(PassedLimit { namespace: Some(namespace.into()), value: 1 });
     for candidate in candidates.iter_mut().filter(|c| c.dropped.is_none()) {
         let reason = Reason { rule: Rule::AmbiguousEvent, limit: limit.clone(), collided: None };
-        candidate.dropped = Some(reason);
+        candidate.dropped = Some(Box::new(reason));
     }
 }
 
@@ -203,8 +204,8 @@ fn refuse_pairs(graph: &Graph, candidates: &mut [Candidate<'_>]) {
         });
         if let Some((other, value)) = passed {
             let limit = PassedLimit { namespace: Some(other.clone()), value: *value };
-            candidates[at].dropped =
-                Some(Reason { rule: Rule::PairLimit, limit: Some(limit), collided: None });
+            let reason = Reason { rule: Rule::PairLimit, limit: Some(limit), collided: None };
+            candidates[at].dropped = Some(Box::new(reason));
         }
     }
 }
@@ -296,7 +297,7 @@ fn candidate<'a>(
         dropped: None,
     };
     if let Err(rule) = judge(graph, sent, is_added, &mut candidate) {
-        candidate.dropped = Some(Reason { rule, limit: None, collided: None });
+        candidate.dropped = Some(Box::new(Reason { rule, limit: None, collided: None }));
     }
     candidate
 }

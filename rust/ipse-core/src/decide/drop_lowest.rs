@@ -28,7 +28,7 @@ pub(super) fn resolve<'a>(
     let mut matched = matched_roots(&candidates, named);
     while let Some(violation) = violation(graph, &candidates, &matched, &mut holdings, time) {
         let at = weakest(graph, &candidates, &violation);
-        candidates[at].dropped = Some(limit_reason(&violation));
+        candidates[at].dropped = Some(Box::new(limit_reason(&violation)));
         matched = matched_roots(&candidates, named);
     }
     let cap = if matched.len() < 2 { None } else { passed_cap(graph, &matched, 0) };
@@ -50,13 +50,9 @@ fn plain<'a>(
     let has_candidate = candidates.iter().any(|candidate| candidate.dropped.is_none());
     let target = survivor::target(graph, joined, has_candidate);
     let mut room = room(graph, joined);
-    let verdict = |_: usize, c: &Candidate<'_>| match fate(graph, c, joined, cap, &mut room) {
-        Fate::Attach => Verdict::Attached,
-        Fate::Drop(reason) => Verdict::Dropped(reason),
-        Fate::Refuse(reason) => Verdict::Refused(reason),
-        Fate::Held | Fate::Transfer(_) => Verdict::AlreadyAttached,
-    };
-    with_verdicts(graph, candidates, joined, target, verdict)
+    with_verdicts(graph, candidates, joined, target, |_, candidate| {
+        verdict(graph, candidate, joined, cap, &mut room)
+    })
 }
 
 fn with_finders<'a>(
@@ -74,8 +70,8 @@ fn with_finders<'a>(
     for candidate in &candidates {
         let is_finder = candidate.role != Role::Joins && candidate.found.is_some();
         let fate = (!is_finder || candidate.dropped.is_some())
-            .then(|| fate(graph, candidate, joined, cap, &mut room));
-        choice.fates.push(fate);
+            .then(|| verdict(graph, candidate, joined, cap, &mut room));
+        choice.fates.push(fate.map(Fate::from_verdict));
     }
     let mut fit = Fit::new(graph, "", time);
     finders::settle(&mut fit, &candidates, &mut choice, true);
@@ -84,7 +80,8 @@ fn with_finders<'a>(
 
 /// The distinct profiles that the remaining candidates are on, the strongest's first.
 fn matched_roots(candidates: &[Candidate<'_>], named: Option<u32>) -> Vec<u32> {
-    let mut roots: Vec<u32> = named.into_iter().collect();
+    let mut roots: Vec<u32> = Vec::with_capacity(candidates.len() + 1);
+    roots.extend(named);
     let joins = |c: &&Candidate<'_>| c.dropped.is_none() && c.role == Role::Joins;
     for found in candidates.iter().filter(joins).filter_map(|candidate| candidate.found) {
         if !roots.contains(&found.root) {
@@ -142,27 +139,31 @@ fn room(graph: &Graph, joined: &[u32]) -> u32 {
     graph.rules().identifiers_max.saturating_sub(held)
 }
 
-fn fate(
+#[inline]
+fn verdict(
     graph: &Graph,
     candidate: &Candidate<'_>,
     joined: &[u32],
     cap: Option<&Reason>,
     room: &mut u32,
-) -> Fate {
+) -> Verdict {
     let is_joined = |root| joined.contains(&root);
     let elsewhere = candidate.found.filter(|found| !is_joined(found.root));
     let collided = elsewhere.map(|found| graph.profiles.bearer(found.root));
     if let Some(reason) = &candidate.dropped {
-        return Fate::Drop(Reason { collided, ..reason.clone() });
+        return Verdict::Dropped(Reason { collided, ..(**reason).clone() });
     }
     match (candidate.found, cap) {
-        (Some(found), _) if is_joined(found.root) => Fate::Held,
-        (Some(_), Some(cap)) => Fate::Refuse(Reason { collided, ..cap.clone() }),
+        (Some(found), _) if is_joined(found.root) => Verdict::AlreadyAttached,
+        (Some(_), Some(cap)) => Verdict::Refused(Reason { collided, ..cap.clone() }),
         (Some(_), None) => unreachable!("without a cap every match is joined"),
         (None, _) if *room > 0 => {
             *room -= 1;
-            Fate::Attach
+            Verdict::Attached
         }
-        (None, _) => Fate::Refuse(capped(Rule::IdentifierLimit, graph.rules().identifiers_max)),
+        (None, _) => {
+            let identifiers_max = graph.rules().identifiers_max;
+            Verdict::Refused(capped(Rule::IdentifierLimit, identifiers_max))
+        }
     }
 }

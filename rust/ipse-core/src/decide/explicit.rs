@@ -109,17 +109,12 @@ pub(super) fn ids_of(graph: &Graph, root: u32) -> Vec<IdentifierId> {
 }
 
 /// What becomes of one of the event's own identifiers, once its profile is found.
-fn settle(
-    fit: &mut Fit<'_>,
-    candidates: &[Candidate<'_>],
-    choice: &mut Choice<'_>,
-    at: usize,
-) {
+fn settle(fit: &mut Fit<'_>, candidates: &[Candidate<'_>], choice: &mut Choice<'_>, at: usize) {
     let candidate = &candidates[at];
     let collided = candidate.found.map(|found| fit.graph.profiles.bearer(found.root));
     if let Some(reason) = &candidate.dropped {
         let collided = collided.filter(|_| !choice.holds(fit.graph, candidate));
-        choice.fates[at] = Some(Fate::Drop(Reason { collided, ..reason.clone() }));
+        choice.fates[at] = Some(Fate::Drop(Reason { collided, ..(**reason).clone() }));
     } else if candidate.found.is_none() {
         choice.take(fit, candidates, at, Fate::Attach);
     } else if choice.holds(fit.graph, candidate) {
@@ -150,8 +145,8 @@ fn join_sources(
             true => join_source(fit, guards, candidates, choice, at),
             false => Fate::Refuse(because(Rule::NoTarget)),
         };
-        choice.extra.marks_known |= guards.marks_known
-            && (fate == Fate::Attach || choice.joined.len() > joined);
+        choice.extra.marks_known |=
+            guards.marks_known && (fate == Fate::Attach || choice.joined.len() > joined);
         choice.fates[at] = Some(fate);
     }
 }
@@ -167,7 +162,7 @@ fn join_source(
     let collided = candidate.found.map(|found| fit.graph.profiles.bearer(found.root));
     let refuse = |reason: Reason| Fate::Refuse(Reason { collided, ..reason });
     if let Some(reason) = &candidate.dropped {
-        return Fate::Drop(Reason { collided, ..reason.clone() });
+        return Fate::Drop(Reason { collided, ..(**reason).clone() });
     }
     if let Some(rule) = refused_by_value(fit.graph, guards, candidate) {
         return refuse(because(rule));

@@ -50,11 +50,7 @@ pub(super) fn check_operation(operation: &Operation<'_>, now: Timestamp) -> Resu
 }
 
 /// Refuses a time that lies more than a day ahead, in a field that says when something was.
-pub(super) fn check_not_ahead(
-    field: &str,
-    time: Timestamp,
-    now: Timestamp,
-) -> Result<(), Refusal> {
+pub(super) fn check_not_ahead(field: &str, time: Timestamp, now: Timestamp) -> Result<(), Refusal> {
     if time.as_millis() - now.as_millis() > EVENT_TIME_AHEAD_MS_MAX {
         return invalid(field, "is more than a day ahead of the server's clock");
     }
@@ -130,7 +126,12 @@ fn check_trait(list: &str, at: usize, sent: &SentTrait<'_>) -> Result<(), Refusa
     }
 }
 
-pub(super) fn bound(field: &str, what: &'static str, found: usize, bound: usize) -> Result<(), Refusal> {
+pub(super) fn bound(
+    field: &str,
+    what: &'static str,
+    found: usize,
+    bound: usize,
+) -> Result<(), Refusal> {
     if found <= bound {
         return Ok(());
     }

@@ -93,9 +93,8 @@ pub(super) fn passed_cap(graph: &Graph, roots: &[u32], new: usize) -> Option<Rea
 
 /// The immutable namespace of which one profile would have a second value.
 fn passed_immutable(graph: &Graph, holdings: &[&Holding], new: &[&Candidate<'_>]) -> Option<u16> {
-    let is_immutable = |index: u16| {
-        graph.namespaces().rules_of(index).is_some_and(|rules| rules.immutable)
-    };
+    let is_immutable =
+        |index: u16| graph.namespaces().rules_of(index).is_some_and(|rules| rules.immutable);
     let of_new = new.iter().filter_map(|candidate| candidate.index);
     let of_held = holdings.iter().skip(1).flat_map(|holding| holding.namespaces());
     of_new.chain(of_held).filter(|&index| is_immutable(index)).find(|&index| {

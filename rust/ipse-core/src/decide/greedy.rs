@@ -43,7 +43,7 @@ fn join_one(
     let collided = candidate.found.map(|found| fit.graph.profiles.bearer(found.root));
     if let Some(reason) = &candidate.dropped {
         let collided = collided.filter(|_| !choice.holds(fit.graph, candidate));
-        choice.fates[at] = Some(Fate::Drop(Reason { collided, ..reason.clone() }));
+        choice.fates[at] = Some(Fate::Drop(Reason { collided, ..(**reason).clone() }));
         return;
     }
     let Some(found) = candidate.found else {
@@ -94,7 +94,7 @@ fn alone<'a>(fit: &mut Fit<'_>, candidates: &[Candidate<'_>], named: Option<u32>
         let collided = candidate.found.map(|found| fit.graph.profiles.bearer(found.root));
         let has_profile = !choice.joined.is_empty() || choice.creates;
         choice.fates[at] = Some(match (&candidate.dropped, candidate.found) {
-            (Some(reason), _) => Fate::Drop(Reason { collided, ..reason.clone() }),
+            (Some(reason), _) => Fate::Drop(Reason { collided, ..(**reason).clone() }),
             (None, Some(found)) if !has_profile => {
                 choice.joined.push(found.root);
                 Fate::Held

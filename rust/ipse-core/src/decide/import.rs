@@ -40,14 +40,12 @@ impl Graph {
         times.resize(candidates.len(), created_time);
         let mut resolved = conclude(self, candidates, choice);
         self.check_capacity(&resolved)?;
-        let (traits, trait_times) =
-            teach::imported_traits(self, command, &resolved, created_time)?;
+        let (traits, trait_times) = teach::imported_traits(self, command, &resolved, created_time)?;
         let mut extra = resolved.extra.take().unwrap_or_default();
         extra.imported = Some(Imported { created_time, identifier_times: times, trait_times });
         resolved.extra = Some(extra);
         let operation = Operation { source: command.source, ..Operation::default() };
-        let mut decision =
-            self.decision_of(&operation, Verb::Import, 0, created_time, resolved);
+        let mut decision = self.decision_of(&operation, Verb::Import, 0, created_time, resolved);
         decision.teaches |= !traits.is_empty();
         decision.resolved.traits = traits;
         Ok(decision)
@@ -68,8 +66,8 @@ fn read<'a>(
     for (at, imported) in command.identifiers.iter().enumerate() {
         let list = std::slice::from_ref(&imported.sent);
         let field = format!("identifiers[{at}]");
-        let mut one = of_list(graph, list, "identifiers")
-            .map_err(|refusal| refusal.at_field(&field))?;
+        let mut one =
+            of_list(graph, list, "identifiers").map_err(|refusal| refusal.at_field(&field))?;
         let candidate = one.pop().expect("one was read");
         let time = imported.time.unwrap_or(created_time);
         if !read.iter().any(|(earlier, _)| earlier.is_same(&candidate)) {
@@ -105,7 +103,7 @@ fn settle<'a>(fit: &mut Fit<'_>, candidates: &[Candidate<'_>]) -> Choice<'a> {
         let collided = candidate.found.map(|found| fit.graph.profiles.bearer(found.root));
         let is_former = candidate.namespace == FORMER_ID;
         choice.fates[at] = match &candidate.dropped {
-            Some(reason) => Some(Fate::Drop(Reason { collided, ..reason.clone() })),
+            Some(reason) => Some(Fate::Drop(Reason { collided, ..(**reason).clone() })),
             None if choice.holds(fit.graph, candidate) => Some(Fate::Held),
             None if is_former && candidate.found.is_none() => Some(Fate::Attach),
             None if candidate.found.is_some() && candidate.role != Role::Shared => {

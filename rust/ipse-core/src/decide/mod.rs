@@ -146,8 +146,7 @@ impl Graph {
         }
 
         let timestamp = event.timestamp.unwrap_or(now);
-        let mut resolved =
-            resolve::resolve(self, event, candidates, sources, named, timestamp);
+        let mut resolved = resolve::resolve(self, event, candidates, sources, named, timestamp);
         if event.verb != Verb::Observe {
             self.mark_known(event, &mut resolved);
         }

@@ -95,10 +95,8 @@ impl<'a> Work<'_, 'a> {
         value: Option<&'a str>,
     ) -> Result<Option<Candidate<'a>>, Refusal> {
         let Some(value) = value else { return Ok(None) };
-        let sent = SentIdentifier {
-            namespace: Cow::Borrowed(namespace),
-            value: Cow::Borrowed(value),
-        };
+        let sent =
+            SentIdentifier { namespace: Cow::Borrowed(namespace), value: Cow::Borrowed(value) };
         let candidate = read_one(self.fit.graph, &sent, &format!("changes[{at}].{field}"))?;
         if self.judged.iter().any(|(earlier, _)| earlier.is_same(&candidate)) {
             invalid(&format!("changes[{at}].{field}"), "stands in this command twice")?;
@@ -120,7 +118,7 @@ impl<'a> Work<'_, 'a> {
     fn new_verdict(&mut self, new: &Candidate<'_>, replaces: bool) -> Verdict {
         let graph = self.fit.graph;
         if let Some(reason) = &new.dropped {
-            return Verdict::Dropped(reason.clone());
+            return Verdict::Dropped((**reason).clone());
         }
         let Some(found) = new.found else {
             return self.fitting(new, replaces, Verdict::Attached);
@@ -154,9 +152,7 @@ impl<'a> Work<'_, 'a> {
             .chain([new])
             .collect();
         match self.fit.check(&[self.root], &added) {
-            Err(reason) if !replaces || reason.rule == Rule::Immutable => {
-                Verdict::Refused(reason)
-            }
+            Err(reason) if !replaces || reason.rule == Rule::Immutable => Verdict::Refused(reason),
             _ => verdict,
         }
     }

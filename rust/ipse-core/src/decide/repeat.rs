@@ -97,10 +97,8 @@ fn digest_with(event: &Event<'_>, mut identifiers: Vec<(&str, &str)>) -> RecordH
             hasher = hasher.text(namespace.as_bytes()).text(value.as_bytes());
         }
     }
-    let mut hasher = hasher
-        .text(event.kind.as_bytes())
-        .number(time as u64)
-        .number(identifiers.len() as u64);
+    let mut hasher =
+        hasher.text(event.kind.as_bytes()).number(time as u64).number(identifiers.len() as u64);
     for (namespace, value) in identifiers {
         hasher = hasher.text(namespace.as_bytes()).text(value.as_bytes());
     }

@@ -10,68 +10,21 @@
 //! Each profile keeps its id on the side of its strongest identifier; a side without a
 //! profile begins a new one.
 
-use std::borrow::Cow;
-use std::cmp::Reverse;
+mod component;
+mod parts;
 
 use crate::change::{LinkPair, Move, MoveCause, ProfileNumber, Reason, Rule};
 use crate::graph::Graph;
 use crate::graph::evidence::LinkState;
 use crate::graph::identifiers::IdentifierId;
-use crate::identifier::FORMER_ID;
-use crate::rules::Window;
 use crate::time::Timestamp;
 
 use super::candidates::{Candidate, Role};
-use super::explicit::ids_of;
 use super::finders;
 use super::fit::Fit;
 use super::resolve::{Choice, Fate, because};
-
-/// An identifier of the component.
-struct Member<'c> {
-    namespace: &'c str,
-    value: &'c str,
-    index: Option<u16>,
-    priority: u32,
-    id: Option<IdentifierId>,
-    /// The root of its profile, if it is on one.
-    root: Option<u32>,
-    /// Its place on the event, if it is there.
-    candidate: Option<usize>,
-}
-
-/// A link between two members, `a` before `b`.
-#[derive(Clone, Copy)]
-struct Edge {
-    a: usize,
-    b: usize,
-    hold: Hold,
-    last: (Timestamp, u64),
-}
-
-/// By what a link holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Hold {
-    /// Someone said so.
-    Forced,
-    /// Events showed it.
-    Seen,
-    /// The two are on one profile and one of them has no link at all: it came there under
-    /// other rules, or by a command.
-    Implied,
-}
-
-/// The component of an event.
-struct Component<'c> {
-    roots: Vec<u32>,
-    members: Vec<Member<'c>>,
-}
-
-/// The parts that a component comes to: the part of each member, and the displaced links.
-struct Parts {
-    of: Vec<usize>,
-    displaced: Vec<(usize, usize)>,
-}
+use component::{Component, Member};
+use parts::{Parts, rebuild};
 
 /// Chooses for candidates, strongest first.
 pub(super) fn choose<'a>(
@@ -79,221 +32,111 @@ pub(super) fn choose<'a>(
     candidates: &[Candidate<'_>],
     named: Option<u32>,
 ) -> Choice<'a> {
+    let graph = fit.graph;
+    let component = Component::of(graph, candidates, named);
+    let parts = rebuild(graph, &component, component.links(graph, fit.time));
+    let outcome = Outcome::of(&component, &parts, named);
     let mut choice = Choice::new(None, candidates.len());
-    let component = Component::of(fit.graph, candidates, named);
-    let parts = component.rebuild(fit.graph, fit.time);
-    let claims = component.claims(&parts);
-    let target = component.target_part(&parts, named);
-    if let Some(target) = target {
-        choice.joined.extend(claims.iter().filter(|(_, part)| *part == target).map(|c| c.0));
-        choice.creates = true;
+    choice.joined = outcome.joined();
+    choice.creates = outcome.target.is_some();
+    choice.links = shows_news(graph, candidates, fit.time);
+    for (at, candidate) in candidates.iter().enumerate() {
+        let collided = candidate.found.map(|found| graph.profiles.bearer(found.root));
+        let drop = |reason: &Box<Reason>| Fate::Drop(Reason { collided, ..(**reason).clone() });
+        choice.fates[at] = candidate.dropped.as_ref().map(drop);
     }
-    if let Some(root) = named.filter(|root| !claims.iter().any(|claim| claim.0 == *root)) {
-        choice.joined.insert(0, root);
-    }
-    choice.links = shows_news(fit.graph, candidates, fit.time);
-    place(fit.graph, candidates, &component, &parts, &claims, target, &mut choice);
+    outcome.settle_shown(graph, &mut choice);
+    choice.extra.moves = outcome.moves(graph);
+    choice.extra.displaced = outcome.displaced();
     finders::settle(fit, candidates, &mut choice, true);
     choice
 }
 
-impl<'c> Component<'c> {
-    /// The members of every profile that the event's joining identifiers are on, and those
-    /// that are new.
-    fn of(graph: &'c Graph, candidates: &'c [Candidate<'_>], named: Option<u32>) -> Component<'c> {
-        let joining = |c: &&Candidate<'_>| c.dropped.is_none() && c.role == Role::Joins;
-        let mut roots: Vec<u32> = named.into_iter().collect();
-        for found in candidates.iter().filter(joining).filter_map(|c| c.found) {
-            if !roots.contains(&found.root) {
-                roots.push(found.root);
-            }
-        }
-        let mut members: Vec<Member<'c>> = Vec::new();
-        for &root in &roots {
-            let ids = ids_of(graph, root).into_iter();
-            members.extend(ids.map(|id| Member::held(graph, id, root)));
-        }
-        members.retain(|member| member.namespace != FORMER_ID);
-        for (at, candidate) in candidates.iter().enumerate().filter(|(_, c)| joining(c)) {
-            let is_it = |member: &&mut Member<'_>| {
-                member.namespace == candidate.namespace && member.value == candidate.value
-            };
-            match members.iter_mut().find(is_it) {
-                Some(member) => member.candidate = Some(at),
-                None => members.push(Member::new(candidate, at)),
-            }
-        }
-        members.sort_by_key(|member| (member.priority, member.namespace, member.value));
-        Component { roots, members }
-    }
-
-    /// Adds the links in their order, as far as no limit is broken.
-    fn rebuild(&self, graph: &Graph, time: Timestamp) -> Parts {
-        let (mut edges, denied) = self.edges(graph, time);
-        let latest = edges.iter().map(|edge| edge.last).max();
-        edges.sort_by_key(|edge| {
-            let sum =
-                u64::from(self.members[edge.a].priority) + u64::from(self.members[edge.b].priority);
-            let is_late = Some(edge.last) != latest;
-            (edge.hold != Hold::Forced, is_late, sum, Reverse(edge.last), edge.a, edge.b)
-        });
-        let mut parts = Parts { of: (0..self.members.len()).collect(), displaced: Vec::new() };
-        for edge in &edges {
-            let (a, b) = (parts.of[edge.a], parts.of[edge.b]);
-            if a == b {
-                continue;
-            }
-            if edge.hold == Hold::Forced || !self.clash(graph, &parts, &denied, a, b) {
-                parts.of.iter_mut().filter(|part| **part == b).for_each(|part| *part = a);
-            } else if edge.hold == Hold::Seen {
-                parts.displaced.push((edge.a, edge.b));
-            }
-        }
-        parts
-    }
-
-    /// The links among the members that may hold, and the pairs that must not.
-    fn edges(&self, graph: &Graph, time: Timestamp) -> (Vec<Edge>, Vec<(usize, usize)>) {
-        let (mut edges, mut denied): (Vec<Edge>, Vec<(usize, usize)>) = (Vec::new(), Vec::new());
-        let next = graph.sequence.0 + 1;
-        for (a, member) in self.members.iter().enumerate() {
-            let links = member.id.map_or(&[][..], |id| graph.evidence.of(id));
-            if links.is_empty() {
-                edges.extend(self.implied(graph, a));
-            }
-            for link in links {
-                let Some(b) = self.members.iter().position(|m| m.id == Some(link.other)) else {
-                    continue;
-                };
-                let last = (link.last_time, link.last_sequence.0);
-                match link.state {
-                    _ if b < a => {}
-                    LinkState::Denied => denied.push((a, b)),
-                    LinkState::Displaced { .. } => {}
-                    LinkState::Active => edges.push(Edge { a, b, hold: Hold::Seen, last }),
-                    LinkState::Forced => edges.push(Edge { a, b, hold: Hold::Forced, last }),
-                }
-            }
-        }
-        let shown: Vec<usize> =
-            (0..self.members.len()).filter(|&at| self.members[at].candidate.is_some()).collect();
-        for (at, &a) in shown.iter().enumerate() {
-            for &b in &shown[at + 1..] {
-                self.see(&mut edges, &denied, a, b, (time, next));
-            }
-        }
-        (edges, denied)
-    }
-
-    /// Notes that the event shows two members together.
-    fn see(
-        &self,
-        edges: &mut Vec<Edge>,
-        denied: &[(usize, usize)],
-        a: usize,
-        b: usize,
-        last: (Timestamp, u64),
-    ) {
-        if denied.contains(&(a, b)) {
-            return;
-        }
-        match edges.iter_mut().find(|edge| (edge.a, edge.b) == (a, b)) {
-            Some(edge) if edge.hold == Hold::Implied => {
-                *edge = Edge { a, b, hold: Hold::Seen, last };
-            }
-            Some(edge) => edge.last = edge.last.max(last),
-            None => edges.push(Edge { a, b, hold: Hold::Seen, last }),
-        }
-    }
-
-    /// The link that holds a member without evidence to the strongest of its profile.
-    fn implied(&self, graph: &Graph, at: usize) -> Option<Edge> {
-        let (root, id) = (self.members[at].root?, self.members[at].id?);
-        let strongest = self.members.iter().position(|member| member.root == Some(root))?;
-        let row = graph.identifiers.rows.row(id);
-        let last = (row.attached_time(), row.attached_sequence().0);
-        (strongest < at).then_some(Edge { a: strongest, b: at, hold: Hold::Implied, last })
-    }
-
-    /// Whether two parts cannot be one: a limit would be passed, or a denied pair would meet.
-    fn clash(
-        &self,
-        graph: &Graph,
-        parts: &Parts,
-        denied: &[(usize, usize)],
-        a: usize,
-        b: usize,
-    ) -> bool {
-        let meets = |&(x, y): &(usize, usize)| {
-            let (x, y) = (parts.of[x], parts.of[y]);
-            (x, y) == (a, b) || (x, y) == (b, a)
-        };
-        denied.iter().any(meets) || self.passes_limit(graph, parts, a, b)
-    }
-
-    fn passes_limit(&self, graph: &Graph, parts: &Parts, a: usize, b: usize) -> bool {
-        let count = |part: usize, index: Option<u16>| {
-            let is_it =
-                |(at, member): &(usize, &Member<'_>)| parts.of[*at] == part && member.index == index;
-            self.members.iter().enumerate().filter(is_it).count()
-        };
-        let of_b = self.members.iter().enumerate().filter(|(at, _)| parts.of[*at] == b);
-        of_b.map(|(_, member)| member.index).any(|index| {
-            let Some(rules) = graph.namespaces().rules_for(index) else { return false };
-            let (in_a, in_b) = (count(a, index), count(b, index));
-            let is_bound = rules.limit.window == Window::Ever;
-            is_bound && in_a > 0 && in_a + in_b > rules.limit.values as usize
-        })
-    }
-
-    /// The part that each profile goes to: that of its strongest identifier. Members are in
-    /// order of strength.
-    fn claims(&self, parts: &Parts) -> Vec<(u32, usize)> {
-        let part = |&root: &u32| {
-            let strongest = self.members.iter().position(|member| member.root == Some(root))?;
-            Some((root, parts.of[strongest]))
-        };
-        self.roots.iter().filter_map(part).collect()
-    }
-
-    /// The part that the event belongs to: that of its strongest identifier, or of the
-    /// profile that the caller named.
-    fn target_part(&self, parts: &Parts, named: Option<u32>) -> Option<usize> {
-        let of_event = self.members.iter().position(|member| member.candidate.is_some());
-        let of_named = named.and_then(|root| self.members.iter().position(|m| m.root == Some(root)));
-        of_named.or(of_event).map(|at| parts.of[at])
-    }
+/// Who gets which part.
+struct Outcome<'o> {
+    component: &'o Component<'o>,
+    parts: &'o Parts,
+    /// The part that each profile goes to: that of its strongest identifier.
+    claims: Vec<(u32, usize)>,
+    /// The event's part: that of the profile that the caller named, or of its strongest
+    /// identifier.
+    target: Option<usize>,
+    /// A named profile that holds nothing.
+    empty_named: Option<u32>,
 }
 
-impl<'c> Member<'c> {
-    fn held(graph: &'c Graph, id: IdentifierId, root: u32) -> Member<'c> {
-        let index = graph.identifiers.rows.row(id).namespace;
-        let namespace = graph.namespaces().name(index);
-        Member {
-            namespace,
-            value: graph.identifiers.rows.value(id),
-            index: Some(index),
-            priority: graph.namespaces().order_of(Some(index), namespace).0,
-            id: Some(id),
-            root: Some(root),
-            candidate: None,
+impl<'o> Outcome<'o> {
+    fn of(component: &'o Component<'o>, parts: &'o Parts, named: Option<u32>) -> Outcome<'o> {
+        // Members are in order of strength.
+        let strongest = |root: u32| component.members.iter().position(|m| m.root == Some(root));
+        let claim = |&root: &u32| Some((root, parts.of[strongest(root)?]));
+        let claims: Vec<(u32, usize)> = component.roots.iter().filter_map(claim).collect();
+        let shown = component.members.iter().position(|member| member.candidate.is_some());
+        let target = named.and_then(strongest).or(shown).map(|at| parts.of[at]);
+        let empty_named = named.filter(|&root| strongest(root).is_none());
+        Outcome { component, parts, claims, target, empty_named }
+    }
+
+    /// The roots of the profiles that are the event's.
+    fn joined(&self) -> Vec<u32> {
+        let claimed = self.claims.iter().filter(|(_, part)| Some(*part) == self.target);
+        self.empty_named.into_iter().chain(claimed.map(|(root, _)| *root)).collect()
+    }
+
+    /// Whether a member's profile goes to the member's part.
+    fn stays(&self, at: usize) -> bool {
+        let root = self.component.members[at].root;
+        root.is_some_and(|root| self.claims.contains(&(root, self.parts.of[at])))
+    }
+
+    /// Gives the event's own identifiers their fates.
+    fn settle_shown(&self, graph: &Graph, choice: &mut Choice<'_>) {
+        for (at, member) in self.component.members.iter().enumerate() {
+            let Some(candidate) = member.candidate else { continue };
+            let is_targets = Some(self.parts.of[at]) == self.target;
+            choice.fates[candidate] = Some(match (is_targets, member.root) {
+                (true, _) if self.stays(at) => Fate::Held,
+                (true, Some(root)) => Fate::Transfer(root),
+                (true, None) => Fate::Attach,
+                (false, _) => Fate::Refuse(self.reason(graph, at)),
+            });
         }
     }
 
-    fn new(candidate: &'c Candidate<'_>, at: usize) -> Member<'c> {
-        Member {
-            namespace: &candidate.namespace,
-            value: &candidate.value,
-            index: candidate.index,
-            priority: candidate.priority,
-            id: candidate.found.map(|found| found.id),
-            root: None,
-            candidate: Some(at),
-        }
+    fn reason(&self, graph: &Graph, at: usize) -> Reason {
+        let is_denied = self.parts.denied.iter().any(|&(a, b)| a == at || b == at);
+        let rule = if is_denied { Rule::DeniedLink } else { Rule::Displaced };
+        let collided = self.component.members[at].root.map(|root| graph.profiles.bearer(root));
+        Reason { collided, ..because(rule) }
     }
 
-    fn name<'a>(&self) -> (Cow<'a, str>, Cow<'a, str>) {
-        (Cow::Owned(self.namespace.to_owned()), Cow::Owned(self.value.to_owned()))
+    /// Where members go that are not with their profile any more and not on the event.
+    fn moves<'a>(&self, graph: &Graph) -> Vec<Move<'a>> {
+        let mut numbers = Numbers::new(graph, self);
+        let mut moves = Vec::new();
+        for (at, member) in self.component.members.iter().enumerate() {
+            let part = self.parts.of[at];
+            let is_settled = member.candidate.is_some() && Some(part) == self.target;
+            let Some(root) = member.root.filter(|_| !is_settled && !self.stays(at)) else {
+                continue;
+            };
+            let (namespace, value) = member.name();
+            let from = graph.profiles.bearer(root);
+            let (to, cause) = (Some(numbers.of(part)), MoveCause::Displaced);
+            moves.push(Move { namespace, value, from, to, cause });
+        }
+        moves
+    }
+
+    /// The displaced links whose ends are both known after the event.
+    fn displaced<'a>(&self) -> Vec<LinkPair<'a>> {
+        let is_known = |member: &Member<'_>, at: usize| {
+            member.id.is_some() || Some(self.parts.of[at]) == self.target
+        };
+        let members = &self.component.members;
+        let pairs = self.parts.displaced.iter();
+        let known = pairs.filter(|&&(a, b)| is_known(&members[a], a) && is_known(&members[b], b));
+        known.map(|&(a, b)| LinkPair { a: members[a].name(), b: members[b].name() }).collect()
     }
 }
 
@@ -313,58 +156,6 @@ fn shows_news(graph: &Graph, candidates: &[Candidate<'_>], time: Timestamp) -> b
     ids.iter().enumerate().any(|(at, &a)| ids[at + 1..].iter().any(|&b| is_news(a, b)))
 }
 
-/// Gives each member its place: the fate of the event's own, a move for the others.
-fn place(
-    graph: &Graph,
-    candidates: &[Candidate<'_>],
-    component: &Component<'_>,
-    parts: &Parts,
-    claims: &[(u32, usize)],
-    target: Option<usize>,
-    choice: &mut Choice<'_>,
-) {
-    for (at, candidate) in candidates.iter().enumerate() {
-        if let Some(reason) = &candidate.dropped {
-            let collided = candidate.found.map(|found| graph.profiles.bearer(found.root));
-            choice.fates[at] = Some(Fate::Drop(Reason { collided, ..reason.clone() }));
-        }
-    }
-    let mut numbers = Numbers::new(graph, claims, target, choice.joined.is_empty());
-    for (at, member) in component.members.iter().enumerate() {
-        let part = parts.of[at];
-        let stays = member.root.is_some_and(|root| claims.contains(&(root, part)));
-        let is_targets = Some(part) == target;
-        if let Some(candidate) = member.candidate {
-            let collided = member.root.map(|root| graph.profiles.bearer(root));
-            choice.fates[candidate] = Some(match (is_targets, member.root) {
-                (true, _) if stays => Fate::Held,
-                (true, Some(root)) => Fate::Transfer(root),
-                (true, None) => Fate::Attach,
-                (false, _) => Fate::Refuse(Reason { collided, ..because(Rule::Displaced) }),
-            });
-        }
-        let is_own = member.candidate.is_some() && is_targets;
-        if let (Some(root), false, false) = (member.root, stays, is_own) {
-            let (namespace, value) = member.name();
-            let from = graph.profiles.bearer(root);
-            let to = Some(numbers.of(part));
-            let cause = MoveCause::Displaced;
-            choice.extra.moves.push(Move { namespace, value, from, to, cause });
-        }
-    }
-    let pair = |&(a, b): &(usize, usize)| {
-        let both_known = [a, b].iter().all(|&at| {
-            let member = &component.members[at];
-            member.id.is_some() || Some(parts.of[at]) == target
-        });
-        both_known.then(|| LinkPair {
-            a: component.members[a].name(),
-            b: component.members[b].name(),
-        })
-    };
-    choice.extra.displaced = parts.displaced.iter().filter_map(pair).collect();
-}
-
 /// The profiles of parts: those that claim them, and new ones.
 struct Numbers {
     known: Vec<(usize, ProfileNumber)>,
@@ -372,20 +163,17 @@ struct Numbers {
 }
 
 impl Numbers {
-    fn new(
-        graph: &Graph,
-        claims: &[(u32, usize)],
-        target: Option<usize>,
-        creates_target: bool,
-    ) -> Numbers {
-        let claimed = claims.iter().map(|&(root, part)| (part, graph.profiles.bearer(root)));
-        let mut known: Vec<(usize, ProfileNumber)> = claimed.collect();
-        let mut next = graph.profiles.len() + 1;
-        if let Some(target) = target.filter(|_| creates_target) {
-            known.push((target, ProfileNumber(next)));
-            next += 1;
+    fn new(graph: &Graph, outcome: &Outcome<'_>) -> Numbers {
+        let bearer = |root: u32| graph.profiles.bearer(root);
+        let claimed = outcome.claims.iter().map(|&(root, part)| (part, bearer(root)));
+        let mut numbers = Numbers { known: claimed.collect(), next: graph.profiles.len() + 1 };
+        if let Some(target) = outcome.target {
+            match outcome.joined().first() {
+                Some(&root) => numbers.known.insert(0, (target, bearer(root))),
+                None => drop(numbers.of(target)),
+            }
         }
-        Numbers { known, next }
+        numbers
     }
 
     fn of(&mut self, part: usize) -> ProfileNumber {

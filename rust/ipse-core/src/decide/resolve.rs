@@ -4,9 +4,7 @@
 //! [`Choice`]: which profiles become one, and the fate of each candidate. Here the choice
 //! gets its target, its survivor and its verdicts, and is made to fit a full profile.
 
-use crate::change::{
-    Extra, ObservedIdentifier, PassedLimit, Reason, Rule, Target, Verb, Verdict,
-};
+use crate::change::{Extra, ObservedIdentifier, PassedLimit, Reason, Rule, Target, Verb, Verdict};
 use crate::event::Event;
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
@@ -81,6 +79,21 @@ pub(super) fn resolve<'a>(
     conclude(graph, candidates, choice)
 }
 
+impl Fate {
+    /// The fate behind a verdict on an identifier that moves from no profile to another.
+    pub(super) fn from_verdict(verdict: Verdict) -> Fate {
+        match verdict {
+            Verdict::Attached => Fate::Attach,
+            Verdict::AlreadyAttached => Fate::Held,
+            Verdict::Dropped(reason) => Fate::Drop(reason),
+            Verdict::Refused(reason) => Fate::Refuse(reason),
+            Verdict::Transferred { .. } | Verdict::Removed => {
+                unreachable!("no identifier is moved or removed here")
+            }
+        }
+    }
+}
+
 impl<'a> Choice<'a> {
     pub(super) fn new(named: Option<u32>, candidates: usize) -> Choice<'a> {
         Choice {
@@ -150,8 +163,7 @@ pub(super) fn conclude<'a>(
         evict::make_room(graph, &candidates, &mut choice);
     }
     let fates = std::mem::take(&mut choice.fates);
-    let attaches =
-        fates.iter().any(|fate| matches!(fate, Some(Fate::Attach | Fate::Transfer(_))));
+    let attaches = fates.iter().any(|fate| matches!(fate, Some(Fate::Attach | Fate::Transfer(_))));
     let has_profile = choice.creates || attaches;
     let target = survivor::target(graph, &choice.joined, has_profile);
     let verdict = |at: usize, _: &Candidate<'_>| verdict_of(graph, fates[at].clone());

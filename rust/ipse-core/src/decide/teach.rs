@@ -59,7 +59,9 @@ pub(super) fn imported_traits<'a>(
 pub(super) fn changes_graph(graph: &Graph, resolved: &Resolved<'_>) -> bool {
     let moves = matches!(resolved.target, Target::Created(_) | Target::Merged { .. });
     let changes = |extra: &Extra<'_>| {
-        extra.marks_known || !extra.moves.is_empty() || !extra.displaced.is_empty()
+        extra.marks_known
+            || !extra.moves.is_empty()
+            || !extra.displaced.is_empty()
             || extra.attribution.as_ref().is_some_and(|told| told.refused.is_none())
     };
     moves

@@ -64,7 +64,11 @@ impl Graph {
             let mut nodes: Vec<Node> = all.iter().map(|holder| holder.node).collect();
             nodes.sort_unstable();
             nodes.dedup();
-            agree(&what("distinct holders"), nodes.len(), holders.len() + usize::from(row.holder().is_some()))?;
+            agree(
+                &what("distinct holders"),
+                nodes.len(),
+                holders.len() + usize::from(row.holder().is_some()),
+            )?;
             agree(&what("a first holder"), row.holder().is_some() || holders.is_empty(), true)?;
             let known = |node: Node| self.holders.of_node(node).contains(&id);
             let both_ways = holders.iter().all(|holder| known(holder.node));

@@ -288,11 +288,8 @@ impl Graph {
 
     fn identifier_hash(&self, id: IdentifierId) -> RecordHash {
         let row = self.identifiers.rows.row(id);
-        let holder = Holder {
-            node: row.node,
-            sequence: row.attached_sequence(),
-            time: row.attached_time(),
-        };
+        let holder =
+            Holder { node: row.node, sequence: row.attached_sequence(), time: row.attached_time() };
         let namespace = self.namespaces().name(row.namespace);
         identifier_hash(namespace, self.identifiers.rows.value(id), holder, row.was_source())
     }

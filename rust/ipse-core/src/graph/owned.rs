@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::change::{
-    EventResolved, Extra, LinkPair, Move, ObservedIdentifier, TraitSet,
-};
+use crate::change::{EventResolved, Extra, LinkPair, Move, ObservedIdentifier, TraitSet};
 use crate::event::TraitValue;
 
 impl EventResolved<'_> {

@@ -83,7 +83,9 @@ impl<'a> ProfileView<'a> {
     pub fn former_ids(&self) -> Vec<&'a str> {
         let graph = self.graph;
         let ids = graph.identifiers_of_profile(self.root).into_iter();
-        ids.filter(|&id| graph.is_former_id(id)).map(|id| graph.identifiers.rows.value(id)).collect()
+        ids.filter(|&id| graph.is_former_id(id))
+            .map(|id| graph.identifiers.rows.value(id))
+            .collect()
     }
 
     /// Its canonical id, if the rules give it one: the value that it has had longest of the

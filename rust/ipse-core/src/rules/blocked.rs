@@ -29,6 +29,8 @@ enum Patterns {
         table: Box<dense::DFA<Vec<u32>>>,
         /// Whether no pattern can match but from the first byte on.
         anchored: Anchored,
+        /// By first byte: whether nothing that begins with it matches. Most values end here.
+        hopeless: Box<[bool; 256]>,
     },
     Engine(RegexSet),
 }
@@ -77,7 +79,11 @@ impl Patterns {
     fn match_part_of(&self, value: &str) -> bool {
         match self {
             Patterns::None => false,
-            Patterns::Automaton { table, anchored } => {
+            Patterns::Automaton { table, anchored, hopeless } => {
+                let first = value.as_bytes().first();
+                if first.is_some_and(|&byte| hopeless[usize::from(byte)]) {
+                    return false;
+                }
                 let input = Input::new(value).anchored(*anchored).earliest(true);
                 let found = table.try_search_fwd(&input);
                 found.expect("the automaton has no byte that it gives up on").is_some()
@@ -96,7 +102,19 @@ fn automaton(patterns: &[&str]) -> Option<Patterns> {
         .determinize_size_limit(Some(AUTOMATON_BYTES_MAX));
     let table = dense::Builder::new().configure(config).build_from_nfa(&nfa).ok()?;
     let anchored = if nfa.is_always_start_anchored() { Anchored::Yes } else { Anchored::No };
-    Some(Patterns::Automaton { table: Box::new(table), anchored })
+    let hopeless = Box::new(hopeless(&table, anchored)?);
+    Some(Patterns::Automaton { table: Box::new(table), anchored, hopeless })
+}
+
+/// The first bytes after which the automaton is dead. A match that is empty shows one byte
+/// late, as a state that is not dead.
+fn hopeless(table: &dense::DFA<Vec<u32>>, anchored: Anchored) -> Option<[bool; 256]> {
+    if anchored == Anchored::No {
+        return Some([false; 256]);
+    }
+    let start = table.start_state_forward(&Input::new("").anchored(anchored)).ok()?;
+    let is_dead = |byte| table.is_dead_state(table.next_state(start, byte));
+    Some(std::array::from_fn(|byte| is_dead(byte as u8)))
 }
 
 #[cfg(test)]
@@ -105,13 +123,14 @@ mod tests {
 
     #[test]
     fn automaton_and_engine_agree() {
-        let cases: [&[&str]; 6] = [
+        let cases: [&[&str]; 7] = [
             &["^[0-]*$"],
             &["^[0-]*$", "test"],
             &["(?i)^undefined$|^n/?a$"],
             &["@test\\.com$", "^.{1,2}$"],
             &["é+", "^$"],
             &["\\bfoo\\b"],
+            &["^a*"],
         ];
         let values =
             ["", "0", "00-00", "0a", "a test", "TEST", "UNDEFINED", "n/a", "na", "x@test.com"];

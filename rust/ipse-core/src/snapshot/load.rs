@@ -17,8 +17,8 @@ use super::rows::{
 };
 use super::{
     AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, InvalidPart,
-    LinksPart, Part, ProfilesPart, RememberedEventsPart,
-    RememberedRefusalsPart, TraitsPart, WorkspacePart,
+    LinksPart, Part, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart, TraitsPart,
+    WorkspacePart,
 };
 
 /// The deepest that a tree of 2^32 nodes, joined by size, can be.
@@ -148,8 +148,8 @@ impl Loader {
             // The order of sequence numbers is that of attachment: no two are the same.
             let follows = first.is_some_and(|first| first.sequence < holder.sequence);
             let clashes = first.into_iter().chain(self.graph.further_holders(id).iter().copied());
-            let clashes = clashes
-                .filter(|held| held.node == holder.node || held.sequence == holder.sequence);
+            let clashes =
+                clashes.filter(|held| held.node == holder.node || held.sequence == holder.sequence);
             ensure(follows && clashes.count() == 0, || {
                 format!("profile {} cannot be a further holder", holder.node + 1)
             })?;

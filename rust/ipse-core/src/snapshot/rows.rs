@@ -93,7 +93,10 @@ pub(super) fn evidence_of(
             state,
         };
         ensure(link.first <= link.last_sequence, || {
-            format!("evidence was first seen by record {}, last by {}", link.first, link.last_sequence)
+            format!(
+                "evidence was first seen by record {}, last by {}",
+                link.first, link.last_sequence
+            )
         })?;
         Ok((IdentifierId(a), link))
     };

@@ -22,8 +22,8 @@ use super::rows::{
     holders_of, links_of, marks_of, sequence, time, traits_of,
 };
 use super::{
-    DeparturesPart, IdentifiersPart, LinksPart, Part, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
-    TraitsPart, WorkspacePart,
+    DeparturesPart, IdentifiersPart, LinksPart, Part, ProfilesPart, RememberedEventsPart,
+    RememberedRefusalsPart, TraitsPart, WorkspacePart,
 };
 
 /// Adds up the parts of one workspace.

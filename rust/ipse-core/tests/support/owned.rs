@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
+use ipse_core::Change;
 use ipse_core::change::Record;
 use ipse_core::rules::RulesText;
-use ipse_core::{Change, EventResolved};
 
 /// The same record, borrowing nothing.
 pub(crate) fn record(record: &Record<'_>) -> Record<'static> {

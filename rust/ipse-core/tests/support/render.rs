@@ -2,39 +2,64 @@
 
 use std::fmt::Write;
 
-use ipse_core::change::{Reason, Rule, Verdict};
+use ipse_core::change::{
+    HistoryAttribution, MergeVerdict, Move, MoveCause, Reason, Rule, SourceMerge, Verdict,
+};
 use ipse_core::graph::ProfileView;
-use ipse_core::{Decision, ObservedIdentifier, Refusal, Target, TraitValue};
+use ipse_core::identifier::FORMER_ID;
+use ipse_core::{AttributedBy, Decision, ObservedIdentifier, Refusal, Target, TraitValue};
+
+use super::timestamp::START_MS;
 
 /// Longest value that is printed in full, in characters.
 const VALUE_CHARS_MAX: usize = 64;
 
-/// What an event did.
+/// What an event or command did, or why it was refused.
+pub(crate) fn answer(decided: Result<&Decision<'_>, &Refusal>, read_only: bool) -> String {
+    match decided {
+        Err(why) => refusal(why),
+        Ok(decided) => decision(decided, read_only),
+    }
+}
+
+/// What an event or command did.
 pub(crate) fn decision(decision: &Decision<'_>, read_only: bool) -> String {
     let resolved = &decision.resolved;
-    let attached: Vec<String> = resolved
+    let seen = resolved.identifiers.iter().filter(|seen| seen.namespace != FORMER_ID);
+    let attached: Vec<String> =
+        seen.clone().filter(|seen| seen.verdict == Verdict::Attached).map(identifier).collect();
+    let mut effects: String = seen.map(effect).collect();
+    effects.extend(resolved.moves().iter().map(|moved| moving(moved, read_only)));
+    if let Some(extra) = &resolved.extra {
+        effects.extend(extra.merges.iter().map(source));
+    }
+    let does_something = resolved
         .identifiers
         .iter()
-        .filter(|seen| seen.verdict == Verdict::Attached)
-        .map(identifier)
-        .collect();
-    let mut text = headline(&resolved.target, &attached);
+        .any(|seen| matches!(seen.verdict, Verdict::Transferred { .. } | Verdict::Removed))
+        || !resolved.moves().is_empty();
+    let mut text = match resolved.extra.as_ref().and_then(|extra| extra.attribution.as_ref()) {
+        Some(attribution) => history(attribution),
+        None => headline(&resolved.target, &attached, does_something),
+    };
     text += if decision.repeated.is_some() { " (repeated)" } else { "" };
     text += if read_only { " (preview)" } else { "" };
     text.push('\n');
     if matches!(resolved.target, Target::Merged { .. }) {
         attached.iter().for_each(|shown| text += &format!("  attached {shown}\n"));
     }
-    resolved.identifiers.iter().for_each(|seen| text += &kept_off(seen));
-    text
+    text + &effects + &attributed_by(decision)
 }
 
-fn headline(target: &Target, attached: &[String]) -> String {
+fn headline(target: &Target, attached: &[String], does_something: bool) -> String {
     match target {
         Target::Unresolved => "unresolved".into(),
         Target::Created(profile) => format!("profile {profile} created"),
-        Target::Found(profile) if attached.is_empty() => format!("profile {profile}: nothing new"),
-        Target::Found(profile) => format!("profile {profile}: attached {}", attached.join(" ")),
+        Target::Found(profile) if !attached.is_empty() => {
+            format!("profile {profile}: attached {}", attached.join(" "))
+        }
+        Target::Found(profile) if does_something => format!("profile {profile}"),
+        Target::Found(profile) => format!("profile {profile}: nothing new"),
         Target::Merged { survivor, absorbed } => {
             let absorbed: Vec<String> = absorbed.iter().map(ToString::to_string).collect();
             format!("merged: survivor {survivor}, absorbed {}", absorbed.join(" "))
@@ -42,13 +67,65 @@ fn headline(target: &Target, attached: &[String]) -> String {
     }
 }
 
-fn kept_off(seen: &ObservedIdentifier<'_>) -> String {
+fn history(attribution: &HistoryAttribution) -> String {
+    let (source, destination) = (attribution.source, attribution.destination);
+    match attribution.refused {
+        None => format!("history of {source} is {destination}'s"),
+        Some(why) => format!("history of {source} stays: {}", rule(why)),
+    }
+}
+
+/// What became of an identifier, unless it was attached or already was.
+fn effect(seen: &ObservedIdentifier<'_>) -> String {
+    let shown = identifier(seen);
     match &seen.verdict {
         Verdict::Attached | Verdict::AlreadyAttached => String::new(),
-        Verdict::Transferred { from } => format!("  moved {} from {from}\n", identifier(seen)),
-        Verdict::Removed => format!("  removed {}\n", identifier(seen)),
-        Verdict::Dropped(why) => format!("  dropped {}: {}\n", identifier(seen), reason(why)),
-        Verdict::Refused(why) => format!("  refused {}: {}\n", identifier(seen), reason(why)),
+        Verdict::Dropped(why) => format!("  dropped {shown}: {}\n", reason(why)),
+        Verdict::Refused(why) => format!("  refused {shown}: {}\n", reason(why)),
+        Verdict::Transferred { from } => format!("  took {shown} from {from}\n"),
+        Verdict::Removed => format!("  removed {shown}\n"),
+    }
+}
+
+/// A profile that a preview would create has no id yet.
+fn moving(moved: &Move<'_>, read_only: bool) -> String {
+    let cause = match moved.cause {
+        MoveCause::Displaced => "displaced",
+        MoveCause::Evicted => "evicted",
+        MoveCause::Split => "split",
+    };
+    let to = match moved.to {
+        None => "nobody".into(),
+        Some(_) if read_only => "a profile".into(),
+        Some(to) => to.to_string(),
+    };
+    format!("  {cause} {} from {} to {to}\n", pair(&moved.namespace, &moved.value), moved.from)
+}
+
+fn source(source: &SourceMerge) -> String {
+    let profile = source.profile.map_or("nobody".into(), |profile| profile.to_string());
+    let verdict = match &source.verdict {
+        MergeVerdict::Merged => "merged".into(),
+        MergeVerdict::AlreadyMerged => "merged already".into(),
+        MergeVerdict::NotFound => "not found".into(),
+        MergeVerdict::Refused(why) => {
+            let why = Reason { collided: None, ..why.clone() };
+            format!("refused: {}", reason(&why))
+        }
+    };
+    format!("  source {profile} {verdict}\n")
+}
+
+/// By what an event is attributed, where that is not simply its profile.
+fn attributed_by(decision: &Decision<'_>) -> String {
+    match decision.attributed_by {
+        AttributedBy::Identifier(place) => {
+            format!("  attributed by {}\n", identifier(&decision.resolved.identifiers[place]))
+        }
+        AttributedBy::Nobody if decision.resolved.target != Target::Unresolved => {
+            "  attributed to nobody\n".into()
+        }
+        AttributedBy::Nobody | AttributedBy::Profile => String::new(),
     }
 }
 
@@ -124,9 +201,36 @@ pub(crate) fn profile(asked: u32, view: &ProfileView<'_>) -> String {
         text.push('\n');
     }
     for (name, value) in view.traits() {
-        writeln!(text, "trait.{name}={}", trait_value(value)).expect("text takes everything");
+        writeln!(text, "trait.{name}={}", trait_value(&value)).expect("text takes everything");
     }
     text
+}
+
+/// What is known of a profile besides. When it was created is told if an import said so: other
+/// times are the clock's.
+pub(crate) fn about(_asked: u32, view: &ProfileView<'_>) -> String {
+    let mut text = String::from(if view.known() { "known\n" } else { "anonymous\n" });
+    let mut line = |shown: String| text += &format!("{shown}\n");
+    if view.created_time().as_millis() < START_MS {
+        line(format!("created {}", view.created_time()));
+    }
+    if let Some(id) = view.canonical_id() {
+        line(format!("canonical id {id}"));
+    }
+    view.former_ids().iter().for_each(|id| line(format!("former id {id}")));
+    for history in view.attributions() {
+        let (source, destination) = (history.source, history.destination);
+        line(format!(
+            "history of {source} from {} to {} is {destination}'s",
+            history.start, history.end
+        ));
+    }
+    text
+}
+
+/// Whose something is.
+pub(crate) fn whose(found: Option<ProfileView<'_>>) -> String {
+    found.map_or("nobody\n".into(), |view| format!("profile {}\n", view.number()))
 }
 
 /// A trait's value as JSON.

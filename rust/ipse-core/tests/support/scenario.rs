@@ -14,12 +14,22 @@
 //! in the order of creation. The commands:
 //!
 //! ```text
-//! workspace [<<]                  begins a workspace, with the preset or the rules given
-//! rules [expected=VERSION] <<     puts rules in force
+//! workspace [preset=NAME] [<<]    begins a workspace, with the preset or the rules given
+//! rules [expected=VERSION] [preset=NAME] [<<]   puts rules in force
 //! observe NS=VALUE... [@TIME] [id=] [type=] [source=] [key=NS] [profile=N]
-//!         [trait.NAME=JSON]... [read_only]
-//! lookup NS=VALUE                 whose it is
+//!         [trait.NAME=JSON]... [once.NAME=JSON]... [read_only]
+//! login, link NS=VALUE... [from NS=VALUE...] [force] and the options of `observe`
+//! logout NS=VALUE... and the options of `observe`
+//! modify N [NS=OLD->NEW] [+NS=NEW] [-NS=OLD]... [id=] [source=] [@TIME] [read_only]
+//! merge N from M... [force] [id=] [source=] [@TIME] [read_only]
+//! split N NS=VALUE... [together] [id=] [source=] [read_only]
+//! attribute M to N @TIME @TIME [id=] [source=] [read_only]   the range, ends included
+//! import [former=ID] [created=TIME] [known] [@TIME] NS=VALUE... [trait.NAME=JSON]...
+//!         [read_only]             a @TIME holds for what comes after it
+//! lookup NS=VALUE, owners NS=VALUE        whose it is, first and all
+//! canonical ID, former ID         whose it is
 //! profile N                       what is held, by a living or an absorbed number
+//! about N                         what else is known of a profile
 //! sequence                        the newest sequence number
 //! crash, restart, checkpoint      must not matter; print nothing
 //! ```
@@ -33,11 +43,18 @@
 use std::path::Path;
 
 use ipse_core::change::ProfileNumber;
+use ipse_core::command::{
+    AttributeHistory, IdentifierChange, ImportProfile, ImportedIdentifier, ImportedTrait,
+    MergeProfiles, ModifyIdentifiers, Operation, SplitProfile,
+};
 use ipse_core::decide::Decision;
-use ipse_core::{Change, Event, Refusal, Rules, SentIdentifier, SentTrait, Timestamp, rules};
+use ipse_core::graph::ProfileView;
+use ipse_core::{
+    Change, Event, Graph, Refusal, Rules, SentIdentifier, SentTrait, Timestamp, rules,
+};
 
 use super::backend::Backend;
-use super::command::{self, Command, Observe, Time};
+use super::command::{self, Command, Import, Pair, Time, Trait, Written};
 use super::{render, timestamp};
 
 /// What is done between two commands of a story, which must not change its course.
@@ -207,7 +224,7 @@ impl<B: Backend> Story<B> {
             let command =
                 command::parse(text, toml.clone()).map_err(|error| format!("{line}: {error}"))?;
             if self.workspaces == 0 && !matches!(command, Command::Workspace { .. }) {
-                self.workspace(None);
+                self.workspace(None, "segment");
             }
             output += &self.run(command);
             if self.workspaces > 0 {
@@ -220,15 +237,25 @@ impl<B: Backend> Story<B> {
 
     fn run(&mut self, command: Command) -> String {
         match command {
-            Command::Workspace { rules } => self.workspace(rules),
+            Command::Workspace { rules, preset } => self.workspace(rules, &preset),
             Command::Rules { text, expected } => self.rules(&text, expected),
-            Command::Observe(observe) => self.observe(&observe),
-            Command::Lookup { namespace, value } => self.lookup(&namespace, &value),
-            Command::Profile(number) => self.profile(number),
+            Command::Event(written) => self.event(&written),
+            Command::Modify { profile, changes, written } => {
+                self.modify(profile, &changes, &written)
+            }
+            Command::Merge { target, sources, written } => self.merge(target, &sources, &written),
+            Command::Split { profile, together, written } => {
+                self.split(profile, together, &written)
+            }
+            Command::Attribute { history_of, destination, written } => {
+                self.attribute(history_of, destination, &written)
+            }
+            Command::Import(import) => self.import(&import),
             Command::Sequence => self.backend.read(|graph| format!("{}\n", graph.sequence())),
             Command::Crash => self.pass(Between::Crash),
             Command::Restart => self.pass(Between::Restart),
             Command::Checkpoint => self.pass(Between::Checkpoint),
+            question => self.backend.read(|graph| answer(graph, &question)),
         }
     }
 
@@ -246,8 +273,8 @@ impl<B: Backend> Story<B> {
         timestamp::at_millis(self.now_ms)
     }
 
-    fn workspace(&mut self, text: Option<String>) -> String {
-        let preset = rules::preset("segment").expect("the preset exists");
+    fn workspace(&mut self, text: Option<String>, preset: &str) -> String {
+        let preset = rules::preset(preset).expect("the story names a preset");
         let text = text.unwrap_or_else(|| preset.into());
         if let Err(problems) = Rules::from_toml(&text) {
             return render::refusal(&Refusal::InvalidRules(problems));
@@ -270,34 +297,162 @@ impl<B: Backend> Story<B> {
         self.backend.read(|graph| format!("rules version {}\n", graph.rules_version()))
     }
 
-    fn observe(&mut self, observe: &Observe) -> String {
-        let time_ms = observe.time.map(|time| match time {
+    fn event(&mut self, written: &Written) -> String {
+        let time = self.time(written);
+        let event = event(written, time);
+        let now = self.now();
+        let decided = resolve(&mut self.backend, &event, now, written.read_only);
+        render::answer(decided.as_ref(), written.read_only)
+    }
+
+    fn modify(&mut self, profile: u32, changes: &[command::Change], written: &Written) -> String {
+        let change = |change: &command::Change| IdentifierChange {
+            namespace: change.namespace.clone().into(),
+            old: change.old.clone().map(Into::into),
+            new: change.new.clone().map(Into::into),
+        };
+        let fingerprint = format!("modify {profile} {changes:?}");
+        let command = ModifyIdentifiers {
+            operation: self.operation(written, &fingerprint),
+            profile: ProfileNumber(profile),
+            changes: changes.iter().map(change).collect(),
+        };
+        self.carry_out(written, |graph, now| graph.decide_modify(&command, now))
+    }
+
+    fn merge(&mut self, target: u32, sources: &[u32], written: &Written) -> String {
+        let fingerprint = format!("merge {target} {sources:?} {}", written.force);
+        let there = |graph: &Graph, number: u32| {
+            let number = ProfileNumber(number);
+            graph.profile(number).map(|_| number)
+        };
+        let sources: Vec<Option<ProfileNumber>> =
+            self.backend.read(|graph| sources.iter().map(|number| there(graph, *number)).collect());
+        let command = MergeProfiles {
+            operation: self.operation(written, &fingerprint),
+            target: ProfileNumber(target),
+            sources,
+            force: written.force,
+        };
+        self.carry_out(written, |graph, now| graph.decide_merge(&command, now))
+    }
+
+    fn split(&mut self, profile: u32, together: bool, written: &Written) -> String {
+        let fingerprint = format!("split {profile} {together} {:?}", written.identifiers);
+        let command = SplitProfile {
+            operation: self.operation(written, &fingerprint),
+            profile: ProfileNumber(profile),
+            identifiers: sent(&written.identifiers),
+            together,
+        };
+        self.carry_out(written, |graph, now| graph.decide_split(&command, now))
+    }
+
+    fn attribute(&mut self, history_of: u32, destination: u32, written: &Written) -> String {
+        let times: Vec<Timestamp> =
+            written.times.iter().map(|time| self.read_time(*time)).collect();
+        let [start, end] = times.as_slice() else {
+            panic!("`attribute` takes two times");
+        };
+        let fingerprint = format!("attribute {history_of} {destination} {start} {end}");
+        let command = AttributeHistory {
+            operation: Operation { timestamp: None, ..operation(written, &fingerprint) },
+            history_of: ProfileNumber(history_of),
+            destination: ProfileNumber(destination),
+            start: *start,
+            end: *end,
+        };
+        self.carry_out(written, |graph, now| graph.decide_attribution(&command, now))
+    }
+
+    fn import(&mut self, import: &Import) -> String {
+        let created_time = import.created.map(|time| self.read_time(time));
+        let mut identifiers = Vec::new();
+        for (pair, time) in &import.identifiers {
+            let time = time.map(|time| self.read_time(time));
+            identifiers.push(ImportedIdentifier { sent: sent_pair(pair), time });
+        }
+        let mut traits = Vec::new();
+        for (set, time) in &import.traits {
+            let time = time.map(|time| self.read_time(time));
+            traits.push(ImportedTrait { sent: sent_trait(set), time });
+        }
+        let command = ImportProfile {
+            source: "export",
+            former_id: import.former_id.as_str().into(),
+            created_time,
+            known: import.known,
+            identifiers,
+            traits,
+        };
+        let written = Written { read_only: import.read_only, ..Written::default() };
+        self.carry_out(&written, |graph, now| graph.decide_import(&command, now))
+    }
+
+    fn operation<'w>(&mut self, written: &'w Written, fingerprint: &'w str) -> Operation<'w> {
+        let timestamp = self.time(written);
+        Operation { timestamp, ..operation(written, fingerprint) }
+    }
+
+    /// Decides a command and, unless it only asks or teaches nothing, commits it.
+    fn carry_out<'c>(
+        &mut self,
+        written: &Written,
+        decide: impl FnOnce(&Graph, Timestamp) -> Result<Decision<'c>, Refusal>,
+    ) -> String {
+        let now = self.now();
+        let decided = self.backend.read(|graph| {
+            let decision = decide(graph, now)?;
+            let Decision { resolved, known, teaches, repeated, attributed_by } = decision;
+            let resolved = resolved.to_static();
+            Ok(Decision { resolved, known, teaches, repeated, attributed_by })
+        });
+        if let Ok(decision) = &decided {
+            commit(&mut self.backend, decision, now, written.read_only);
+        }
+        render::answer(decided.as_ref(), written.read_only)
+    }
+
+    /// The time that a command gives. Later ones may go by it, also if it is refused.
+    fn time(&mut self, written: &Written) -> Option<Timestamp> {
+        let time = written.times.first().copied()?;
+        Some(self.read_time(time))
+    }
+
+    fn read_time(&mut self, time: Time) -> Timestamp {
+        self.previous_ms = match time {
             Time::At(millis) => millis,
             Time::AfterPrevious(span) => self.previous_ms + span,
             Time::AfterNow(span) => self.now_ms + span,
-        });
-        self.previous_ms = time_ms.unwrap_or(self.previous_ms);
-        let event = event(observe, time_ms.map(timestamp::at_millis));
-        let now = self.now();
-        match resolve(&mut self.backend, &event, now, observe.read_only) {
-            Err(refusal) => render::refusal(&refusal),
-            Ok(decision) => render::decision(&decision, observe.read_only),
-        }
+        };
+        timestamp::at_millis(self.previous_ms)
     }
+}
 
-    fn lookup(&self, namespace: &str, value: &str) -> String {
-        self.backend.read(|graph| match graph.lookup(namespace, value) {
+/// Answers a question, in the words of a story.
+fn answer(graph: &Graph, question: &Command) -> String {
+    match question {
+        Command::Lookup { namespace, value } => match graph.lookup(namespace, value) {
             Err(refusal) => render::refusal(&refusal),
-            Ok(None) => "nobody\n".into(),
-            Ok(Some(view)) => format!("profile {}\n", view.number()),
-        })
+            Ok(found) => render::whose(found),
+        },
+        Command::Owners { namespace, value } => match graph.owners(namespace, value) {
+            Err(refusal) => render::refusal(&refusal),
+            Ok(owners) if owners.is_empty() => render::whose(None),
+            Ok(owners) => owners.into_iter().map(|owner| render::whose(Some(owner))).collect(),
+        },
+        Command::Canonical(id) => render::whose(graph.find_canonical(id)),
+        Command::Former(id) => render::whose(graph.find_former(id)),
+        Command::Profile(number) => about(graph, *number, render::profile),
+        Command::About(number) => about(graph, *number, render::about),
+        other => panic!("no question: {other:?}"),
     }
+}
 
-    fn profile(&self, number: u32) -> String {
-        self.backend.read(|graph| match graph.profile(ProfileNumber(number)) {
-            None => "nobody\n".into(),
-            Some(view) => render::profile(number, &view),
-        })
+fn about(graph: &Graph, number: u32, show: fn(u32, &ProfileView<'_>) -> String) -> String {
+    match graph.profile(ProfileNumber(number)) {
+        None => render::whose(None),
+        Some(view) => show(number, &view),
     }
 }
 
@@ -309,6 +464,11 @@ pub(crate) fn resolve<'e, B: Backend>(
     read_only: bool,
 ) -> Result<Decision<'e>, Refusal> {
     let decision = backend.read(|graph| graph.decide(event, now))?;
+    commit(backend, &decision, now, read_only);
+    Ok(decision)
+}
+
+fn commit<B: Backend>(backend: &mut B, decision: &Decision<'_>, now: Timestamp, read_only: bool) {
     assert!(
         decision.repeated.is_none() || !decision.teaches,
         "a recorded answer taught something: {decision:?}"
@@ -316,34 +476,41 @@ pub(crate) fn resolve<'e, B: Backend>(
     if decision.teaches && !read_only {
         backend.commit(now, Change::EventResolved(decision.resolved.clone()));
     }
-    Ok(decision)
 }
 
-fn event(observe: &Observe, timestamp: Option<Timestamp>) -> Event<'_> {
-    Event {
-        event_id: &observe.event_id,
-        kind: &observe.kind,
-        source: &observe.source,
-        timestamp,
-        profile: observe.profile.map(ProfileNumber),
-        key_namespace: &observe.key_namespace,
-        identifiers: observe
-            .identifiers
-            .iter()
-            .map(|(namespace, value)| SentIdentifier {
-                namespace: namespace.into(),
-                value: value.into(),
-            })
-            .collect(),
-        traits: observe
-            .traits
-            .iter()
-            .map(|(name, value)| SentTrait {
-                name: name.into(),
-                value: value.clone(),
-                set_once: false,
-            })
-            .collect(),
-        ..Event::default()
+fn operation<'w>(written: &'w Written, fingerprint: &'w str) -> Operation<'w> {
+    Operation {
+        operation_id: &written.id,
+        fingerprint: fingerprint.as_bytes(),
+        source: &written.source,
+        timestamp: None,
     }
+}
+
+fn event(written: &Written, timestamp: Option<Timestamp>) -> Event<'_> {
+    Event {
+        event_id: &written.id,
+        verb: written.verb,
+        kind: &written.kind,
+        source: &written.source,
+        timestamp,
+        profile: written.profile.map(ProfileNumber),
+        key_namespace: &written.key_namespace,
+        identifiers: sent(&written.identifiers),
+        sources: sent(&written.sources),
+        force: written.force,
+        traits: written.traits.iter().map(sent_trait).collect(),
+    }
+}
+
+fn sent(pairs: &[Pair]) -> Vec<SentIdentifier<'_>> {
+    pairs.iter().map(sent_pair).collect()
+}
+
+fn sent_pair((namespace, value): &Pair) -> SentIdentifier<'_> {
+    SentIdentifier { namespace: namespace.into(), value: value.into() }
+}
+
+fn sent_trait(set: &Trait) -> SentTrait<'_> {
+    SentTrait { name: (&set.name).into(), value: set.value.clone(), set_once: set.set_once }
 }

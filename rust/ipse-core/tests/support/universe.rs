@@ -68,10 +68,7 @@ impl Universe {
         let identifiers = namespaces.iter().flat_map(|name| values(name, namespaces.len()));
         let garbage = ["null", "0", "", " "].map(|value| sent(namespaces[0], value));
         let unknown = [sent("ghost", "boo")];
-        Universe {
-            identifiers: identifiers.chain(garbage).chain(unknown).collect(),
-            namespaces,
-        }
+        Universe { identifiers: identifiers.chain(garbage).chain(unknown).collect(), namespaces }
     }
 
     /// Everything that several universes hold.
@@ -119,22 +116,24 @@ impl Universe {
         let whole = (select(&IDS), verb, time(), option::weighted(0.06, profile()), key);
         let seen = (vec(self.identifier(), 0..5), vec(self.identifier(), 1..3));
         (whole, seen, any::<bool>(), traits())
-            .prop_map(|((event_id, verb, timestamp, profile, key), (ids, sources), force, traits)| {
-                let joins = matches!(verb, Verb::Login | Verb::Link);
-                Event {
-                    event_id,
-                    verb,
-                    kind: "track",
-                    source: "app",
-                    timestamp: Some(timestamp),
-                    profile,
-                    key_namespace: key,
-                    identifiers: ids,
-                    sources: if joins { sources } else { Vec::new() },
-                    force: joins && force,
-                    traits,
-                }
-            })
+            .prop_map(
+                |((event_id, verb, timestamp, profile, key), (ids, sources), force, traits)| {
+                    let joins = matches!(verb, Verb::Login | Verb::Link);
+                    Event {
+                        event_id,
+                        verb,
+                        kind: "track",
+                        source: "app",
+                        timestamp: Some(timestamp),
+                        profile,
+                        key_namespace: key,
+                        identifiers: ids,
+                        sources: if joins { sources } else { Vec::new() },
+                        force: joins && force,
+                        traits,
+                    }
+                },
+            )
             .boxed()
     }
 
@@ -184,7 +183,8 @@ impl Universe {
 
     fn import(&self) -> BoxedStrategy<ImportProfile<'static>> {
         let identifier = (self.identifier(), option::of(time()));
-        let identifiers = vec(identifier.prop_map(|(sent, time)| ImportedIdentifier { sent, time }), 0..4);
+        let identifiers =
+            vec(identifier.prop_map(|(sent, time)| ImportedIdentifier { sent, time }), 0..4);
         let traits = (traits(), option::of(time())).prop_map(|(traits, time)| {
             traits.into_iter().map(|sent| ImportedTrait { sent, time }).collect()
         });
@@ -222,7 +222,10 @@ pub(crate) fn decide(
         }
         Act::Merge(command) => {
             let operation = stamped(&command.operation);
-            let command = MergeProfiles { operation, ..command.clone() };
+            // A caller's id that was never given out comes as no number.
+            let there = |source: &ProfileNumber| graph.profile(*source).is_some();
+            let sources = command.sources.iter().map(|source| source.filter(there)).collect();
+            let command = MergeProfiles { operation, sources, ..command.clone() };
             graph.decide_merge(&command, now).map(owned)
         }
         Act::Split(command) => {

@@ -67,8 +67,8 @@ fn present<'s, 'a, T>(
     if !holds_all(event, source) {
         return None;
     }
-    let found = event
-        .find(&source.path.0, |node| (node.kind() != Kind::Null).then(|| read(node)))?;
+    let found =
+        event.find(&source.path.0, |node| (node.kind() != Kind::Null).then(|| read(node)))?;
     Some((&source.path, found))
 }
 

@@ -4,9 +4,7 @@ use std::borrow::Cow;
 
 use ipse_core::TraitValue;
 use ipse_core::identifier::is_namespace_name;
-use ipse_core::limits::{
-    IDENTIFIER_VALUE_BYTES_MAX, TRAIT_NAME_BYTES_MAX, TRAIT_VALUE_BYTES_MAX,
-};
+use ipse_core::limits::{IDENTIFIER_VALUE_BYTES_MAX, TRAIT_NAME_BYTES_MAX, TRAIT_VALUE_BYTES_MAX};
 use ipse_core::rules::ValueSource;
 
 use crate::json::{Kind, Node, canonical};
@@ -29,9 +27,8 @@ pub(super) fn prefixed_value<'a>(
     source: &ValueSource,
 ) -> Result<Option<Cow<'a, str>>, &'static str> {
     let value = identifier_text(node)?;
-    let begins = |prefix: &Option<String>| {
-        prefix.as_deref().is_some_and(|prefix| value.starts_with(prefix))
-    };
+    let begins =
+        |prefix: &Option<String>| prefix.as_deref().is_some_and(|prefix| value.starts_with(prefix));
     if begins(&source.unless_prefix) || source.only_prefix.is_some() && !begins(&source.only_prefix)
     {
         return Ok(None);
@@ -121,10 +118,10 @@ pub(super) fn kind_word(node: &Node<'_>) -> &'static str {
     }
 }
 
-/// The same, where it should have been an object with names of text.
+/// The same, of an object also if it is its names that are not text.
 pub(super) fn no_object(node: &Node<'_>) -> &'static str {
     match node.kind() {
-        Kind::Object => NOT_TEXT,
+        Kind::Object if node.object().is_none() => NOT_TEXT,
         _ => kind_word(node),
     }
 }

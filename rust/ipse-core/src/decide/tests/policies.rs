@@ -119,7 +119,9 @@ fn narrowing_finds_known_profiles_by_their_login_only() {
 #[test]
 fn links_and_isolated_profiles_follow_their_strategies() {
     let known = "customerid=ABC123 email=ed@x.com ios_idfv=9876";
-    for (name, expected) in [("mparticle-link", ["1", "2", "3", "2"]), ("mparticle-isolation", ["1", "2", "1", "2"])] {
+    for (name, expected) in
+        [("mparticle-link", ["1", "2", "3", "2"]), ("mparticle-isolation", ["1", "2", "1", "2"])]
+    {
         let mut world = World::preset(name);
         let found = [
             world.see("ios_idfv=9876", 1),
@@ -137,7 +139,10 @@ fn a_known_source_is_not_joined_unless_forced() {
     assert_eq!(world.verb(Verb::Login, "distinct_id=u1", "distinct_id=a1", 1), "1");
     assert_eq!(world.see("distinct_id=u2", 2), "2");
     assert_eq!(world.verb(Verb::Login, "distinct_id=u2", "distinct_id=a1", 3), "2 a1:KnownSource");
-    assert_eq!(world.verb(Verb::Login, "distinct_id=null", "distinct_id=a9", 4), "nobody null:BlockedValue a9:NoTarget");
+    assert_eq!(
+        world.verb(Verb::Login, "distinct_id=null", "distinct_id=a9", 4),
+        "nobody null:BlockedValue a9:NoTarget"
+    );
     assert_eq!(world.see("distinct_id=a3", 5), "3");
     assert_eq!(world.verb(Verb::Link, "distinct_id=u2", "distinct_id=a3", 6), "2");
     let command = MergeProfiles {
@@ -150,7 +155,9 @@ fn a_known_source_is_not_joined_unless_forced() {
     let decision = world.graph.decide_merge(&command, now).expect("a good command");
     let verdicts: Vec<MergeVerdict> =
         decision.resolved.extra.expect("verdicts").merges.into_iter().map(|m| m.verdict).collect();
-    assert!(matches!(&verdicts[0], MergeVerdict::Refused(reason) if reason.rule == Rule::KnownSource));
+    assert!(
+        matches!(&verdicts[0], MergeVerdict::Refused(reason) if reason.rule == Rule::KnownSource)
+    );
     assert_eq!(verdicts[1..], [MergeVerdict::AlreadyMerged, MergeVerdict::NotFound]);
 }
 
@@ -194,7 +201,10 @@ fn a_full_graph_evicts_the_oldest_cookie() {
     for (second, ids) in (1..).zip(["idfa=i1", "ecid=e1", "ecid=e2", "ecid=e3"]) {
         world.see(&format!("crmid=Alice {ids}"), second);
     }
-    assert_eq!((world.of("ecid=e1"), world.of("idfa=i1"), world.of("ecid=e3")), ("-".into(), "1".into(), "1".into()));
+    assert_eq!(
+        (world.of("ecid=e1"), world.of("idfa=i1"), world.of("ecid=e3")),
+        ("-".into(), "1".into(), "1".into())
+    );
     assert_eq!(world.see("ecid=e1", 9), "2");
     world.graph.check().expect("sound");
 }

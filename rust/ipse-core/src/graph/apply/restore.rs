@@ -2,6 +2,7 @@
 
 use crate::union_find::Node;
 
+use crate::change::SequenceNumber;
 use crate::graph::Graph;
 use crate::graph::attributions::{AttributionView, attribution_hash};
 use crate::graph::evidence::EvidenceLink;
@@ -10,7 +11,6 @@ use crate::graph::identifiers::{IdentifierId, Interned, NO_NODE};
 use crate::graph::links::Link;
 use crate::graph::remembered::{RefusalHash, RememberedEvent, event_hash};
 use crate::graph::traits::{TraitRow, trait_hash};
-use crate::change::SequenceNumber;
 
 impl Graph {
     /// Puts back an identifier; `false` if it is there already.

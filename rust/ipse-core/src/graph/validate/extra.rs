@@ -36,7 +36,7 @@ impl Graph {
             if u64::from(to.0) == newest + 1 {
                 newest += 1;
             }
-            ensure(u64::from(to.0) <= newest, || {
+            ensure((1..=newest).contains(&u64::from(to.0)), || {
                 format!("it moves an identifier to profile {to}, not {}", newest + 1)
             })?;
             self.validate_destination(event, moved, to, id)?;
@@ -130,9 +130,8 @@ impl Graph {
             let Some(profile) = merge.profile else { continue };
             let node = self.profiles.node(profile);
             let root = node.map(|node| self.profiles.root(node));
-            let root = root.ok_or_else(|| {
-                InvalidRecord(format!("profile {profile} does not exist"))
-            })?;
+            let root =
+                root.ok_or_else(|| InvalidRecord(format!("profile {profile} does not exist")))?;
             let joins = matches!(merge.verdict, MergeVerdict::Merged | MergeVerdict::AlreadyMerged);
             ensure(joins == target.contains(&root), || {
                 format!("profile {profile} is not merged as it says")
@@ -145,9 +144,8 @@ impl Graph {
         let mut roots = Vec::new();
         for profile in [attribution.source, attribution.destination] {
             let node = self.profiles.node(profile);
-            let node = node.ok_or_else(|| {
-                InvalidRecord(format!("profile {profile} does not exist"))
-            })?;
+            let node =
+                node.ok_or_else(|| InvalidRecord(format!("profile {profile} does not exist")))?;
             let root = self.profiles.root(node);
             let full = attribution.refused.is_none()
                 && self.attributions_of(root).len() >= ATTRIBUTIONS_MAX;

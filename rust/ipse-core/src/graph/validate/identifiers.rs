@@ -114,7 +114,9 @@ impl Graph {
     /// Where an identifier is that should be elsewhere, in words.
     fn is_elsewhere(&self, namespace: &str, id: IdentifierId) -> String {
         match self.root_of(id) {
-            Some(root) => format!("{} is on profile {}", named(namespace), self.profiles.bearer(root)),
+            Some(root) => {
+                format!("{} is on profile {}", named(namespace), self.profiles.bearer(root))
+            }
             None => format!("{} is on nobody", named(namespace)),
         }
     }

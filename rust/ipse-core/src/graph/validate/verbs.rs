@@ -58,7 +58,9 @@ fn check_target(event: &EventResolved<'_>) -> Checked {
 fn check_extra(event: &EventResolved<'_>, extra: &Extra<'_>) -> Checked {
     let verb = event.verb;
     let sources = usize::from(extra.sources);
-    ensure(sources <= event.identifiers.len(), || format!("{sources} sources of fewer identifiers"))?;
+    ensure(sources <= event.identifiers.len(), || {
+        format!("{sources} sources of fewer identifiers")
+    })?;
     ensure(sources == 0 || matches!(verb, Verb::Login | Verb::Link), || {
         format!("a {verb:?} with sources")
     })?;

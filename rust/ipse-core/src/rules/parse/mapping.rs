@@ -305,10 +305,11 @@ fn conditions(entry: &Entry<'_>) -> Vec<Condition> {
             value.problem("its key is not a path such as \"context.device.type\"");
             continue;
         };
-        let values: Vec<Literal> = value.items().iter().filter_map(literal).collect();
-        if values.is_empty() {
+        let items = value.items();
+        if items.is_empty() {
             value.problem("needs a value to compare with");
         }
+        let values = items.iter().filter_map(literal).collect();
         conditions.push(Condition { path, values });
     }
     conditions
@@ -337,3 +338,7 @@ fn present(entry: &Entry<'_>) -> Option<Literal> {
     }
     Some(Literal::Present)
 }
+
+#[cfg(test)]
+#[path = "mapping_tests.rs"]
+mod tests;

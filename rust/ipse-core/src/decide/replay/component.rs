@@ -1,0 +1,196 @@
+//! The component that an event touches: its members and the links among them.
+
+use std::borrow::Cow;
+
+use hashbrown::HashMap;
+
+use crate::graph::Graph;
+use crate::graph::evidence::LinkState;
+use crate::graph::identifiers::IdentifierId;
+use crate::identifier::FORMER_ID;
+use crate::time::Timestamp;
+
+use crate::decide::candidates::{Candidate, Role};
+use crate::decide::explicit::ids_of;
+
+/// An identifier of the component.
+pub(super) struct Member<'c> {
+    pub(super) namespace: &'c str,
+    pub(super) value: &'c str,
+    pub(super) index: Option<u16>,
+    pub(super) priority: u32,
+    pub(super) id: Option<IdentifierId>,
+    /// The root of its profile, if it is on one.
+    pub(super) root: Option<u32>,
+    /// Its place on the event, if it is there.
+    pub(super) candidate: Option<usize>,
+}
+
+/// A link between two members, `a` before `b`.
+#[derive(Clone, Copy)]
+pub(super) struct Edge {
+    pub(super) a: usize,
+    pub(super) b: usize,
+    pub(super) hold: Hold,
+    /// When it was seen last: event time, and record.
+    pub(super) last: (Timestamp, u64),
+}
+
+/// By what a link holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Someone said so.
+    Forced,
+    /// Events showed it.
+    Seen,
+    /// The two are on one profile and one of them has no link at all: it came there under
+    /// other rules, or by a command.
+    Implied,
+}
+
+/// The members of a component, strongest first, and the roots of their profiles.
+pub(super) struct Component<'c> {
+    pub(super) roots: Vec<u32>,
+    pub(super) members: Vec<Member<'c>>,
+}
+
+/// The links among the members that may hold, and the pairs that must not.
+#[derive(Default)]
+pub(super) struct Links {
+    pub(super) edges: Vec<Edge>,
+    pub(super) denied: Vec<(usize, usize)>,
+}
+
+impl<'c> Component<'c> {
+    /// The members of every profile that the event's joining identifiers are on, and those
+    /// that are new.
+    pub(super) fn of(
+        graph: &'c Graph,
+        candidates: &'c [Candidate<'_>],
+        named: Option<u32>,
+    ) -> Component<'c> {
+        let joining: Vec<(usize, &Candidate<'_>)> = candidates
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| c.dropped.is_none() && c.role == Role::Joins)
+            .collect();
+        let mut roots: Vec<u32> = named.into_iter().collect();
+        for found in joining.iter().filter_map(|(_, candidate)| candidate.found) {
+            if !roots.contains(&found.root) {
+                roots.push(found.root);
+            }
+        }
+        let mut members: Vec<Member<'c>> = Vec::new();
+        for &root in &roots {
+            let shown = |id| {
+                let is_it = |c: &Candidate<'_>| c.found.is_some_and(|found| found.id == id);
+                joining.iter().find(|(_, candidate)| is_it(candidate)).map(|(at, _)| *at)
+            };
+            let ids = ids_of(graph, root).into_iter();
+            members.extend(ids.map(|id| Member::held(graph, id, root, shown(id))));
+        }
+        members.retain(|member| member.namespace != FORMER_ID);
+        let new = joining.iter().filter(|(_, candidate)| candidate.found.is_none());
+        members.extend(new.map(|&(at, candidate)| Member::new(graph, candidate, at)));
+        members.sort_by_key(|member| (member.priority, member.namespace, member.value));
+        Component { roots, members }
+    }
+
+    /// The links, those that the event shows at `time` among them.
+    pub(super) fn links(&self, graph: &Graph, time: Timestamp) -> Links {
+        let next = (time, graph.sequence.0 + 1);
+        let known = self.members.iter().enumerate().filter_map(|(at, m)| Some((m.id?, at)));
+        let places: HashMap<IdentifierId, usize, foldhash::fast::FixedState> = known.collect();
+        let mut links = Links::default();
+        for (a, member) in self.members.iter().enumerate() {
+            let evidence = member.id.map_or(&[][..], |id| graph.evidence.of(id));
+            if evidence.is_empty() {
+                links.edges.extend(self.implied(graph, a));
+            }
+            for link in evidence {
+                let Some(&b) = places.get(&link.other).filter(|&&b| a < b) else { continue };
+                let hold = match link.state {
+                    LinkState::Active => Hold::Seen,
+                    LinkState::Forced => Hold::Forced,
+                    LinkState::Displaced { .. } => continue,
+                    LinkState::Denied => {
+                        links.denied.push((a, b));
+                        continue;
+                    }
+                };
+                let last = (link.last_time, link.last_sequence.0);
+                let last = if self.shows(a, b) { last.max(next) } else { last };
+                links.edges.push(Edge { a, b, hold, last });
+            }
+        }
+        self.add_first_seen(graph, next, &mut links);
+        links
+    }
+
+    fn shows(&self, a: usize, b: usize) -> bool {
+        self.members[a].candidate.is_some() && self.members[b].candidate.is_some()
+    }
+
+    /// The pairs of the event that have no link yet, or one that was displaced.
+    fn add_first_seen(&self, graph: &Graph, last: (Timestamp, u64), links: &mut Links) {
+        let shown: Vec<usize> =
+            (0..self.members.len()).filter(|&at| self.members[at].candidate.is_some()).collect();
+        for (at, &a) in shown.iter().enumerate() {
+            for &b in &shown[at + 1..] {
+                let ends = self.members[a].id.zip(self.members[b].id);
+                let link = ends.and_then(|(a, b)| graph.evidence.between(a, b));
+                let is_new = match link.map(|link| link.state) {
+                    None | Some(LinkState::Displaced { .. }) => true,
+                    Some(LinkState::Active | LinkState::Forced | LinkState::Denied) => false,
+                };
+                if is_new {
+                    links.edges.push(Edge { a, b, hold: Hold::Seen, last });
+                }
+            }
+        }
+    }
+
+    /// The link that holds a member without evidence to the strongest of its profile.
+    fn implied(&self, graph: &Graph, at: usize) -> Option<Edge> {
+        let (root, id) = (self.members[at].root?, self.members[at].id?);
+        let strongest = self.members.iter().position(|member| member.root == Some(root))?;
+        let row = graph.identifiers.rows.row(id);
+        let last = (row.attached_time(), row.attached_sequence().0);
+        (strongest < at).then_some(Edge { a: strongest, b: at, hold: Hold::Implied, last })
+    }
+}
+
+impl<'c> Member<'c> {
+    /// Namespace and value, on their own.
+    pub(super) fn name<'a>(&self) -> (Cow<'a, str>, Cow<'a, str>) {
+        (Cow::Owned(self.namespace.to_owned()), Cow::Owned(self.value.to_owned()))
+    }
+
+    fn held(graph: &'c Graph, id: IdentifierId, root: u32, candidate: Option<usize>) -> Member<'c> {
+        let index = graph.identifiers.rows.row(id).namespace;
+        let namespace = graph.namespaces().name(index);
+        Member {
+            namespace,
+            value: graph.identifiers.rows.value(id),
+            index: Some(index),
+            priority: graph.namespaces().order_of(Some(index), namespace).0,
+            id: Some(id),
+            root: Some(root),
+            candidate,
+        }
+    }
+
+    /// One that is on no profile; it may have been on one.
+    fn new(graph: &Graph, candidate: &'c Candidate<'_>, at: usize) -> Member<'c> {
+        let find = |index| graph.identifiers.find(index, &candidate.value);
+        Member {
+            namespace: &candidate.namespace,
+            value: &candidate.value,
+            index: candidate.index,
+            priority: candidate.priority,
+            id: candidate.index.and_then(find),
+            root: None,
+            candidate: Some(at),
+        }
+    }
+}
