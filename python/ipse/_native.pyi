@@ -111,4 +111,4 @@ def validate_rules(text: str) -> list[tuple[int, str, str]]:
     """(line, key, message) of each problem; line 0 is the whole. Empty: the rules are good."""
 
 def preset(name: str) -> str | None:
-    """The TOML of a preset (`segment`)."""
+    """The rules of a preset as TOML, for example of `segment`; None if there is none."""

@@ -11,6 +11,7 @@ from ipse.cli import COMMANDS
 
 from tests.cli.command import ipse, one_line
 
+PRESETS = Path(__file__).parents[2] / "rust/ipse-core/src/rules/presets"
 NAMES = [name for name, _, _ in COMMANDS]
 
 
@@ -83,6 +84,7 @@ def test_every_preset_is_listed_and_shown() -> None:
     listed = json.loads(ipse("rules", "presets", "--json").stdout)
     names = [preset["name"] for preset in listed]
     assert names[0] == "segment"
+    assert set(names) == {path.stem for path in PRESETS.glob("*.toml")}
     table = ipse("rules", "presets").stdout.splitlines()
     assert [line.split()[0] for line in table] == names
     for name in names:

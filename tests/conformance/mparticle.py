@@ -250,7 +250,8 @@ class Run:
 
     def _event(self, event: dict[str, Any], identities: list[Pair]) -> Event:
         times = [event[key] for key in ("timestamp", "request_timestamp_ms") if event.get(key)]
-        previous = event.get("previous_mpid")
+        # Only a login looks at the user until then; every call carries the id.
+        previous = event.get("previous_mpid") if event["op"] == "login" else None
         return Event(
             type=event["op"],
             identifiers=identities,

@@ -133,6 +133,9 @@ class Peer:
     """Whether an identifier that was seen alone is stored there."""
     forgets_anonymous_fields: bool = False
     """Whether the fields of an anonymous profile are lost when it becomes known."""
+    accepts_every_event: bool = False
+    """Whether an event is accepted there even where a rule keeps one of its identifiers
+    where it is."""
     canonical_is_any_member: bool = False
     """Whether the system does not say which of a profile's identifiers is its public one."""
 
@@ -146,6 +149,7 @@ PEERS: Final[dict[str, Peer]] = {
         preset="mixpanel-simplified",
         ignored_verbs=frozenset({"identify", "create_alias", "merge"}),
         forgets_anonymous_fields=True,
+        accepts_every_event=True,
     ),
     "mixpanel_original": Peer(
         preset="mixpanel-original",
@@ -312,6 +316,8 @@ CHANGES: Final = {
     "split": "split",
     "removed": "removed",
     "person_merge": "merged",
+    "person_merge_event": "merged",
+    "person_merge_events": "merged",
     "merge_event": "merged",
     "link": "attached",
     "unlink": "displaced",

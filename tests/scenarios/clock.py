@@ -18,24 +18,22 @@ _UNITS = {
 
 @dataclass
 class Clock:
-    """Reads `2021-01-01T00:00:00Z`, `+1d` (from the newest time read) and `now+25h`."""
+    """Reads `2021-01-01T00:00:00Z`, `+1d` (from the last time read) and `now+25h`."""
 
-    newest: datetime | None = None
+    last: datetime | None = None
 
     def read(self, text: str) -> datetime:
         """The time that a text means."""
-        time = self._time(text)
-        if self.newest is None or time > self.newest:
-            self.newest = time
-        return time
+        self.last = self._time(text)
+        return self.last
 
     def _time(self, text: str) -> datetime:
         if text.startswith("now"):
             now = datetime.now(UTC)
             return now + _shift(text.removeprefix("now")) if text != "now" else now
         if text[0] in "+-":
-            assert self.newest is not None, f"{text} has no time before it"
-            return self.newest + _shift(text)
+            assert self.last is not None, f"{text} has no time before it"
+            return self.last + _shift(text)
         return datetime.fromisoformat(text)
 
 

@@ -6,18 +6,18 @@ client's view of it.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Any
 
 import grpc
+from ipse import _native
 from ipse.v1 import admin_pb2, event_pb2, identity_pb2
 
-from tests.scenarios import words
+from tests.scenarios import commands, words
 from tests.scenarios.clock import Clock
-from tests.scenarios.text import Block, Command, value_of
+from tests.scenarios.commands import Names
+from tests.scenarios.text import Block, Command
 from tests.server_process import ServerProcess
 from tests.status import reason_of
 
@@ -49,20 +49,42 @@ class Player:
         name, *arguments = command.words
         match name:
             case "workspace":
-                output = self._start_workspace(command.text or "")
+                output = self._start_workspace(command.text or _preset(arguments))
             case "rules":
-                output = self._set_rules(command.text or "", arguments)
+                output = self._set_rules(command.text or _preset(arguments), arguments)
             case "observe":
                 output = self._observe(arguments)
-            case "lookup":
-                output = self._lookup(arguments[0])
-            case "profile":
-                output = self._profile(int(arguments[0]))
-            case "sequence":
-                output = [str(self._describe().sequence_number)]
+            case "login" | "logout" | "link" | "modify" | "merge" | "split":
+                output = self._command(name, arguments)
+            case "attribute":
+                output = self._attribute(arguments)
+            case "import":
+                output = self._import(arguments)
             case "checkpoint" | "crash" | "restart":
                 self._disturb(name)
                 output = []
+            case _:
+                output = self._ask(command)
+        return output
+
+    def _ask(self, command: Command) -> list[str]:
+        name, *arguments = command.words
+        match name:
+            case "lookup":
+                identifier = commands.identifier(arguments[0])
+                output = self._whose(identity_pb2.ProfileLookup(identifier=identifier))
+            case "canonical":
+                output = self._whose(identity_pb2.ProfileLookup(canonical_id=arguments[0]))
+            case "former":
+                output = self._whose(identity_pb2.ProfileLookup(former_id=arguments[0]))
+            case "owners":
+                output = self._owners(arguments[0])
+            case "profile":
+                output = self._profile(int(arguments[0]))
+            case "about":
+                output = self._about(int(arguments[0]))
+            case "sequence":
+                output = [str(self._describe().sequence_number)]
             case _:
                 raise AssertionError(f"line {command.line}: unknown command {name!r}")
         return output
@@ -92,58 +114,80 @@ class Player:
         request = admin_pb2.SetRulesRequest(workspace=self.workspace, rules_toml=rules)
         for argument in arguments:
             key, _, value = argument.partition("=")
-            assert key == "expected", f"rules: unknown argument {argument!r}"
-            request.expected_version = int(value)
+            if key != "preset":
+                assert key == "expected", f"rules: unknown argument {argument!r}"
+                request.expected_version = int(value)
         return [f"rules version {self.server.admin.SetRules(request).version}"]
 
     def _observe(self, arguments: list[str]) -> list[str]:
-        event = self._event([each for each in arguments if each != "read_only"])
         read_only = "read_only" in arguments
-        answer = self.server.identity.ResolveEvent(
-            identity_pb2.ResolveEventRequest(
-                workspace=self.workspace, event=event, read_only=read_only
-            )
-        ).resolution
-        if answer.created and not read_only and answer.profile_id not in self.profiles:
-            self.profiles.append(answer.profile_id)
-        return words.resolution(answer, self._number_of, preview=read_only)
+        event = commands.event(self, [each for each in arguments if each != "read_only"])
+        request = identity_pb2.ResolveEventRequest(
+            workspace=self.workspace, event=event, read_only=read_only
+        )
+        answer = self.server.identity.ResolveEvent(request).resolution
+        return self._show(answer, read_only=read_only)
 
-    def _event(self, arguments: list[str]) -> event_pb2.Event:
-        event = event_pb2.Event(type="track")
-        for argument in arguments:
-            if argument.startswith("@"):
-                _set_time(event, self.clock.read(argument[1:]))
-                continue
-            key, separator, value = argument.partition("=")
-            assert separator, f"observe: {argument!r} is not NAME=VALUE"
-            self._set(event, key, value)
-        return event
+    def _command(self, name: str, arguments: list[str]) -> list[str]:
+        """A command whose answer is a resolution, and what else it says."""
+        verbs: dict[str, tuple[Callable[[Names, list[str]], Any], Callable[[Any], Any]]] = {
+            "login": (commands.login, self.server.identity.Login),
+            "logout": (commands.logout, self.server.identity.Logout),
+            "link": (commands.link, self.server.identity.LinkIdentifiers),
+            "modify": (commands.modify, self.server.identity.ModifyIdentifiers),
+            "merge": (commands.merge, self.server.identity.MergeProfiles),
+            "split": (commands.split, self.server.identity.SplitProfile),
+        }
+        build, call = verbs[name]
+        request = build(self, arguments)
+        answer = call(request)
+        sources = answer.sources if name == "merge" else []
+        return self._show(answer.resolution, sources, read_only=request.read_only)
 
-    def _set(self, event: event_pb2.Event, key: str, value: str) -> None:
-        match key:
-            case "id":
-                event.event_id = value_of(value)
-            case "type":
-                event.type = value_of(value)
-            case "source":
-                event.source = value_of(value)
-            case "key":
-                event.key_namespace = value_of(value)
-            case "profile":
-                event.profile_id = self._id_of(int(value))
-            case _ if key.startswith("trait."):
-                _set_trait(event.traits.add(name=key.removeprefix("trait.")), json.loads(value))
-            case _:
-                event.identifiers.add(namespace=key, value=value_of(value))
+    def _attribute(self, arguments: list[str]) -> list[str]:
+        request = commands.attribute(self, arguments)
+        answer = self.server.identity.AttributeHistory(request)
+        return words.attributed(answer, self._number_of, preview=request.read_only)
 
-    def _lookup(self, argument: str) -> list[str]:
-        namespace, _, value = argument.partition("=")
-        identifier = event_pb2.Identifier(namespace=namespace, value=value_of(value))
-        found = self._get(identity_pb2.ProfileLookup(identifier=identifier))
+    def _import(self, arguments: list[str]) -> list[str]:
+        request = commands.bring(self, arguments)
+        (result,) = self.server.identity.ImportProfiles(request).results
+        if result.WhichOneof("result") == "error":
+            return [f"refused: {result.error.reason}"]
+        return self._show(result.resolution, read_only=request.read_only)
+
+    def _show(
+        self,
+        answer: identity_pb2.Resolution,
+        sources: Iterable[identity_pb2.SourceVerdict] = (),
+        *,
+        read_only: bool,
+    ) -> list[str]:
+        """An answer in words. Profiles that it created get the next numbers first."""
+        if not read_only:
+            created = [answer.profile_id] if answer.created else []
+            for profile_id in [*created, *(move.to_profile_id for move in answer.moves)]:
+                if profile_id and profile_id not in self.profiles:
+                    self.profiles.append(profile_id)
+        return words.resolution(answer, self._number_of, sources, preview=read_only)
+
+    def _whose(self, lookup: identity_pb2.ProfileLookup) -> list[str]:
+        found = self._get(lookup)
         return [f"profile {self._number_of(found.profile_id)}"] if found else ["nobody"]
 
+    def _owners(self, argument: str) -> list[str]:
+        request = identity_pb2.LookupProfilesRequest(
+            workspace=self.workspace, identifier=commands.identifier(argument)
+        )
+        found = self.server.identity.LookupProfiles(request).profiles
+        return [f"profile {self._number_of(each.profile_id)}" for each in found] or ["nobody"]
+
+    def _about(self, number: int) -> list[str]:
+        found = self._get(identity_pb2.ProfileLookup(profile_id=self.id_of(number)))
+        return words.about(found, self._number_of) if found else ["nobody"]
+
     def _profile(self, number: int) -> list[str]:
-        found = self._get(identity_pb2.ProfileLookup(profile_id=self._id_of(number)))
+        found = self._get(identity_pb2.ProfileLookup(profile_id=self.id_of(number)))
         if found is None:
             return ["nobody"]
         now = self._number_of(found.profile_id)
@@ -179,7 +223,8 @@ class Player:
             return self.profiles.index(profile_id) + 1
         return len(self.profiles) + 1
 
-    def _id_of(self, number: int) -> str:
+    def id_of(self, number: int) -> str:
+        """The id of the profile with this number."""
         if number <= len(self.profiles):
             return self.profiles[number - 1]
         return self._foreign_profile_id()
@@ -194,21 +239,11 @@ class Player:
         return profile_id
 
 
-def _set_time(event: event_pb2.Event, time: datetime) -> None:
-    event.timestamp.FromDatetime(time)
-
-
-def _set_trait(trait: event_pb2.Trait, value: Any) -> None:
-    match value:
-        case None:
-            pass
-        case bool():
-            trait.bool_value = value
-        case int():
-            trait.integer_value = value
-        case float():
-            trait.number_value = value
-        case str():
-            trait.string_value = value
-        case _:
-            trait.json_value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def _preset(arguments: list[str]) -> str:
+    """The text of `preset=NAME`; none is left to the server."""
+    names = [each.partition("=")[2] for each in arguments if each.startswith("preset=")]
+    if not names:
+        return ""
+    text = _native.preset(names[0])
+    assert text is not None, f"there is no preset {names[0]!r}"
+    return text

@@ -182,6 +182,8 @@ impl World {
         if let Some(change) = change {
             self.commit(change);
         }
+        // Who is known goes by the rules in force.
+        self.people = People::of(self.backend.graph());
     }
 
     /// Takes one act. The promises of rules are checked where they have been in force always.
@@ -356,8 +358,11 @@ impl Moment<'_> {
         Ok(())
     }
 
-    /// What is immutable stays where it is, whatever is asked.
+    /// What is immutable stays where it is, whatever is asked, unless an operator splits it off.
     fn check_immutables(&self, decision: &Decision<'_>) -> Holds {
+        if decision.resolved.verb == Verb::Split {
+            return Ok(());
+        }
         for (id, owners) in self.before.all_owners() {
             if self.rules.namespace(&id.0).is_some_and(|n| n.immutable) {
                 let stays = self.after.owners(id) == [self.after.survivor(owners[0])];
@@ -411,7 +416,7 @@ impl Moment<'_> {
                 .identifiers
                 .iter()
                 .any(|seen| seen.namespace == key && seen.verdict.is_kept());
-            prop_assert!(has_key, "joined without a key");
+            prop_assert!(has_key || event.profile.is_some(), "joined without a key");
             let keyed = parts.iter().filter(|part| self.before.count(**part, key) > 0).count();
             prop_assert!(keyed <= 1, "two contacts with a key of their own became one");
         }

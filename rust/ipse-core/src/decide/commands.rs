@@ -4,8 +4,6 @@
 //! stop the rest. Limits and caps bind commands as they bind events: a command outranks what
 //! triggers a join, never what keeps people apart.
 
-use std::borrow::Cow;
-
 use crate::change::{
     Extra, HistoryAttribution, MergeVerdict, Move, MoveCause, ProfileNumber, Rule, SourceMerge,
     Verb,
@@ -14,15 +12,14 @@ use crate::command::{AttributeHistory, MergeProfiles, ModifyIdentifiers, Operati
 use crate::event::SentIdentifier;
 use crate::graph::{AttributionView, Graph};
 use crate::limits::{
-    ATTRIBUTIONS_MAX, COMMAND_SOURCES_MAX, EVENT_IDENTIFIERS_MAX, PROFILES_MAX,
-    SPLIT_IDENTIFIERS_MAX,
+    ATTRIBUTIONS_MAX, COMMAND_SOURCES_MAX, MODIFY_CHANGES_MAX, PROFILES_MAX, SPLIT_IDENTIFIERS_MAX,
 };
 use crate::time::Timestamp;
 
-use super::candidates::{self, Candidate, Role};
+use super::candidates;
 use super::fields::{bound, invalid};
 use super::fit::Fit;
-use super::resolve::{Choice, Fate, Resolved, because, conclude, with_verdicts};
+use super::resolve::{Choice, Resolved, because, conclude, known_after, with_verdicts};
 use super::{Decision, Refusal, repeat, survivor};
 
 impl Graph {
@@ -32,9 +29,9 @@ impl Graph {
         command: &'a ModifyIdentifiers<'a>,
         now: Timestamp,
     ) -> Result<Decision<'a>, Refusal> {
-        let root = self.command_root(command.profile)?;
-        bound("changes", "changes", command.changes.len(), EVENT_IDENTIFIERS_MAX / 2)?;
+        bound("changes", "changes", command.changes.len(), MODIFY_CHANGES_MAX)?;
         self.operate(&command.operation, Verb::Modify, now, |time| {
+            let root = self.command_root(command.profile)?;
             super::modify::resolve(self, root, &command.changes, time)
         })
     }
@@ -45,9 +42,9 @@ impl Graph {
         command: &'a MergeProfiles<'a>,
         now: Timestamp,
     ) -> Result<Decision<'a>, Refusal> {
-        let root = self.command_root(command.target)?;
         bound("sources", "sources", command.sources.len(), COMMAND_SOURCES_MAX)?;
         self.operate(&command.operation, Verb::Merge, now, |time| {
+            let root = self.command_root(command.target)?;
             Ok(merge(self, root, command, time))
         })
     }
@@ -58,10 +55,11 @@ impl Graph {
         command: &'a SplitProfile<'a>,
         now: Timestamp,
     ) -> Result<Decision<'a>, Refusal> {
-        let root = self.command_root(command.profile)?;
         let count = command.identifiers.len();
         bound("identifiers", "identifiers", count, SPLIT_IDENTIFIERS_MAX)?;
-        self.operate(&command.operation, Verb::Split, now, |_| split(self, root, command))
+        self.operate(&command.operation, Verb::Split, now, |_| {
+            split(self, self.command_root(command.profile)?, command)
+        })
     }
 
     /// Decides whether history goes from one profile to another.
@@ -70,17 +68,18 @@ impl Graph {
         command: &'a AttributeHistory<'a>,
         now: Timestamp,
     ) -> Result<Decision<'a>, Refusal> {
-        let source = self.command_root(command.history_of)?;
-        let destination = self.command_root(command.destination)?;
-        if source == destination {
-            return invalid("destination_profile", "is the source: nothing is to be attributed")
-                .map(|()| unreachable!("it is refused"));
-        }
         if command.end < command.start {
             return invalid("end_time", "is before the start")
                 .map(|()| unreachable!("it is refused"));
         }
         self.operate(&command.operation, Verb::AttributeHistory, now, |_| {
+            let source = self.command_root(command.history_of)?;
+            let destination = self.command_root(command.destination)?;
+            if source == destination {
+                let problem = "is the source: nothing is to be attributed";
+                return invalid("destination_profile", problem)
+                    .map(|()| unreachable!("it is refused"));
+            }
             Ok(attribute(self, source, destination, command))
         })
     }
@@ -122,15 +121,11 @@ fn merge<'a>(
     let mut choice = Choice::new(Some(root), 0);
     for &source in &command.sources {
         let verdict = merge_one(&mut fit, &mut choice, source, command.force);
-        choice.extra.merges.push(SourceMerge { profile: source, verdict });
+        let profile = source.filter(|_| verdict != MergeVerdict::NotFound);
+        choice.extra.merges.push(SourceMerge { profile, verdict });
     }
     choice.extra.marks_known = graph.rules().merge_guards.marks_known && choice.joined.len() > 1;
-    let strongest = match graph.rules().keeps_evidence() {
-        true => choice.joined.iter().filter_map(|&root| strongest(graph, root)).collect(),
-        false => Vec::new(),
-    };
-    choice.fates = vec![Some(Fate::Held); strongest.len()];
-    conclude(graph, strongest, choice)
+    conclude(graph, Vec::new(), choice)
 }
 
 fn merge_one(
@@ -153,31 +148,6 @@ fn merge_one(
         Ok(()) => MergeVerdict::Merged,
         Err(reason) => MergeVerdict::Refused(reason),
     }
-}
-
-/// The strongest identifier of a profile, as evidence of what holds profiles together.
-pub(super) fn strongest<'a>(graph: &Graph, root: u32) -> Option<Candidate<'a>> {
-    let namespaces = graph.namespaces();
-    let ids = super::explicit::ids_of(graph, root).into_iter();
-    let order = |&id: &crate::graph::identifiers::IdentifierId| {
-        let index = graph.identifiers.rows.row(id).namespace;
-        (namespaces.order_of(Some(index), namespaces.name(index)), graph.identifiers.rows.value(id))
-    };
-    let is_rule = |id: &crate::graph::identifiers::IdentifierId| {
-        namespaces.name(graph.identifiers.rows.row(*id).namespace) != crate::identifier::FORMER_ID
-    };
-    let id = ids.filter(is_rule).min_by_key(order)?;
-    let index = graph.identifiers.rows.row(id).namespace;
-    Some(Candidate {
-        namespace: Cow::Owned(namespaces.name(index).to_owned()),
-        value: Cow::Owned(graph.identifiers.rows.value(id).to_owned()),
-        raw: None,
-        index: Some(index),
-        priority: namespaces.order_of(Some(index), "").0,
-        found: Some(candidates::Found { id, root }),
-        role: Role::Joins,
-        dropped: None,
-    })
 }
 
 fn split<'a>(
@@ -265,6 +235,7 @@ fn of_target<'a>(graph: &Graph, root: u32, extra: Extra<'a>) -> Resolved<'a> {
     let mut resolved = with_verdicts(graph, Vec::new(), &[root], target, |_, _| {
         unreachable!("there is no identifier to judge")
     });
+    resolved.known = known_after(graph, &[root], &resolved, &extra.moves);
     resolved.extra = Some(Box::new(extra));
     resolved
 }

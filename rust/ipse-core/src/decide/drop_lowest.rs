@@ -135,7 +135,7 @@ fn weakest(graph: &Graph, candidates: &[Candidate<'_>], violation: &Violation<'_
 
 /// How many more identifiers the target may take.
 fn room(graph: &Graph, joined: &[u32]) -> u32 {
-    let held: u32 = joined.iter().map(|&root| graph.profiles.identifier_count(root)).sum();
+    let held: u32 = joined.iter().map(|&root| graph.identifier_count(root)).sum();
     graph.rules().identifiers_max.saturating_sub(held)
 }
 

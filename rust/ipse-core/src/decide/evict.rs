@@ -2,16 +2,15 @@
 //! matter least (Adobe's guardrail). The event's own are not evicted for one another.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
-use crate::change::{Move, MoveCause, ProfileNumber};
+use crate::change::{Move, MoveCause, ProfileNumber, Reason, Rule};
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
-use crate::identifier::FORMER_ID;
 use crate::rules::{Kind, OverLimit};
 
 use super::candidates::Candidate;
-use super::explicit::ids_of;
-use super::resolve::{Choice, Fate};
+use super::resolve::{Choice, Fate, capped};
 
 /// Adds the moves that make the chosen profile as small as it must be.
 pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mut Choice<'_>) {
@@ -22,9 +21,11 @@ pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mu
         .count();
     let mut held: Vec<(u32, IdentifierId)> = Vec::new();
     for &root in &choice.joined {
-        held.extend(ids_of(graph, root).into_iter().map(|id| (root, id)));
+        held.extend(graph.identifiers_of_profile(root).into_iter().map(|id| (root, id)));
     }
-    held.retain(|(_, id)| !leaves(graph, choice, *id));
+    held.sort_by_key(|(_, id)| *id);
+    held.dedup_by_key(|(_, id)| *id);
+    held.retain(|(_, id)| !graph.is_former_id(*id) && !leaves(graph, choice, *id));
     let to_target = |number: ProfileNumber| {
         let node = graph.profiles.node(number);
         node.is_some_and(|node| choice.joined.contains(&graph.profiles.root(node)))
@@ -38,8 +39,9 @@ pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mu
     let is_shown = |id: IdentifierId| {
         candidates.iter().any(|candidate| candidate.found.is_some_and(|found| found.id == id))
     };
-    held.retain(|(_, id)| !is_shown(*id) && name_of(graph, *id) != FORMER_ID);
+    held.retain(|(_, id)| !is_shown(*id) && may_leave(graph, *id));
     held.sort_by_key(|(_, id)| rank(graph, *id));
+    refuse_weakest(graph, candidates, choice, excess.saturating_sub(held.len()));
     for (root, id) in held.into_iter().take(excess) {
         choice.extra.moves.push(Move {
             namespace: Cow::Owned(name_of(graph, id).to_owned()),
@@ -49,6 +51,29 @@ pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mu
             cause: MoveCause::Evicted,
         });
     }
+}
+
+/// Where nothing more can be evicted, the event's weakest new identifiers have no room.
+fn refuse_weakest(
+    graph: &Graph,
+    candidates: &[Candidate<'_>],
+    choice: &mut Choice<'_>,
+    excess: usize,
+) {
+    let reason = capped(Rule::IdentifierLimit, graph.rules().identifiers_max);
+    let is_new = |fate: &Option<Fate>| matches!(fate, Some(Fate::Attach | Fate::Transfer(_)));
+    let fates = choice.fates.iter_mut().zip(candidates).rev();
+    let new = fates.filter(|(fate, _)| is_new(fate));
+    for (fate, candidate) in new.take(excess) {
+        let collided = candidate.found.map(|found| graph.profiles.bearer(found.root));
+        *fate = Some(Fate::Refuse(Reason { collided, ..reason.clone() }));
+    }
+}
+
+/// Whether an identifier may be evicted: what cannot change stays.
+fn may_leave(graph: &Graph, id: IdentifierId) -> bool {
+    let rules = graph.namespaces().rules_of(graph.identifiers.rows.row(id).namespace);
+    !rules.is_some_and(|rules| rules.immutable)
 }
 
 /// Whether an identifier leaves its profile with this choice already.
@@ -61,15 +86,16 @@ fn name_of(graph: &Graph, id: IdentifierId) -> &str {
     graph.namespaces().name(graph.identifiers.rows.row(id).namespace)
 }
 
-/// What identifiers are evicted in the order of.
-fn rank(graph: &Graph, id: IdentifierId) -> (usize, i64, u64, IdentifierId) {
+/// What identifiers are evicted in the order of. Of one event's, the strongest was attached
+/// first and goes last.
+fn rank(graph: &Graph, id: IdentifierId) -> (usize, i64, u64, Reverse<IdentifierId>) {
     let row = graph.identifiers.rows.row(id);
     let kind = graph.namespaces().rules_of(row.namespace).and_then(|rules| rules.kind);
     let place = match &graph.rules().over_limit {
         OverLimit::EvictByKind(order) => place(order, kind),
         OverLimit::EvictOldest | OverLimit::Refuse => 0,
     };
-    (place, row.attached_time().as_millis(), row.attached_sequence().0, id)
+    (place, row.attached_time().as_millis(), row.attached_sequence().0, Reverse(id))
 }
 
 fn place(order: &[Kind], kind: Option<Kind>) -> usize {

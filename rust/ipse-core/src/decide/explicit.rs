@@ -30,8 +30,12 @@ pub(super) fn choose<'a>(
     for at in 0..own {
         settle(fit, candidates, &mut choice, at);
     }
-    let is_usable = named.is_some() || candidates[..own].iter().any(|c| c.dropped.is_none());
-    choice.creates = is_usable;
+    let is_usable = candidates[..own].iter().any(|c| c.dropped.is_none());
+    let leaves = event.verb == Verb::Logout && fit.graph.rules().logout == Logout::Create;
+    choice.creates = leaves && is_usable;
+    let attaches = choice.fates[..own].contains(&Some(Fate::Attach));
+    // A source that is joined to an identifier that nobody holds is that one's profile.
+    let is_usable = choice.creates || attaches || !choice.joined.is_empty();
     choice.extra.sources = u8::try_from(sources).expect("identifiers of an event are bounded");
     join_sources(fit, event, candidates, own, is_usable, &mut choice);
     choice
@@ -99,13 +103,8 @@ fn is_kept_by(
         let held = candidate.found.is_some_and(|found| graph.holds(root, found.id));
         candidate.dropped.is_none() && held && candidate.index.is_some_and(keeps_index)
     });
-    let mut held = ids_of(graph, root).into_iter();
+    let mut held = graph.identifiers_of_profile(root).into_iter();
     !is_shown && held.any(|id| keeps_index(graph.identifiers.rows.row(id).namespace))
-}
-
-pub(super) fn ids_of(graph: &Graph, root: u32) -> Vec<IdentifierId> {
-    let nodes = graph.profiles.tree(root).into_iter();
-    nodes.flat_map(|node| graph.identifiers_of_node(node)).collect()
 }
 
 /// What becomes of one of the event's own identifiers, once its profile is found.
@@ -143,11 +142,25 @@ fn join_sources(
         let joined = choice.joined.len();
         let fate = match is_usable {
             true => join_source(fit, guards, candidates, choice, at),
-            false => Fate::Refuse(because(Rule::NoTarget)),
+            false => without_target(fit.graph, &candidates[at]),
         };
         choice.extra.marks_known |=
             guards.marks_known && (fate == Fate::Attach || choice.joined.len() > joined);
         choice.fates[at] = Some(fate);
+    }
+    // The event's own were judged before a source's profile was joined, which may hold them.
+    for (at, candidate) in candidates[..own].iter().enumerate() {
+        if candidate.dropped.is_none() && choice.holds(fit.graph, candidate) {
+            choice.fates[at] = Some(Fate::Held);
+        }
+    }
+}
+
+fn without_target(graph: &Graph, candidate: &Candidate<'_>) -> Fate {
+    let collided = candidate.found.map(|found| graph.profiles.bearer(found.root));
+    match &candidate.dropped {
+        Some(reason) => Fate::Drop(Reason { collided, ..(**reason).clone() }),
+        None => Fate::Refuse(Reason { collided, ..because(Rule::NoTarget) }),
     }
 }
 

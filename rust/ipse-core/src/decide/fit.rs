@@ -74,7 +74,7 @@ pub(super) fn limit_reason(violation: &Violation<'_>) -> Reason {
 /// The cap that one profile of all of these would pass.
 pub(super) fn passed_cap(graph: &Graph, roots: &[u32], new: usize) -> Option<Reason> {
     let rules = graph.rules();
-    let count = |&root: &u32| u64::from(graph.profiles.identifier_count(root));
+    let count = |&root: &u32| u64::from(graph.identifier_count(root));
     let identifiers: u64 = roots.iter().map(count).sum();
     if roots.len() > 1 {
         let merges: u64 = roots.iter().map(|&root| u64::from(graph.profiles.merges(root))).sum();

@@ -15,21 +15,27 @@ pub(super) fn choose<'a>(
     candidates: &[Candidate<'_>],
     named: Option<u32>,
 ) -> Choice<'a> {
-    let names_key = names_key(fit, candidates);
-    let joins = fit.graph.rules().trigger != Trigger::Key || names_key;
     let mut choice = Choice::new(named, candidates.len());
     for at in 0..candidates.len() {
+        let joins = joins(fit, candidates, &choice);
         join_one(fit, candidates, &mut choice, at, joins);
     }
-    finders::settle(fit, candidates, &mut choice, joins);
-    if fit.graph.rules().conflict == Conflict::Refuse && has_conflict(&choice) {
-        return alone(fit, candidates, named);
+    let may_move = joins(fit, candidates, &choice);
+    finders::settle(fit, candidates, &mut choice, may_move);
+    match first_conflict(&choice) {
+        Some(reason) if fit.graph.rules().conflict == Conflict::Refuse => {
+            alone(fit, candidates, named, &reason)
+        }
+        _ => choice,
     }
-    choice
 }
 
-fn names_key(fit: &Fit<'_>, candidates: &[Candidate<'_>]) -> bool {
-    candidates.iter().any(|c| c.dropped.is_none() && *c.namespace == *fit.key)
+/// Whether the event may join profiles and move identifiers: where a key is asked for, once
+/// that is on the event's profile. Keys are the strongest and come first.
+fn joins(fit: &Fit<'_>, candidates: &[Candidate<'_>], choice: &Choice<'_>) -> bool {
+    let is_kept = |fate: &Option<Fate>| matches!(fate, Some(Fate::Attach | Fate::Held));
+    let keys = candidates.iter().zip(&choice.fates).filter(|(c, _)| *c.namespace == *fit.key);
+    fit.graph.rules().trigger != Trigger::Key || keys.into_iter().any(|(_, fate)| is_kept(fate))
 }
 
 fn join_one(
@@ -82,12 +88,22 @@ fn keep_or_move(
     }
 }
 
-fn has_conflict(choice: &Choice<'_>) -> bool {
-    choice.fates.iter().any(|fate| matches!(fate, Some(Fate::Refuse(_))))
+/// The first reason that kept an identifier from being joined.
+fn first_conflict(choice: &Choice<'_>) -> Option<Reason> {
+    choice.fates.iter().find_map(|fate| match fate {
+        Some(Fate::Refuse(reason)) => Some(reason.clone()),
+        _ => None,
+    })
 }
 
-/// The event as its strongest identifier alone would have it; the others stay where they are.
-fn alone<'a>(fit: &mut Fit<'_>, candidates: &[Candidate<'_>], named: Option<u32>) -> Choice<'a> {
+/// The event as its strongest identifier alone would have it; the others stay where they are,
+/// because of the conflict.
+fn alone<'a>(
+    fit: &mut Fit<'_>,
+    candidates: &[Candidate<'_>],
+    named: Option<u32>,
+    conflict: &Reason,
+) -> Choice<'a> {
     let mut choice = Choice::new(named, candidates.len());
     for at in 0..candidates.len() {
         let candidate = &candidates[at];
@@ -104,7 +120,7 @@ fn alone<'a>(fit: &mut Fit<'_>, candidates: &[Candidate<'_>], named: Option<u32>
                 Fate::Attach
             }
             _ if choice.holds(fit.graph, candidate) => Fate::Held,
-            _ => Fate::Refuse(Reason { collided, ..because(Rule::HeldElsewhere) }),
+            _ => Fate::Refuse(Reason { collided, ..conflict.clone() }),
         });
     }
     choice

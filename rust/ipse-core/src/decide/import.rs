@@ -67,7 +67,7 @@ fn read<'a>(
         let list = std::slice::from_ref(&imported.sent);
         let field = format!("identifiers[{at}]");
         let mut one =
-            of_list(graph, list, "identifiers").map_err(|refusal| refusal.at_field(&field))?;
+            of_list(graph, list, "identifiers").map_err(|refusal| refusal.of_item(&field))?;
         let candidate = one.pop().expect("one was read");
         let time = imported.time.unwrap_or(created_time);
         if !read.iter().any(|(earlier, _)| earlier.is_same(&candidate)) {

@@ -154,7 +154,8 @@ impl Graph {
         let lesson = teach::lesson(self, event, &resolved, timestamp)?;
         Ok(Decision {
             known: resolved.known,
-            teaches: lesson.teaches,
+            // A command with an id is recorded whatever it comes to, for its repeat.
+            teaches: lesson.teaches || event.verb != Verb::Observe && !event.event_id.is_empty(),
             repeated: None,
             attributed_by: self.attributed_by(&resolved.target, &resolved.identifiers),
             resolved: EventResolved {
@@ -295,6 +296,18 @@ impl Graph {
 }
 
 impl Refusal {
+    /// The same of an item that was judged in a list of its own: what the field says of the
+    /// place within an item stays.
+    fn of_item(self, item: &str) -> Refusal {
+        let field = match &self {
+            Refusal::InvalidField { field, .. } | Refusal::LimitExceeded { field, .. } => field,
+            _ => return self,
+        };
+        let within = field.split_once(']').map_or("", |(_, within)| within);
+        let field = format!("{item}{within}");
+        self.at_field(&field)
+    }
+
     /// The same of another field.
     fn at_field(self, field: &str) -> Refusal {
         match self {

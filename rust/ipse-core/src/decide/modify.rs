@@ -15,8 +15,8 @@ use crate::time::Timestamp;
 use super::candidates::{Candidate, Role, of_list};
 use super::fields::invalid;
 use super::fit::Fit;
-use super::resolve::{Resolved, because, capped, with_verdicts};
-use super::{Refusal, commands, survivor};
+use super::resolve::{Resolved, because, capped, known_after, with_verdicts};
+use super::{Refusal, survivor};
 
 /// Decides on changes of the profile with this root.
 pub(super) fn resolve<'a>(
@@ -29,20 +29,17 @@ pub(super) fn resolve<'a>(
     for (at, change) in changes.iter().enumerate() {
         work.change(at, change)?;
     }
-    let mut judged = work.judged;
-    if graph.rules().keeps_evidence() {
-        // What holds a new identifier to the profile.
-        let holder = commands::strongest(graph, root);
-        let is_new = holder.filter(|holder| !judged.iter().any(|(c, _)| c.is_same(holder)));
-        judged.extend(is_new.map(|holder| (holder, Verdict::AlreadyAttached)));
-    }
+    let judged = work.judged;
     let verdicts: Vec<Verdict> = judged.iter().map(|(_, verdict)| verdict.clone()).collect();
     let candidates: Vec<Candidate<'a>> = judged.into_iter().map(|(c, _)| c).collect();
     let target = survivor::target(graph, &[root], true);
     let mut resolved =
         with_verdicts(graph, candidates, &[root], target, |at, _| verdicts[at].clone());
     let is_removed = |observed: &ObservedIdentifier<'_>| observed.verdict == Verdict::Removed;
-    resolved.attaches |= resolved.identifiers.iter().any(is_removed);
+    if resolved.identifiers.iter().any(is_removed) {
+        resolved.attaches = true;
+        resolved.known = known_after(graph, &[root], &resolved, &[]);
+    }
     Ok(resolved)
 }
 
@@ -70,7 +67,9 @@ impl<'a> Work<'_, 'a> {
         }
         let refused = old.as_ref().and_then(|old| self.old_verdict(old));
         let verdict_of_new = new.as_ref().map(|new| match &refused {
-            Some(Verdict::Refused(reason)) => Verdict::Refused(reason.clone()),
+            Some(Verdict::Refused(reason)) if new.dropped.is_none() => {
+                Verdict::Refused(self.reason(new, reason.rule))
+            }
             _ => self.new_verdict(new, old.is_some()),
         });
         let stays = verdict_of_new.as_ref().is_some_and(|verdict| !verdict.is_kept());
@@ -129,7 +128,9 @@ impl<'a> Work<'_, 'a> {
         if new.role == Role::Shared {
             let holders_max = graph.rules().holders_max;
             if graph.roots_of(found.id).len() >= holders_max as usize {
-                return Verdict::Refused(capped(Rule::HolderLimit, holders_max));
+                let collided = self.reason(new, Rule::HolderLimit).collided;
+                let reason = capped(Rule::HolderLimit, holders_max);
+                return Verdict::Refused(Reason { collided, ..reason });
             }
             return self.fitting(new, replaces, Verdict::Attached);
         }
@@ -152,7 +153,10 @@ impl<'a> Work<'_, 'a> {
             .chain([new])
             .collect();
         match self.fit.check(&[self.root], &added) {
-            Err(reason) if !replaces || reason.rule == Rule::Immutable => Verdict::Refused(reason),
+            Err(reason) if !replaces || reason.rule == Rule::Immutable => {
+                let collided = self.reason(new, reason.rule).collided;
+                Verdict::Refused(Reason { collided, ..reason })
+            }
             _ => verdict,
         }
     }

@@ -15,15 +15,14 @@ mod parts;
 
 use crate::change::{LinkPair, Move, MoveCause, ProfileNumber, Reason, Rule};
 use crate::graph::Graph;
-use crate::graph::evidence::LinkState;
-use crate::graph::identifiers::IdentifierId;
+use crate::graph::evidence::{EvidenceLink, LinkState};
 use crate::time::Timestamp;
 
-use super::candidates::{Candidate, Role};
+use super::candidates::Candidate;
 use super::finders;
 use super::fit::Fit;
 use super::resolve::{Choice, Fate, because};
-use component::{Component, Member};
+use component::Component;
 use parts::{Parts, rebuild};
 
 /// Chooses for candidates, strongest first.
@@ -39,7 +38,7 @@ pub(super) fn choose<'a>(
     let mut choice = Choice::new(None, candidates.len());
     choice.joined = outcome.joined();
     choice.creates = outcome.target.is_some();
-    choice.links = shows_news(graph, candidates, fit.time);
+    choice.links = outcome.shows_news(graph, fit.time);
     for (at, candidate) in candidates.iter().enumerate() {
         let collided = candidate.found.map(|found| graph.profiles.bearer(found.root));
         let drop = |reason: &Box<Reason>| Fate::Drop(Reason { collided, ..(**reason).clone() });
@@ -47,7 +46,7 @@ pub(super) fn choose<'a>(
     }
     outcome.settle_shown(graph, &mut choice);
     choice.extra.moves = outcome.moves(graph);
-    choice.extra.displaced = outcome.displaced();
+    choice.extra.displaced = outcome.displaced(graph);
     finders::settle(fit, candidates, &mut choice, true);
     choice
 }
@@ -116,8 +115,9 @@ impl<'o> Outcome<'o> {
         let mut moves = Vec::new();
         for (at, member) in self.component.members.iter().enumerate() {
             let part = self.parts.of[at];
-            let is_settled = member.candidate.is_some() && Some(part) == self.target;
-            let Some(root) = member.root.filter(|_| !is_settled && !self.stays(at)) else {
+            // One of the event's own that is not the target's has its verdict, and stays.
+            let moves_on = member.candidate.is_none() && !self.stays(at);
+            let Some(root) = member.root.filter(|_| moves_on) else {
                 continue;
             };
             let (namespace, value) = member.name();
@@ -128,32 +128,46 @@ impl<'o> Outcome<'o> {
         moves
     }
 
-    /// The displaced links whose ends are both known after the event.
-    fn displaced<'a>(&self) -> Vec<LinkPair<'a>> {
-        let is_known = |member: &Member<'_>, at: usize| {
-            member.id.is_some() || Some(self.parts.of[at]) == self.target
+    /// The links that are displaced now and were not before, whose ends are both known after
+    /// the event.
+    fn displaced<'a>(&self, graph: &Graph) -> Vec<LinkPair<'a>> {
+        let is_known = |at: usize| {
+            self.component.members[at].id.is_some() || Some(self.parts.of[at]) == self.target
         };
         let members = &self.component.members;
-        let pairs = self.parts.displaced.iter();
-        let known = pairs.filter(|&&(a, b)| is_known(&members[a], a) && is_known(&members[b], b));
-        known.map(|&(a, b)| LinkPair { a: members[a].name(), b: members[b].name() }).collect()
+        let is_news = |a: usize, b: usize| {
+            let state = self.link(graph, a, b).map(|link| link.state);
+            is_known(a) && is_known(b) && !matches!(state, Some(LinkState::Displaced { .. }))
+        };
+        let pairs = self.parts.displaced.iter().filter(|&&(a, b)| is_news(a, b));
+        pairs.map(|&(a, b)| LinkPair { a: members[a].name(), b: members[b].name() }).collect()
     }
-}
 
-/// Whether the event shows a pair for the first time, again after it was displaced, or later
-/// than it was seen before: the order of links goes by that.
-fn shows_news(graph: &Graph, candidates: &[Candidate<'_>], time: Timestamp) -> bool {
-    let held = candidates.iter().filter(|c| c.dropped.is_none() && c.role == Role::Joins);
-    let ids: Vec<IdentifierId> = held.filter_map(|c| Some(c.found?.id)).collect();
-    let is_news = |a: IdentifierId, b: IdentifierId| match graph.evidence.between(a, b) {
-        None => true,
-        Some(link) => match link.state {
-            LinkState::Active | LinkState::Forced => link.last_time < time,
-            LinkState::Displaced { .. } => true,
-            LinkState::Denied => false,
-        },
-    };
-    ids.iter().enumerate().any(|(at, &a)| ids[at + 1..].iter().any(|&b| is_news(a, b)))
+    /// Whether the event shows a pair that holds for the first time, again after it was
+    /// displaced, or later than it was seen before: the order of links goes by that.
+    fn shows_news(&self, graph: &Graph, time: Timestamp) -> bool {
+        let members = &self.component.members;
+        let shown: Vec<usize> =
+            (0..members.len()).filter(|&at| members[at].candidate.is_some()).collect();
+        let is_news = |a: usize, b: usize| {
+            let holds = self.parts.of[a] == self.parts.of[b];
+            holds
+                && match self.link(graph, a, b) {
+                    None => true,
+                    Some(link) => match link.state {
+                        LinkState::Active | LinkState::Forced => link.last_time < time,
+                        LinkState::Displaced { .. } => true,
+                        LinkState::Denied => false,
+                    },
+                }
+        };
+        shown.iter().enumerate().any(|(at, &a)| shown[at + 1..].iter().any(|&b| is_news(a, b)))
+    }
+
+    fn link<'g>(&self, graph: &'g Graph, a: usize, b: usize) -> Option<&'g EvidenceLink> {
+        let members = &self.component.members;
+        graph.evidence.between(members[a].id?, members[b].id?)
+    }
 }
 
 /// The profiles of parts: those that claim them, and new ones.

@@ -4,11 +4,15 @@
 //! [`Choice`]: which profiles become one, and the fate of each candidate. Here the choice
 //! gets its target, its survivor and its verdicts, and is made to fit a full profile.
 
-use crate::change::{Extra, ObservedIdentifier, PassedLimit, Reason, Rule, Target, Verb, Verdict};
+use crate::change::{
+    Extra, Move, ObservedIdentifier, PassedLimit, ProfileNumber, Reason, Rule, Target, Verb,
+    Verdict,
+};
 use crate::event::Event;
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
 use crate::graph::links::is_linked;
+use crate::identifier::FORMER_ID;
 use crate::rules::{Conflict, OverLimit, Trigger};
 use crate::time::Timestamp;
 
@@ -166,8 +170,14 @@ pub(super) fn conclude<'a>(
     let attaches = fates.iter().any(|fate| matches!(fate, Some(Fate::Attach | Fate::Transfer(_))));
     let has_profile = choice.creates || attaches;
     let target = survivor::target(graph, &choice.joined, has_profile);
-    let verdict = |at: usize, _: &Candidate<'_>| verdict_of(graph, fates[at].clone());
+    let verdict = |at: usize, candidate: &Candidate<'_>| {
+        let is_held = choice.holds(graph, candidate);
+        verdict_of(graph, fates[at].clone(), is_held)
+    };
     let mut resolved = with_verdicts(graph, candidates, &choice.joined, target, verdict);
+    if !choice.extra.moves.is_empty() {
+        resolved.known = known_after(graph, &choice.joined, &resolved, &choice.extra.moves);
+    }
     resolved.known |= choice.extra.marks_known;
     resolved.links |= choice.links;
     resolved.extra =
@@ -175,13 +185,57 @@ pub(super) fn conclude<'a>(
     resolved
 }
 
-fn verdict_of(graph: &Graph, fate: Option<Fate>) -> Verdict {
+/// Whether the target is known once identifiers have left it, and others have come.
+pub(super) fn known_after(
+    graph: &Graph,
+    joined: &[u32],
+    resolved: &Resolved<'_>,
+    moves: &[Move<'_>],
+) -> bool {
+    let logs_in = |namespace: &str| {
+        let index = graph.namespaces().index(namespace);
+        graph.namespaces().rules_for(index).is_some_and(|rules| rules.login)
+    };
+    let name = |id: IdentifierId| {
+        let row = graph.identifiers.rows.row(id);
+        (graph.namespaces().name(row.namespace), graph.identifiers.rows.value(id))
+    };
+    let has_left = |(namespace, value): (&str, &str)| {
+        let removed = resolved.identifiers.iter().filter(|o| o.verdict == Verdict::Removed);
+        let mut removed = removed.map(|o| (&*o.namespace, &*o.value));
+        let mut moved = moves.iter().map(|moved| (&*moved.namespace, &*moved.value));
+        removed.any(|gone| gone == (namespace, value))
+            || moved.any(|gone| gone == (namespace, value))
+    };
+    let is_marked = |&root: &u32| {
+        graph.profiles.tree(root).into_iter().any(|node| graph.profiles.marked_known(node))
+    };
+    let is_target = |number: ProfileNumber| {
+        let node = graph.profiles.node(number);
+        Some(number) == resolved.target.profile()
+            || node.is_some_and(|node| joined.contains(&graph.profiles.root(node)))
+    };
+    let mut held = joined.iter().flat_map(|&root| graph.identifiers_of_profile(root)).map(name);
+    let mut kept = resolved.identifiers.iter().filter(|observed| observed.verdict.is_kept());
+    let mut came = moves.iter().filter(|moved| moved.to.is_some_and(is_target));
+    joined.iter().any(is_marked)
+        || held.any(|held| logs_in(held.0) && !has_left(held))
+        || kept.any(|observed| logs_in(&observed.namespace))
+        || came.any(|moved| logs_in(&moved.namespace))
+}
+
+/// A fate as a verdict. What the target holds itself collides with nobody.
+fn verdict_of(graph: &Graph, fate: Option<Fate>, is_held: bool) -> Verdict {
+    let told = |reason: Reason| {
+        let collided = reason.collided.filter(|_| !is_held);
+        Reason { collided, ..reason }
+    };
     match fate.expect("a policy settles every candidate") {
         Fate::Attach => Verdict::Attached,
         Fate::Held => Verdict::AlreadyAttached,
         Fate::Transfer(root) => Verdict::Transferred { from: graph.profiles.bearer(root) },
-        Fate::Drop(reason) => Verdict::Dropped(reason),
-        Fate::Refuse(reason) => Verdict::Refused(reason),
+        Fate::Drop(reason) => Verdict::Dropped(told(reason)),
+        Fate::Refuse(reason) => Verdict::Refused(told(reason)),
     }
 }
 
@@ -211,7 +265,9 @@ pub(super) fn with_verdicts<'a>(
             }
             (Verdict::AlreadyAttached, Some(found)) => {
                 let strongest = *strongest.get_or_insert(found.id);
-                resolved.links |= strongest != found.id && is_new_link(graph, strongest, found.id);
+                resolved.links |= strongest != found.id
+                    && is_new_link(graph, strongest, found.id)
+                    && candidate.namespace != FORMER_ID;
             }
             _ => {}
         }

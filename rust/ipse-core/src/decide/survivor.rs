@@ -43,8 +43,7 @@ fn age(graph: &Graph, profile: ProfileNumber) -> (Timestamp, ProfileNumber) {
 /// The priority of the strongest identifier that a profile holds.
 fn strongest(graph: &Graph, root: u32) -> u32 {
     let namespaces = graph.namespaces();
-    let nodes = graph.profiles.tree(root).into_iter();
-    let ids = nodes.flat_map(|node| graph.identifiers_of_node(node));
+    let ids = graph.identifiers_of_profile(root).into_iter();
     let priority = |id| {
         let index = graph.identifiers.rows.row(id).namespace;
         namespaces.order_of(Some(index), namespaces.name(index)).0

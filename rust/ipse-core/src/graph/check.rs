@@ -59,7 +59,8 @@ impl Graph {
             let flag = row.has_further_holders();
             agree(&what("the further holders"), flag, !holders.is_empty())?;
             let all: Vec<_> = row.holder().into_iter().chain(holders.iter().copied()).collect();
-            let in_order = all.windows(2).all(|pair| pair[0].sequence < pair[1].sequence);
+            let in_order = all.windows(2).all(|pair| pair[0].sequence <= pair[1].sequence)
+                && holders.windows(2).all(|pair| pair[0].place() < pair[1].place());
             agree(&what("the order of the holders"), in_order, true)?;
             let mut nodes: Vec<Node> = all.iter().map(|holder| holder.node).collect();
             nodes.sort_unstable();

@@ -24,10 +24,18 @@ pub(crate) struct Holder {
     pub(crate) time: Timestamp,
 }
 
+impl Holder {
+    /// What the holders of an identifier are ordered by.
+    pub(crate) fn place(&self) -> (SequenceNumber, Node) {
+        (self.sequence, self.node)
+    }
+}
+
 /// The further holders of all identifiers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Holders {
-    /// In order of attachment, which is that of sequence numbers.
+    /// In order of attachment: of sequence numbers, and of nodes where one record moved the
+    /// identifier to several.
     by_identifier: Sharded<u32, Arc<Vec<Holder>>>,
     /// By number.
     by_node: Sharded<Node, Arc<Vec<IdentifierId>>>,
@@ -51,7 +59,7 @@ impl Holders {
     /// Adds a holder that is not there.
     pub(crate) fn add(&mut self, id: IdentifierId, holder: Holder) {
         let holders = Arc::make_mut(self.by_identifier.entry(id.0));
-        let at = holders.partition_point(|held| held.sequence <= holder.sequence);
+        let at = holders.partition_point(|held| held.place() < holder.place());
         holders.insert(at, holder);
         let ids = Arc::make_mut(self.by_node.entry(holder.node));
         let at = ids.partition_point(|&held| held < id);

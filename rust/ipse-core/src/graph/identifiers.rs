@@ -41,6 +41,8 @@ pub(crate) struct IdentifierRow {
     flags: u8,
 }
 
+const _: () = assert!(size_of::<IdentifierRow>() == 40, "most of what an identifier costs");
+
 impl IdentifierRow {
     /// Whether other nodes than its own hold it, too.
     pub(crate) fn has_further_holders(&self) -> bool {

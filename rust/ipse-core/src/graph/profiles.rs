@@ -38,6 +38,8 @@ struct ProfileRow {
     flags: u8,
 }
 
+const _: () = assert!(size_of::<ProfileRow>() == 36, "most of what a profile costs");
+
 /// The table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Profiles {

@@ -14,7 +14,10 @@ use std::hash::BuildHasher;
 use crate::change::{
     EventResolved, ObservedIdentifier, Rule, RulesVersion, SequenceNumber, Target, Verdict,
 };
-use crate::limits::{REMEMBERED_EVENTS_AGE_MS_MAX, REMEMBERED_EVENTS_MAX, REMEMBERED_REFUSALS_MAX};
+use crate::limits::{
+    REMEMBERED_EVENTS_AGE_MS_MAX, REMEMBERED_EVENTS_MAX, REMEMBERED_RECORDS_BYTES_MAX,
+    REMEMBERED_REFUSALS_MAX, TRAIT_VALUE_BYTES_MAX,
+};
 use crate::time::Timestamp;
 
 use super::state_hash::{Kind, RecordHash, RecordHasher};
@@ -43,6 +46,8 @@ pub(crate) struct RememberedEvents {
     state: FixedState,
     by_age: VecDeque<Arc<RememberedEvent>>,
     by_id: HashTable<Arc<RememberedEvent>>,
+    /// What the records among them weigh.
+    record_bytes: usize,
 }
 
 impl RememberedEvents {
@@ -51,6 +56,7 @@ impl RememberedEvents {
             state: FixedState::with_seed(hash_seed),
             by_age: VecDeque::new(),
             by_id: HashTable::new(),
+            record_bytes: 0,
         }
     }
 
@@ -70,13 +76,18 @@ impl RememberedEvents {
         mut forgotten: impl FnMut(&RememberedEvent),
     ) {
         let log_time = event.log_time;
-        while self.by_age.len() >= REMEMBERED_EVENTS_MAX
-            || self.by_age.front().is_some_and(|oldest| is_expired(oldest, log_time))
-        {
+        let bytes = record_bytes(&event);
+        while self.by_age.front().is_some_and(|oldest| {
+            self.by_age.len() >= REMEMBERED_EVENTS_MAX
+                || self.record_bytes + bytes > REMEMBERED_RECORDS_BYTES_MAX
+                || is_expired(oldest, log_time)
+        }) {
             let oldest = self.by_age.pop_front().expect("the loop's condition saw one");
+            self.record_bytes -= record_bytes(&oldest);
             self.forget_id(&oldest);
             forgotten(&oldest);
         }
+        self.record_bytes += bytes;
         let event = Arc::new(event);
         let state = &self.state;
         self.by_id.insert_unique(state.hash_one(&*event.event_id), event.clone(), |event| {
@@ -101,6 +112,16 @@ impl RememberedEvents {
             entry.remove();
         }
     }
+}
+
+/// What a whole record weighs, by the text that its lists hold.
+fn record_bytes(event: &RememberedEvent) -> usize {
+    const ENTRY_BYTES: usize = 128;
+    let Some(record) = &event.record else { return 0 };
+    let identifiers = record.identifiers.iter().map(|observed| observed.value.len() + ENTRY_BYTES);
+    let moves = record.moves().iter().map(|moved| moved.value.len() + ENTRY_BYTES);
+    let traits = record.traits.len() * (TRAIT_VALUE_BYTES_MAX + ENTRY_BYTES);
+    identifiers.chain(moves).sum::<usize>() + traits + ENTRY_BYTES
 }
 
 fn is_expired(event: &RememberedEvent, log_time: Timestamp) -> bool {

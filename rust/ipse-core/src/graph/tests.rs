@@ -2,6 +2,7 @@
 
 mod evidence;
 mod holding;
+mod snapshot;
 mod survivorship;
 mod validate;
 

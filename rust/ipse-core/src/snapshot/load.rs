@@ -145,12 +145,10 @@ impl Loader {
             self.identifier(id)?;
             self.node(holder.node + 1)?;
             let first = self.graph.identifiers.rows.row(id).holder();
-            // The order of sequence numbers is that of attachment: no two are the same.
-            let follows = first.is_some_and(|first| first.sequence < holder.sequence);
-            let clashes = first.into_iter().chain(self.graph.further_holders(id).iter().copied());
-            let clashes =
-                clashes.filter(|held| held.node == holder.node || held.sequence == holder.sequence);
-            ensure(follows && clashes.count() == 0, || {
+            let follows = first.is_some_and(|first| first.sequence <= holder.sequence);
+            let mut held = first.into_iter().chain(self.graph.further_holders(id).iter().copied());
+            let is_held = held.any(|held| held.node == holder.node);
+            ensure(follows && !is_held, || {
                 format!("profile {} cannot be a further holder", holder.node + 1)
             })?;
             self.graph.restore_holder(id, holder);

@@ -58,7 +58,6 @@ pub(super) fn timestamp(
 }
 
 /// What `read` makes of the value at a place, if there is one that is not null.
-#[expect(clippy::type_complexity, reason = "the place, and what was made of its value")]
 fn present<'s, 'a, T>(
     event: &Node<'a>,
     source: &'s Source,

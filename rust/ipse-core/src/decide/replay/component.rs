@@ -11,7 +11,6 @@ use crate::identifier::FORMER_ID;
 use crate::time::Timestamp;
 
 use crate::decide::candidates::{Candidate, Role};
-use crate::decide::explicit::ids_of;
 
 /// An identifier of the component.
 pub(super) struct Member<'c> {
@@ -36,15 +35,15 @@ pub(super) struct Edge {
     pub(super) last: (Timestamp, u64),
 }
 
-/// By what a link holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// By what a link holds, strongest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Hold {
     /// Someone said so.
     Forced,
     /// Events showed it.
     Seen,
-    /// The two are on one profile and one of them has no link at all: it came there under
-    /// other rules, or by a command.
+    /// The two are on one profile: what came there under other rules, or by a command, stays
+    /// where it is as long as no link takes it elsewhere.
     Implied,
 }
 
@@ -86,10 +85,10 @@ impl<'c> Component<'c> {
                 let is_it = |c: &Candidate<'_>| c.found.is_some_and(|found| found.id == id);
                 joining.iter().find(|(_, candidate)| is_it(candidate)).map(|(at, _)| *at)
             };
-            let ids = ids_of(graph, root).into_iter();
+            let ids = graph.identifiers_of_profile(root).into_iter();
             members.extend(ids.map(|id| Member::held(graph, id, root, shown(id))));
         }
-        members.retain(|member| member.namespace != FORMER_ID);
+        members.retain(|member| member.namespace != FORMER_ID && member.joins(graph));
         let new = joining.iter().filter(|(_, candidate)| candidate.found.is_none());
         members.extend(new.map(|&(at, candidate)| Member::new(graph, candidate, at)));
         members.sort_by_key(|member| (member.priority, member.namespace, member.value));
@@ -104,9 +103,7 @@ impl<'c> Component<'c> {
         let mut links = Links::default();
         for (a, member) in self.members.iter().enumerate() {
             let evidence = member.id.map_or(&[][..], |id| graph.evidence.of(id));
-            if evidence.is_empty() {
-                links.edges.extend(self.implied(graph, a));
-            }
+            links.edges.extend(self.implied(graph, a));
             for link in evidence {
                 let Some(&b) = places.get(&link.other).filter(|&&b| a < b) else { continue };
                 let hold = match link.state {
@@ -150,7 +147,7 @@ impl<'c> Component<'c> {
         }
     }
 
-    /// The link that holds a member without evidence to the strongest of its profile.
+    /// What holds a member to the strongest of its profile.
     fn implied(&self, graph: &Graph, at: usize) -> Option<Edge> {
         let (root, id) = (self.members[at].root?, self.members[at].id?);
         let strongest = self.members.iter().position(|member| member.root == Some(root))?;
@@ -161,6 +158,12 @@ impl<'c> Component<'c> {
 }
 
 impl<'c> Member<'c> {
+    /// Whether it joins, and so has a part; what only finds stays with its profile.
+    fn joins(&self, graph: &Graph) -> bool {
+        let rules = graph.namespaces().rules_for(self.index);
+        !rules.is_some_and(|rules| rules.shared || rules.exclusive)
+    }
+
     /// Namespace and value, on their own.
     pub(super) fn name<'a>(&self) -> (Cow<'a, str>, Cow<'a, str>) {
         (Cow::Owned(self.namespace.to_owned()), Cow::Owned(self.value.to_owned()))

@@ -32,14 +32,15 @@ pub(super) fn rebuild(graph: &Graph, component: &Component<'_>, links: Links) ->
 }
 
 /// Forced links, then those of the latest event, then by the sum of the two priorities, then
-/// the newest first.
+/// the newest first; last what is implied.
 fn in_order(component: &Component<'_>, mut edges: Vec<Edge>) -> Vec<Edge> {
     let priority = |at: usize| u64::from(component.members[at].priority);
-    let latest = edges.iter().map(|edge| edge.last).max();
+    let seen = edges.iter().filter(|edge| edge.hold != Hold::Implied);
+    let latest = seen.map(|edge| edge.last).max();
     edges.sort_by_key(|edge| {
         let sum = priority(edge.a) + priority(edge.b);
         let is_late = Some(edge.last) != latest;
-        (edge.hold != Hold::Forced, is_late, sum, Reverse(edge.last), edge.a, edge.b)
+        (edge.hold, is_late, sum, Reverse(edge.last), edge.a, edge.b)
     });
     edges
 }

@@ -1,5 +1,8 @@
 //! What a record means for links as evidence.
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
 use crate::change::{EventResolved, Move, MoveCause, Verb};
 use crate::limits::EVENT_IDENTIFIERS_MAX;
 use crate::time::Timestamp;
@@ -17,7 +20,7 @@ impl Graph {
             .map(|observed| self.expect_identifier(observed))
             .filter(|&id| !self.is_former_id(id))
             .collect();
-        let forces = matches!(event.verb, Verb::Link | Verb::Merge);
+        let forces = event.verb == Verb::Link;
         // A whole profile that comes in is linked as a star: pairs would be half a million.
         let centres = if ids.len() > EVENT_IDENTIFIERS_MAX { 1 } else { ids.len() };
         for (at, &a) in ids[..centres].iter().enumerate() {
@@ -29,7 +32,7 @@ impl Graph {
             let a = self.find_identifier(&pair.a.0, &pair.a.1);
             let b = self.find_identifier(&pair.b.0, &pair.b.1);
             let (Some(a), Some(b)) = (a, b) else { continue };
-            self.set_link_state(a, b, LinkState::Displaced { by: self.sequence });
+            self.displace(a, b, event.timestamp);
         }
     }
 
@@ -50,11 +53,17 @@ impl Graph {
         self.set_evidence(a, link);
     }
 
-    /// Sets the state of a link, if there is one.
-    fn set_link_state(&mut self, a: IdentifierId, b: IdentifierId, state: LinkState) {
-        if let Some(&held) = self.evidence.between(a, b) {
-            self.set_evidence(a, EvidenceLink { state, ..held });
-        }
+    /// Displaces a link; one that never held is there from now on, so that its evidence is.
+    fn displace(&mut self, a: IdentifierId, b: IdentifierId, time: Timestamp) {
+        let held = self.evidence.between(a, b).copied().unwrap_or(EvidenceLink {
+            other: b,
+            first: self.sequence,
+            last_time: time,
+            last_sequence: self.sequence,
+            state: LinkState::Active,
+        });
+        let state = LinkState::Displaced { by: self.sequence };
+        self.set_evidence(a, EvidenceLink { state, ..held });
     }
 
     pub(super) fn set_evidence(&mut self, a: IdentifierId, link: EvidenceLink) {
@@ -75,17 +84,17 @@ impl Graph {
     /// one that was left behind, or that was taken out into another profile.
     pub(super) fn deny_across(&mut self, moves: &[Move<'_>]) {
         let split = moves.iter().filter(|moved| moved.cause == MoveCause::Split);
-        let taken: Vec<(IdentifierId, u32)> = split
+        let taken: HashMap<IdentifierId, u32, FixedState> = split
             .filter_map(|moved| {
                 let from = self.profiles.node(moved.from)?;
                 Some((self.find_identifier(&moved.namespace, &moved.value)?, from))
             })
             .collect();
-        for &(id, from) in &taken {
+        for (&id, &from) in &taken {
             let (root, behind) = (self.root_of(id), self.profiles.root(from));
             let is_cut = |link: &&EvidenceLink| {
-                let is_taken = taken.iter().any(|&(other, _)| other == link.other);
-                self.holds(behind, link.other) || is_taken && self.root_of(link.other) != root
+                let is_apart = taken.contains_key(&link.other) && self.root_of(link.other) != root;
+                is_apart || self.holds(behind, link.other)
             };
             let cut: Vec<_> = self.evidence.of(id).iter().filter(is_cut).copied().collect();
             for link in cut {

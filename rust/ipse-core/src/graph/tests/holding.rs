@@ -4,6 +4,8 @@ use super::*;
 use crate::change::{HistoryAttribution, Imported, MergeVerdict, SourceMerge};
 use crate::identifier::FORMER_ID;
 
+const RULES_WITH_LIMIT: &str = "[namespaces.user]\nlimit = 1\n[namespaces.device]\nlimit = 9\n[namespaces.kiosk]\nlimit = 9\nshared = true\n";
+
 #[test]
 fn a_transfer_takes_counts_and_knowledge_along() {
     let mut world = World::new(RULES);
@@ -68,6 +70,27 @@ fn a_shared_identifier_is_on_many_profiles_and_outlives_its_first() {
     world.resolve(with_verb(event(found(3), attached), Verb::Observe, moves(vec![evicted])));
     assert_eq!(owners(&world), [0; 0]);
     assert_eq!(world.held(3), "device=1 user=b user=c");
+}
+
+#[test]
+fn a_shared_identifier_moves_from_one_profile_to_another_that_it_leaves() {
+    let mut world =
+        World::new(&format!("[workspace]\nconflict = \"replay\"\n{}", RULES_WITH_LIMIT));
+    let kiosk = ("kiosk", "k");
+    world.create(&[("device", "a"), kiosk]);
+    world.create(&[("device", "b"), kiosk]);
+    let passed_on = vec![
+        moved(kiosk, 1, Some(3), MoveCause::Displaced),
+        moved(kiosk, 2, Some(1), MoveCause::Displaced),
+    ];
+    let shown = vec![observed(("device", "a"), Verdict::AlreadyAttached)];
+    let passes_on = with_verb(event(found(1), shown), Verb::Observe, moves(passed_on));
+    world.resolve(passes_on.clone());
+    let owners = world.graph.owners("kiosk", "k").expect("a namespace");
+    assert_eq!(owners.iter().map(|owner| owner.number().0).collect::<Vec<_>>(), [3, 1]);
+    let mut back = passes_on;
+    back.extra = Some(Box::new(moves(vec![moved(kiosk, 1, Some(3), MoveCause::Displaced)])));
+    assert!(world.refusal(back).contains("moves to profile 3, which has it already"));
 }
 
 #[test]

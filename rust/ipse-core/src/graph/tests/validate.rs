@@ -4,6 +4,7 @@ use super::*;
 use crate::change::{
     HistoryAttribution, Imported, LinkPair, MergeVerdict, Reason, Rule, SourceMerge,
 };
+use crate::graph::evidence::LinkState;
 use crate::identifier::FORMER_ID;
 
 const A: (&str, &str) = ("user", "a");
@@ -138,18 +139,22 @@ fn attributions_must_be_possible() {
 }
 
 #[test]
-fn displaced_links_must_be_there() {
-    let pair = || LinkPair { a: (A.0.into(), A.1.into()), b: (D2.0.into(), D2.1.into()) };
-    let displaces = || {
-        let extra = Extra { displaced: vec![pair()], ..Extra::default() };
+fn displaced_links_must_be_of_identifiers_that_are_known() {
+    let displaces = |a: (&'static str, &'static str), b: (&'static str, &'static str)| {
+        let pair = LinkPair { a: (a.0.into(), a.1.into()), b: (b.0.into(), b.1.into()) };
+        let extra = Extra { displaced: vec![pair], ..Extra::default() };
         with_verb(one(found(1), A, Verdict::AlreadyAttached), Verb::Observe, extra)
     };
-    refused(displaces(), "under rules that keep none");
-    let mut world = world();
-    let rules = format!("[workspace]\nconflict = \"replay\"\n{RULES}");
-    let rules =
-        rules.replace("shared = true", "").replace("login = true", "login = true\nlimit = 1");
-    let rules = RulesText::from(rules.as_str());
-    world.write(Change::RulesSet { version: RulesVersion(2), rules }).expect("rules");
-    assert!(world.refusal(displaces()).contains("displaced, not linked"));
+    refused(displaces(A, D2), "under rules that keep none");
+    let mut world = World::new(
+        "[workspace]\nconflict = \"replay\"\n[namespaces.user]\nlimit = 1\n[namespaces.device]",
+    );
+    world.create(&[A, D1]);
+    for (a, b) in [(A, A), (A, D2), (D2, A)] {
+        assert!(world.refusal(displaces(a, b)).contains("displaced, not linked"));
+    }
+    world.create(&[D2]);
+    world.resolve(displaces(A, D2));
+    let link = world.graph.evidence.between(world.id(A), world.id(D2)).expect("it is kept");
+    assert_eq!(link.state, LinkState::Displaced { by: SequenceNumber(4) });
 }

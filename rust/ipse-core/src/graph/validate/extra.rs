@@ -1,9 +1,11 @@
 //! What only some records bring: each part must be possible on this graph.
 
+use std::borrow::Cow;
+
 use hashbrown::HashSet;
 
 use crate::change::{
-    EventResolved, Extra, HistoryAttribution, LinkPair, MergeVerdict, Move, MoveCause,
+    EventResolved, Extra, HistoryAttribution, MergeVerdict, Move, MoveCause, ObservedIdentifier,
     ProfileNumber, Target,
 };
 use crate::limits::{ATTRIBUTIONS_MAX, PROFILES_MAX};
@@ -13,6 +15,31 @@ use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
 
 use super::{Checked, InvalidRecord, ensure, named};
+
+/// Namespace and value of an identifier.
+type Named<'a> = (Cow<'a, str>, Cow<'a, str>);
+
+/// Identifiers and roots of profiles.
+type Places = HashSet<(IdentifierId, u32), foldhash::fast::FixedState>;
+
+/// What the moves of a record did, up to one of them.
+#[derive(Default)]
+struct MovedSoFar {
+    /// The roots that are the target's after the record: one profile, as far as moves go.
+    target: Vec<u32>,
+    left: Places,
+    arrived: Places,
+}
+
+impl MovedSoFar {
+    /// The root that stands for a whole profile after the merges of the record.
+    fn whole(&self, root: u32) -> u32 {
+        match self.target.first() {
+            Some(&first) if self.target.contains(&root) => first,
+            _ => root,
+        }
+    }
+}
 
 impl Graph {
     pub(super) fn validate_extra(&self, event: &EventResolved<'_>, extra: &Extra<'_>) -> Checked {
@@ -26,12 +53,19 @@ impl Graph {
     }
 
     fn validate_moves(&self, event: &EventResolved<'_>, extra: &Extra<'_>) -> Checked {
+        if extra.moves.is_empty() {
+            return Ok(());
+        }
         let creates = matches!(event.target, Target::Created(_));
         let mut newest = u64::from(self.profiles.len()) + u64::from(creates);
-        let mut moved_ids: HashSet<IdentifierId, foldhash::fast::FixedState> = HashSet::default();
+        let mut moved_so_far =
+            MovedSoFar { target: self.target_roots(&event.target), ..<_>::default() };
         for moved in &extra.moves {
             let id = self.validate_move(event, moved)?;
-            ensure(moved_ids.insert(id), || format!("{} moves twice", named(&moved.namespace)))?;
+            let from = moved_so_far.whole(self.bearer_root(moved.from)?);
+            ensure(moved_so_far.left.insert((id, from)), || {
+                format!("{} moves twice", named(&moved.namespace))
+            })?;
             let Some(to) = moved.to else { continue };
             if u64::from(to.0) == newest + 1 {
                 newest += 1;
@@ -39,7 +73,7 @@ impl Graph {
             ensure((1..=newest).contains(&u64::from(to.0)), || {
                 format!("it moves an identifier to profile {to}, not {}", newest + 1)
             })?;
-            self.validate_destination(event, moved, to, id)?;
+            self.validate_destination(&mut moved_so_far, moved, to, id)?;
         }
         ensure(newest <= PROFILES_MAX as u64, || "too many profiles".to_owned())
     }
@@ -59,7 +93,7 @@ impl Graph {
             InvalidRecord(format!("{named} moves from profile {}, which has it not", moved.from))
         })?;
         ensure(!self.is_former_id(id), || "a former id moves".to_owned())?;
-        let own = |own: &&crate::change::ObservedIdentifier<'_>| {
+        let own = |own: &&ObservedIdentifier<'_>| {
             own.namespace == moved.namespace && own.value == moved.value
         };
         let judged = event.identifiers.iter().find(own).map(|own| &own.verdict);
@@ -73,31 +107,35 @@ impl Graph {
         Ok(id)
     }
 
+    /// A move must put an identifier on a profile that does not hold it, or not any more.
     fn validate_destination(
         &self,
-        event: &EventResolved<'_>,
+        moved_so_far: &mut MovedSoFar,
         moved: &Move<'_>,
         to: ProfileNumber,
         id: IdentifierId,
     ) -> Checked {
-        let is_new = self.profiles.node(to).is_none();
-        if is_new {
-            return Ok(());
-        }
         let named = named(&moved.namespace);
-        let splits = moved.cause == MoveCause::Split;
-        ensure(!splits || is_new, || format!("{named} is split off into profile {to}"))?;
-        let (from, root) = (self.bearer_root(moved.from)?, self.bearer_root(to)?);
-        let target = self.target_roots(&event.target);
-        let within = root == from || target.contains(&root) && target.contains(&from);
-        ensure(!within, || format!("{named} moves within profile {to}"))?;
-        let joined = if target.contains(&root) { target } else { vec![root] };
-        ensure(!joined.iter().any(|&root| self.holds(root, id)), || {
-            format!("{named} moves to profile {to}, which has it already")
-        })
+        // A new profile has the number that its node will have.
+        let mut held = false;
+        let mut whole = to.0 - 1;
+        if self.profiles.node(to).is_some() {
+            let splits = moved.cause == MoveCause::Split;
+            ensure(!splits, || format!("{named} is split off into profile {to}"))?;
+            let (from, root) = (self.bearer_root(moved.from)?, self.bearer_root(to)?);
+            whole = moved_so_far.whole(root);
+            let within = whole == moved_so_far.whole(from);
+            ensure(!within, || format!("{named} moves within profile {to}"))?;
+            let is_there = |root: &u32| moved_so_far.whole(*root) == whole;
+            held =
+                self.roots_of(id).iter().any(is_there) && !moved_so_far.left.contains(&(id, whole));
+        }
+        let is_new = moved_so_far.arrived.insert((id, whole));
+        ensure(is_new && !held, || format!("{named} moves to profile {to}, which has it already"))
     }
 
-    /// A link that is displaced must be there, or be made by the record.
+    /// A link that is displaced must be one of two identifiers that are known after the record:
+    /// one that was there, or one that the event showed and that never held.
     fn validate_displaced(&self, event: &EventResolved<'_>, extra: &Extra<'_>) -> Checked {
         if extra.displaced.is_empty() {
             return Ok(());
@@ -105,18 +143,16 @@ impl Graph {
         ensure(self.rules().conflict == Conflict::Replay, || {
             "it displaces links under rules that keep none".to_owned()
         })?;
-        let is_own = |end: &(std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
-            let mut kept = event.identifiers.iter().filter(|observed| observed.verdict.is_kept());
-            kept.any(|observed| observed.namespace == end.0 && observed.value == end.1)
-        };
-        let is_linked = |pair: &LinkPair<'_>| {
-            let a = self.find_identifier(&pair.a.0, &pair.a.1);
-            let b = self.find_identifier(&pair.b.0, &pair.b.1);
-            a.zip(b).is_some_and(|(a, b)| self.evidence.between(a, b).is_some())
+        let is_known = |(namespace, value): &Named<'_>| {
+            let is_it = |observed: &&ObservedIdentifier<'_>| {
+                observed.namespace == *namespace && observed.value == *value
+            };
+            let own = event.identifiers.iter().find(is_it);
+            own.is_some_and(|observed| observed.verdict.is_kept())
+                || self.find_identifier(namespace, value).is_some()
         };
         for pair in &extra.displaced {
-            let made = || pair.a != pair.b && is_own(&pair.a) && is_own(&pair.b);
-            ensure(is_linked(pair) || made(), || {
+            ensure(pair.a != pair.b && is_known(&pair.a) && is_known(&pair.b), || {
                 format!("{} and {} are displaced, not linked", named(&pair.a.0), named(&pair.b.0))
             })?;
         }
