@@ -14,9 +14,10 @@ use crate::graph::{AttributionView, Graph};
 use crate::limits::{
     ATTRIBUTIONS_MAX, COMMAND_SOURCES_MAX, MODIFY_CHANGES_MAX, PROFILES_MAX, SPLIT_IDENTIFIERS_MAX,
 };
+use crate::rules::MarksKnown;
 use crate::time::Timestamp;
 
-use super::candidates;
+use super::candidates::{self, Candidate};
 use super::fields::{bound, invalid};
 use super::fit::Fit;
 use super::resolve::{Choice, Resolved, because, conclude, known_after, with_verdicts};
@@ -124,7 +125,16 @@ fn merge<'a>(
         let profile = source.filter(|_| verdict != MergeVerdict::NotFound);
         choice.extra.merges.push(SourceMerge { profile, verdict });
     }
-    choice.extra.marks_known = graph.rules().merge_guards.marks_known && choice.joined.len() > 1;
+    choice.extra.marks_known = match graph.rules().merge_guards.marks_known {
+        MarksKnown::Never => false,
+        MarksKnown::Joined => choice.joined.len() > 1,
+        MarksKnown::Kept => {
+            let is_there = |merge: &SourceMerge| {
+                matches!(merge.verdict, MergeVerdict::Merged | MergeVerdict::AlreadyMerged)
+            };
+            choice.extra.merges.iter().any(is_there)
+        }
+    };
     conclude(graph, Vec::new(), choice)
 }
 
@@ -161,6 +171,10 @@ fn split<'a>(
         let field = format!("identifiers[{at}]");
         return invalid(&field, "is not on the profile").map(|()| unreachable!("it is refused"));
     }
+    if let Some(at) = taken.iter().position(|c| is_immutable(graph, c)) {
+        let problem = "is of an immutable namespace";
+        return invalid(&format!("identifiers[{at}]"), problem).map(|()| unreachable!("refused"));
+    }
     taken.sort_by_key(|candidate| candidate.found.map(|found| found.id));
     taken.dedup_by(|b, a| a.is_same(b));
     let from = graph.profiles.bearer(root);
@@ -178,6 +192,10 @@ fn split<'a>(
     });
     let extra = Extra { moves: moves.collect(), ..Extra::default() };
     Ok(of_target(graph, root, extra))
+}
+
+fn is_immutable(graph: &Graph, candidate: &Candidate<'_>) -> bool {
+    graph.namespaces().rules_for(candidate.index).is_some_and(|rules| rules.immutable)
 }
 
 fn attribute<'a>(

@@ -26,9 +26,10 @@ pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mu
     held.sort_by_key(|(_, id)| *id);
     held.dedup_by_key(|(_, id)| *id);
     held.retain(|(_, id)| !graph.is_former_id(*id) && !leaves(graph, choice, *id));
+    let joined = choice.joined.clone();
     let to_target = |number: ProfileNumber| {
         let node = graph.profiles.node(number);
-        node.is_some_and(|node| choice.joined.contains(&graph.profiles.root(node)))
+        node.is_some_and(|node| joined.contains(&graph.profiles.root(node)))
     };
     let moved = choice.extra.moves.iter().filter_map(|moved| moved.to).filter(|&to| to_target(to));
     let total = held.len() + new + moved.count();
@@ -41,7 +42,9 @@ pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mu
     };
     held.retain(|(_, id)| !is_shown(*id) && may_leave(graph, *id));
     held.sort_by_key(|(_, id)| rank(graph, *id));
-    refuse_weakest(graph, candidates, choice, excess.saturating_sub(held.len()));
+    let left = excess.saturating_sub(held.len());
+    let left = left - keep_away(choice, left, to_target);
+    refuse_weakest(graph, candidates, choice, left);
     for (root, id) in held.into_iter().take(excess) {
         choice.extra.moves.push(Move {
             namespace: Cow::Owned(name_of(graph, id).to_owned()),
@@ -51,6 +54,22 @@ pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mu
             cause: MoveCause::Evicted,
         });
     }
+}
+
+/// Leaves the weakest identifiers that would come along where they are; gives how many.
+fn keep_away(
+    choice: &mut Choice<'_>,
+    excess: usize,
+    to_target: impl Fn(ProfileNumber) -> bool,
+) -> usize {
+    let mut kept = 0;
+    while kept < excess {
+        let comes = |moved: &Move<'_>| moved.to.is_some_and(&to_target);
+        let Some(at) = choice.extra.moves.iter().rposition(comes) else { break };
+        choice.extra.moves.remove(at);
+        kept += 1;
+    }
+    kept
 }
 
 /// Where nothing more can be evicted, the event's weakest new identifiers have no room.

@@ -9,7 +9,7 @@ use crate::change::{Reason, Rule, Verb};
 use crate::event::Event;
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
-use crate::rules::{Guards, Logout, NamespaceRules, NewKnown};
+use crate::rules::{Guards, Logout, MarksKnown, NamespaceRules, NewKnown};
 
 use super::candidates::{Candidate, Role};
 use super::fit::Fit;
@@ -144,8 +144,12 @@ fn join_sources(
             true => join_source(fit, guards, candidates, choice, at),
             false => without_target(fit.graph, &candidates[at]),
         };
-        choice.extra.marks_known |=
-            guards.marks_known && (fate == Fate::Attach || choice.joined.len() > joined);
+        let joins = fate == Fate::Attach || choice.joined.len() > joined;
+        choice.extra.marks_known |= match guards.marks_known {
+            MarksKnown::Never => false,
+            MarksKnown::Joined => joins,
+            MarksKnown::Kept => joins || fate == Fate::Held,
+        };
         choice.fates[at] = Some(fate);
     }
     // The event's own were judged before a source's profile was joined, which may hold them.

@@ -105,8 +105,7 @@ fn alone<'a>(
     conflict: &Reason,
 ) -> Choice<'a> {
     let mut choice = Choice::new(named, candidates.len());
-    for at in 0..candidates.len() {
-        let candidate = &candidates[at];
+    for (at, candidate) in candidates.iter().enumerate() {
         let collided = candidate.found.map(|found| fit.graph.profiles.bearer(found.root));
         let has_profile = !choice.joined.is_empty() || choice.creates;
         choice.fates[at] = Some(match (&candidate.dropped, candidate.found) {

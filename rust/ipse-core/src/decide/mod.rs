@@ -43,7 +43,7 @@ use crate::command::Operation;
 use crate::event::Event;
 use crate::graph::Graph;
 use crate::limits::{NAMESPACES_MAX, PROFILES_MAX};
-use crate::rules::{AnonymousHistory, RulesProblem, RulesText, Trigger};
+use crate::rules::{AnonymousHistory, RulesProblem, RulesText};
 use crate::time::Timestamp;
 
 use resolve::Resolved;
@@ -146,10 +146,7 @@ impl Graph {
         }
 
         let timestamp = event.timestamp.unwrap_or(now);
-        let mut resolved = resolve::resolve(self, event, candidates, sources, named, timestamp);
-        if event.verb != Verb::Observe {
-            self.mark_known(event, &mut resolved);
-        }
+        let resolved = resolve::resolve(self, event, candidates, sources, named, timestamp);
         self.check_capacity(&resolved)?;
         let lesson = teach::lesson(self, event, &resolved, timestamp)?;
         Ok(Decision {
@@ -235,20 +232,6 @@ impl Graph {
                 traits: Vec::new(),
                 extra: resolved.extra,
             },
-        }
-    }
-
-    /// Where sources are identifiers like others, a login or link marks its target known if
-    /// the rules say so; where commands alone join, the policy has seen to it.
-    fn mark_known(&self, event: &Event<'_>, resolved: &mut Resolved<'_>) {
-        let Some(profile) = resolved.target.profile() else { return };
-        let marks = resolve::guards(self, event.verb).is_some_and(|guards| guards.marks_known);
-        let root = self.profiles.node(profile).map(|node| self.profiles.root(node));
-        let is_marked = root.is_some_and(|root| self.profiles.marked_known(root));
-        let is_joined = self.rules().trigger != Trigger::Explicit;
-        if marks && is_joined && !is_marked && !event.sources.is_empty() {
-            resolved.extra.get_or_insert_default().marks_known = true;
-            resolved.known = true;
         }
     }
 

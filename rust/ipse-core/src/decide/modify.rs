@@ -61,7 +61,7 @@ impl<'a> Work<'_, 'a> {
         if let (Some(old), Some(new)) = (&old, &new)
             && old.is_same(new)
         {
-            let verdict = self.old_verdict(old).unwrap_or_else(|| Verdict::AlreadyAttached);
+            let verdict = self.old_verdict(old).unwrap_or(Verdict::AlreadyAttached);
             self.judged.push((new.clone(), verdict));
             return Ok(());
         }
@@ -117,7 +117,8 @@ impl<'a> Work<'_, 'a> {
     fn new_verdict(&mut self, new: &Candidate<'_>, replaces: bool) -> Verdict {
         let graph = self.fit.graph;
         if let Some(reason) = &new.dropped {
-            return Verdict::Dropped((**reason).clone());
+            let collided = self.reason(new, reason.rule).collided;
+            return Verdict::Dropped(Reason { collided, ..(**reason).clone() });
         }
         let Some(found) = new.found else {
             return self.fitting(new, replaces, Verdict::Attached);
@@ -157,8 +158,23 @@ impl<'a> Work<'_, 'a> {
                 let collided = self.reason(new, reason.rule).collided;
                 Verdict::Refused(Reason { collided, ..reason })
             }
+            _ if self.is_full(added.len(), replaces) => {
+                let identifiers_max = self.fit.graph.rules().identifiers_max;
+                let collided = self.reason(new, Rule::IdentifierLimit).collided;
+                let reason = capped(Rule::IdentifierLimit, identifiers_max);
+                Verdict::Refused(Reason { collided, ..reason })
+            }
             _ => verdict,
         }
+    }
+
+    /// Whether the profile has no room for what is added: a command evicts nothing.
+    fn is_full(&self, added: usize, replaces: bool) -> bool {
+        let graph = self.fit.graph;
+        let removed = self.judged.iter().filter(|(_, verdict)| *verdict == Verdict::Removed);
+        let gone = removed.count() + usize::from(replaces);
+        let held = graph.identifier_count(self.root) as usize;
+        held + added > graph.rules().identifiers_max as usize + gone
     }
 
     fn is(&self, candidate: &Candidate<'_>, what: fn(&NamespaceRules) -> bool) -> bool {

@@ -19,9 +19,9 @@ use crate::graph::evidence::{EvidenceLink, LinkState};
 use crate::time::Timestamp;
 
 use super::candidates::Candidate;
-use super::finders;
 use super::fit::Fit;
 use super::resolve::{Choice, Fate, because};
+use super::{finders, survivor};
 use component::Component;
 use parts::{Parts, rebuild};
 
@@ -41,8 +41,8 @@ pub(super) fn choose<'a>(
     choice.links = outcome.shows_news(graph, fit.time);
     for (at, candidate) in candidates.iter().enumerate() {
         let collided = candidate.found.map(|found| graph.profiles.bearer(found.root));
-        let drop = |reason: &Box<Reason>| Fate::Drop(Reason { collided, ..(**reason).clone() });
-        choice.fates[at] = candidate.dropped.as_ref().map(drop);
+        let drop = |reason: &Reason| Fate::Drop(Reason { collided, ..reason.clone() });
+        choice.fates[at] = candidate.dropped.as_deref().map(drop);
     }
     outcome.settle_shown(graph, &mut choice);
     choice.extra.moves = outcome.moves(graph);
@@ -183,7 +183,10 @@ impl Numbers {
         let mut numbers = Numbers { known: claimed.collect(), next: graph.profiles.len() + 1 };
         if let Some(target) = outcome.target {
             match outcome.joined().first() {
-                Some(&root) => numbers.known.insert(0, (target, bearer(root))),
+                Some(_) => {
+                    let survivor = survivor::root(graph, &outcome.joined());
+                    numbers.known.insert(0, (target, bearer(survivor)));
+                }
                 None => drop(numbers.of(target)),
             }
         }

@@ -13,7 +13,7 @@ use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
 use crate::graph::links::is_linked;
 use crate::identifier::FORMER_ID;
-use crate::rules::{Conflict, OverLimit, Trigger};
+use crate::rules::{Conflict, Guards, OverLimit, Trigger};
 use crate::time::Timestamp;
 
 use super::candidates::{Candidate, key_of};
@@ -300,7 +300,7 @@ pub(super) fn capped(rule: Rule, value: u32) -> Reason {
 }
 
 /// The guards of a verb, where it has any.
-pub(super) fn guards<'g>(graph: &'g Graph, verb: Verb) -> Option<&'g crate::rules::Guards> {
+pub(super) fn guards(graph: &Graph, verb: Verb) -> Option<&Guards> {
     match verb {
         Verb::Login => Some(&graph.rules().login_guards),
         Verb::Link => Some(&graph.rules().link_guards),

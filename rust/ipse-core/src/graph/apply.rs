@@ -208,7 +208,7 @@ impl Graph {
                 }
                 Verdict::AlreadyAttached | Verdict::Dropped(_) | Verdict::Refused(_) => {}
             }
-            if at >= first_source && observed.verdict.is_kept() {
+            if event.verb == Verb::Link && at >= first_source && observed.verdict.is_kept() {
                 self.mark_source(observed);
             }
         }

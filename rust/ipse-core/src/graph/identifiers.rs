@@ -18,7 +18,7 @@ pub(crate) const NO_NODE: u32 = u32::MAX;
 
 /// Side tables hold further holders of the identifier.
 const FURTHER: u8 = 1;
-/// It was a source of a login or a link.
+/// It was a source of a link.
 const SOURCE: u8 = 2;
 
 /// 40 bytes; with about 14 of the index and the text itself, all that an identifier costs.
@@ -53,7 +53,7 @@ impl IdentifierRow {
         self.flags = if has { self.flags | FURTHER } else { self.flags & !FURTHER };
     }
 
-    /// Whether it was a source of a login or a link.
+    /// Whether it was a source of a link.
     pub(crate) fn was_source(&self) -> bool {
         self.flags & SOURCE != 0
     }

@@ -4,8 +4,8 @@
 //! give the same lines. They say what holds, whether it was written or is the default.
 
 use super::{
-    AmbiguousEvent, AnonymousHistory, Conflict, Guards, Kind, Limit, Logout, NamespaceRules,
-    NewKnown, OverLimit, Rules, Survivor, Survivorship, Trigger, Window,
+    AmbiguousEvent, AnonymousHistory, Conflict, Guards, Kind, Limit, Logout, MarksKnown,
+    NamespaceRules, NewKnown, OverLimit, Rules, Survivor, Survivorship, Trigger, Window,
 };
 
 impl Rules {
@@ -255,13 +255,17 @@ fn guards_line(command: &str, sources: &str, guards: &Guards) -> Option<String> 
     if guards.source_once {
         asks.push("were no source before");
     }
-    let marks = "makes its profile known when it joins a source";
+    let marks = match guards.marks_known {
+        MarksKnown::Never => None,
+        MarksKnown::Joined => Some("makes its profile known when it joins a source"),
+        MarksKnown::Kept => Some("makes its profile known when a source is on it"),
+    };
     let joins = format!("joins only {sources} that {}", asks.join(" and "));
-    match (asks.is_empty(), guards.marks_known) {
-        (true, false) => None,
-        (true, true) => Some(format!("{command} {marks}.")),
-        (false, false) => Some(format!("{command} {joins}, unless forced.")),
-        (false, true) => Some(format!("{command} {joins}, unless forced; it {marks}.")),
+    match (asks.is_empty(), marks) {
+        (true, None) => None,
+        (true, Some(marks)) => Some(format!("{command} {marks}.")),
+        (false, None) => Some(format!("{command} {joins}, unless forced.")),
+        (false, Some(marks)) => Some(format!("{command} {joins}, unless forced; it {marks}.")),
     }
 }
 

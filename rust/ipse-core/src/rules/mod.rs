@@ -29,8 +29,8 @@ pub use mapping::{
     TimeSource, TimeUnit, ValueSource, VerbRule,
 };
 pub use policies::{
-    AmbiguousEvent, AnonymousHistory, Conflict, Guards, Kind, Logout, NewKnown, OverLimit,
-    Survivor, Survivorship, Trigger,
+    AmbiguousEvent, AnonymousHistory, Conflict, Guards, Kind, Logout, MarksKnown, NewKnown,
+    OverLimit, Survivor, Survivorship, Trigger,
 };
 pub use presets::{DEFAULT_PRESET, preset, preset_names};
 pub use text::{RulesProblem, RulesText};

@@ -105,10 +105,22 @@ pub struct Guards {
     pub unknown_source: bool,
     /// A source whose value does not match is refused.
     pub source_pattern: Option<regex::Regex>,
-    /// A source that was a source of such a command before is refused.
+    /// A source that was a source of a link before is refused (`Link` only).
     pub source_once: bool,
-    /// A command with a source marks its target known.
-    pub marks_known: bool,
+    /// When a command makes its target known.
+    pub marks_known: MarksKnown,
+}
+
+/// When a command makes its target known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MarksKnown {
+    /// Never: only login namespaces do.
+    #[default]
+    Never,
+    /// When it joins or attaches a source.
+    Joined,
+    /// When a source is on the target after it, be it that it was there before.
+    Kept,
 }
 
 /// Which of two values of a trait a merged profile has.

@@ -112,7 +112,7 @@ fn a_mark_makes_a_profile_known_for_good() {
     world.create(&[("user", "a"), ("user", "b")]);
     let marks = Extra { marks_known: true, sources: 1, ..Extra::default() };
     let shown = vec![observed(("device", "1"), Verdict::AlreadyAttached)];
-    world.resolve(with_verb(event(found(1), shown), Verb::Login, marks));
+    world.resolve(with_verb(event(found(1), shown), Verb::Link, marks));
     assert!(world.known(1));
     let row = world.graph.identifiers.rows.row(world.id(("device", "1")));
     assert!(row.was_source());

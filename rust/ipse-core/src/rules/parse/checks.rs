@@ -3,8 +3,8 @@
 
 use super::super::table::TableReader;
 use super::super::{
-    AnonymousHistory, Conflict, Guards, Logout, NamespaceRules, NewKnown, OverLimit, Rules,
-    Trigger, Window,
+    AnonymousHistory, Conflict, Guards, Logout, MarksKnown, NamespaceRules, NewKnown, OverLimit,
+    Rules, Trigger, Window,
 };
 
 /// The text and what was read of it.
@@ -124,7 +124,7 @@ impl Checks<'_> {
             ("unknown_source", guards.unknown_source),
             ("source_once", guards.source_once),
             ("source_pattern", guards.source_pattern.is_some()),
-            ("marks_known", guards.marks_known),
+            ("marks_known", guards.marks_known != MarksKnown::Never),
         ];
         for (key, _) in stated.iter().filter(|(_, is_stated)| *is_stated) {
             self.explicit_only(&["commands", command, key], "used");

@@ -1,7 +1,7 @@
 //! The `[commands]` table: what login, logout, link and merge do, and what guards their sources.
 
 use super::super::table::{Entry, TableReader};
-use super::super::{Guards, Logout, NewKnown, Rules};
+use super::super::{Guards, Logout, MarksKnown, NewKnown, Rules};
 use super::blocked::one_pattern;
 use super::namespace::Taken;
 use super::workspace::set;
@@ -25,7 +25,8 @@ pub(super) fn command_rules(table: Option<TableReader<'_>>, rules: &mut Rules, t
         logout.finish();
     }
     if let Some(link) = command("link") {
-        rules.link_guards = source_guards(&link, taken);
+        let source_once = is_set(&link, "source_once");
+        rules.link_guards = Guards { source_once, ..source_guards(&link, taken) };
         link.finish();
     }
     if let Some(merge) = command("merge") {
@@ -39,7 +40,6 @@ pub(super) fn command_rules(table: Option<TableReader<'_>>, rules: &mut Rules, t
 fn source_guards(table: &TableReader<'_>, taken: &mut Taken) -> Guards {
     let pattern = table.get("source_pattern");
     Guards {
-        source_once: is_set(table, "source_once"),
         source_pattern: pattern.and_then(|entry| one_pattern(&entry, &mut taken.patterns)),
         ..profile_guards(table)
     }
@@ -49,9 +49,15 @@ fn source_guards(table: &TableReader<'_>, taken: &mut Taken) -> Guards {
 fn profile_guards(table: &TableReader<'_>) -> Guards {
     Guards {
         unknown_source: is_set(table, "unknown_source"),
-        marks_known: is_set(table, "marks_known"),
+        marks_known: marks_known(table),
         ..Guards::default()
     }
+}
+
+fn marks_known(table: &TableReader<'_>) -> MarksKnown {
+    let words =
+        [("never", MarksKnown::Never), ("joined", MarksKnown::Joined), ("kept", MarksKnown::Kept)];
+    table.get("marks_known").and_then(|entry| entry.word(&words)).unwrap_or_default()
 }
 
 fn is_set(table: &TableReader<'_>, name: &'static str) -> bool {

@@ -139,15 +139,17 @@ fn commands_are_guarded_where_only_commands_join() {
     let rules = rules(
         "[workspace]\ntrigger = \"explicit\"\n[commands.login]\nnew_known = \"create\"\n\
          unknown_source = true\nsource_pattern = \"^u-\"\n[commands.logout]\nprofile = \"return\"\n\
-         [commands.link]\nsource_once = true\nmarks_known = true\n[commands.merge]\n\
-         marks_known = true",
+         [commands.link]\nsource_once = true\nmarks_known = \"joined\"\n[commands.merge]\n\
+         marks_known = \"kept\"",
     );
     assert_eq!((rules.new_known, rules.logout), (NewKnown::Create, Logout::Return));
     let login = &rules.login_guards;
-    assert!(login.unknown_source && !login.source_once && !login.marks_known);
+    assert!(login.unknown_source && !login.source_once && login.marks_known == MarksKnown::Never);
     assert!(login.source_pattern.as_ref().is_some_and(|p| p.is_match("u-1") && !p.is_match("1")));
-    assert!(rules.link_guards.source_once && rules.link_guards.marks_known);
-    assert!(rules.merge_guards.marks_known && !rules.merge_guards.unknown_source);
+    assert!(rules.link_guards.source_once && rules.link_guards.marks_known == MarksKnown::Joined);
+    assert!(
+        rules.merge_guards.marks_known == MarksKnown::Kept && !rules.merge_guards.unknown_source
+    );
 }
 
 #[test]
@@ -169,11 +171,15 @@ fn a_bad_command_is_refused() {
 #[test]
 fn a_command_that_would_do_nothing_is_refused() {
     let explicit_only = "with trigger = \"explicit\" only";
-    for key in ["unknown_source", "source_once", "marks_known"] {
-        let expected = format!("{key}: can be used {explicit_only}");
-        check_line("commands.login", &format!("{key} = true"), &expected);
-        check_line("commands.link", &format!("{key} = true"), &expected);
+    for key in ["unknown_source = true", "marks_known = \"joined\""] {
+        let name = key.split(' ').next().unwrap_or_default();
+        let expected = format!("{name}: can be used {explicit_only}");
+        check_line("commands.login", key, &expected);
+        check_line("commands.link", key, &expected);
     }
+    let expected = format!("source_once: can be used {explicit_only}");
+    check_line("commands.link", "source_once = true", &expected);
+    check_line("commands.login", "source_once = true", "source_once: unknown key");
     check_line("commands.login", "source_pattern = \"x\"", "source_pattern: can be used with");
     check_line("commands.login", "new_known = \"create\"", "new_known: can be \"create\" with");
     check_line("commands.logout", "profile = \"return\"", "profile: can be other than \"stay\"");
