@@ -50,7 +50,7 @@ class AdminServiceStub:
     Checkpoint: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CheckpointRequest, _admin_pb2.CheckpointResponse]
     """Writes a snapshot now; answers when it is on disk."""
     GetStats: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatsRequest, _admin_pb2.GetStatsResponse]
-    """Figures of the server and, if named, of a workspace."""
+    """Figures of the server and of its workspaces."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -74,7 +74,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Checkpoint: _aio.UnaryUnaryMultiCallable[_admin_pb2.CheckpointRequest, _admin_pb2.CheckpointResponse]  # type: ignore[assignment]
     """Writes a snapshot now; answers when it is on disk."""
     GetStats: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatsRequest, _admin_pb2.GetStatsResponse]  # type: ignore[assignment]
-    """Figures of the server and, if named, of a workspace."""
+    """Figures of the server and of its workspaces."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Manages workspaces and their rules, and looks after the server."""
@@ -143,6 +143,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.GetStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.GetStatsResponse, _abc.Awaitable[_admin_pb2.GetStatsResponse]]:
-        """Figures of the server and, if named, of a workspace."""
+        """Figures of the server and of its workspaces."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -45,11 +45,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_WORKSPACE_NOT_FOUND: _ErrorReason.ValueType  # 9
     """NOT_FOUND: no workspace of that name."""
     ERROR_REASON_PROFILE_NOT_FOUND: _ErrorReason.ValueType  # 10
-    """NOT_FOUND: no profile of that id, or none that holds the identifier."""
+    """NOT_FOUND: no profile of that id, or none that holds the identifier; the field is named."""
     ERROR_REASON_WORKSPACE_EXISTS: _ErrorReason.ValueType  # 11
     """ALREADY_EXISTS: a workspace of that name exists."""
     ERROR_REASON_EVENT_ID_REUSED: _ErrorReason.ValueType  # 12
-    """ALREADY_EXISTS: another event has had this event id."""
+    """ALREADY_EXISTS: another event or operation has had this id."""
     ERROR_REASON_RULES_VERSION_MISMATCH: _ErrorReason.ValueType  # 13
     """FAILED_PRECONDITION: other rules are in force than the caller believed."""
     ERROR_REASON_WRITE_QUEUE_FULL: _ErrorReason.ValueType  # 14
@@ -93,11 +93,11 @@ ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 8
 ERROR_REASON_WORKSPACE_NOT_FOUND: ErrorReason.ValueType  # 9
 """NOT_FOUND: no workspace of that name."""
 ERROR_REASON_PROFILE_NOT_FOUND: ErrorReason.ValueType  # 10
-"""NOT_FOUND: no profile of that id, or none that holds the identifier."""
+"""NOT_FOUND: no profile of that id, or none that holds the identifier; the field is named."""
 ERROR_REASON_WORKSPACE_EXISTS: ErrorReason.ValueType  # 11
 """ALREADY_EXISTS: a workspace of that name exists."""
 ERROR_REASON_EVENT_ID_REUSED: ErrorReason.ValueType  # 12
-"""ALREADY_EXISTS: another event has had this event id."""
+"""ALREADY_EXISTS: another event or operation has had this id."""
 ERROR_REASON_RULES_VERSION_MISMATCH: ErrorReason.ValueType  # 13
 """FAILED_PRECONDITION: other rules are in force than the caller believed."""
 ERROR_REASON_WRITE_QUEUE_FULL: ErrorReason.ValueType  # 14

@@ -117,7 +117,8 @@ class Event(_message.Message):
     event_id: _builtins.str
     """The caller's id of this event, at most 128 bytes. An id that comes again is
     judged on type, timestamp, identifiers and traits: the same event gets the
-    recorded answer, another is refused with EVENT_ID_REUSED. Empty: not checked.
+    recorded answer, another is refused with EVENT_ID_REUSED. Ids are remembered for a
+    day, at most 262,144 of a workspace. Empty: not checked.
     """
     type: _builtins.str
     """What happened, for example `track`, at most 64 bytes."""
@@ -129,7 +130,8 @@ class Event(_message.Message):
     """
     key_namespace: _builtins.str
     """The namespace that is this event's key: its identifiers rank before all
-    others on this event, whatever the rules' priorities.
+    others on this event, whatever the rules' priorities. Where rules join by a key it is that
+    key, instead of the rules'.
     """
     raw_json: _builtins.bytes
     """The event as a vendor's SDK sends or its export holds it: one JSON object, at most

@@ -35,14 +35,14 @@ class _DecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Decision.Val
     DECISION_CREATED: _Decision.ValueType  # 2
     """No identifier was known: a new profile."""
     DECISION_ATTACHED: _Decision.ValueType  # 3
-    """One profile was found and identifiers were attached to it."""
+    """One profile was found, and identifiers were attached or moved to it."""
     DECISION_ALREADY_ATTACHED: _Decision.ValueType  # 4
     """One profile was found and no identifier was attached to it."""
     DECISION_MERGED: _Decision.ValueType  # 5
     """Several profiles were found and became one."""
 
 class Decision(_Decision, metaclass=_DecisionEnumTypeWrapper):
-    """What an event did as a whole."""
+    """What an event or a command did as a whole."""
 
 DECISION_UNSPECIFIED: Decision.ValueType  # 0
 """Never sent."""
@@ -51,7 +51,7 @@ DECISION_UNRESOLVED: Decision.ValueType  # 1
 DECISION_CREATED: Decision.ValueType  # 2
 """No identifier was known: a new profile."""
 DECISION_ATTACHED: Decision.ValueType  # 3
-"""One profile was found and identifiers were attached to it."""
+"""One profile was found, and identifiers were attached or moved to it."""
 DECISION_ALREADY_ATTACHED: Decision.ValueType  # 4
 """One profile was found and no identifier was attached to it."""
 DECISION_MERGED: Decision.ValueType  # 5
@@ -67,7 +67,7 @@ class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.Value
     VERDICT_UNSPECIFIED: _Verdict.ValueType  # 0
     """Never sent."""
     VERDICT_ATTACHED: _Verdict.ValueType  # 1
-    """It was on no profile and is now on this one."""
+    """It was not on this profile and is now; of a shared namespace it may be on others, too."""
     VERDICT_ALREADY_ATTACHED: _Verdict.ValueType  # 2
     """It was on this profile, or on one that this event merged into it."""
     VERDICT_DROPPED: _Verdict.ValueType  # 3
@@ -82,12 +82,12 @@ class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.Value
     """It was on this profile and is now on none."""
 
 class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
-    """What became of one identifier of an event."""
+    """What became of one identifier of an event or a command."""
 
 VERDICT_UNSPECIFIED: Verdict.ValueType  # 0
 """Never sent."""
 VERDICT_ATTACHED: Verdict.ValueType  # 1
-"""It was on no profile and is now on this one."""
+"""It was not on this profile and is now; of a shared namespace it may be on others, too."""
 VERDICT_ALREADY_ATTACHED: Verdict.ValueType  # 2
 """It was on this profile, or on one that this event merged into it."""
 VERDICT_DROPPED: Verdict.ValueType  # 3
@@ -109,7 +109,7 @@ class _Rule:
 class _RuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rule.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     RULE_UNSPECIFIED: _Rule.ValueType  # 0
-    """No rule: attached or already attached."""
+    """No rule: nothing was dropped or refused."""
     RULE_UNKNOWN_NAMESPACE: _Rule.ValueType  # 1
     """The namespace is not in the rules and auto-adding is off."""
     RULE_BLOCKED_VALUE: _Rule.ValueType  # 2
@@ -139,7 +139,7 @@ class _RuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rule.ValueType],
     RULE_SOURCE_SHAPE: _Rule.ValueType  # 12
     """A source's value has not the shape that the rules ask of it."""
     RULE_SOURCE_USED: _Rule.ValueType  # 13
-    """A source was a source before."""
+    """A source of a link was the source of one before."""
     RULE_NO_TARGET: _Rule.ValueType  # 14
     """The identifiers that the source was to be joined to are not usable."""
     RULE_PAIR_LIMIT: _Rule.ValueType  # 15
@@ -157,17 +157,19 @@ class _RuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rule.ValueType],
     RULE_NOT_ATTACHED: _Rule.ValueType  # 21
     """The value to change or remove is not on the profile."""
     RULE_ATTRIBUTION_OVERLAP: _Rule.ValueType  # 22
-    """The history of the source in that range is attributed already."""
+    """The history of the source in that range is attributed already, or either profile has
+    1,000 attributions.
+    """
     RULE_ATTRIBUTION_CHAIN: _Rule.ValueType  # 23
     """The source was a destination before, or the destination a source."""
     RULE_ATTRIBUTION_OFF: _Rule.ValueType  # 24
     """The rules attribute no history."""
 
 class Rule(_Rule, metaclass=_RuleEnumTypeWrapper):
-    """The rule behind a dropped or refused identifier."""
+    """The rule behind an identifier, a source or an attribution that was dropped or refused."""
 
 RULE_UNSPECIFIED: Rule.ValueType  # 0
-"""No rule: attached or already attached."""
+"""No rule: nothing was dropped or refused."""
 RULE_UNKNOWN_NAMESPACE: Rule.ValueType  # 1
 """The namespace is not in the rules and auto-adding is off."""
 RULE_BLOCKED_VALUE: Rule.ValueType  # 2
@@ -197,7 +199,7 @@ RULE_KNOWN_SOURCE: Rule.ValueType  # 11
 RULE_SOURCE_SHAPE: Rule.ValueType  # 12
 """A source's value has not the shape that the rules ask of it."""
 RULE_SOURCE_USED: Rule.ValueType  # 13
-"""A source was a source before."""
+"""A source of a link was the source of one before."""
 RULE_NO_TARGET: Rule.ValueType  # 14
 """The identifiers that the source was to be joined to are not usable."""
 RULE_PAIR_LIMIT: Rule.ValueType  # 15
@@ -215,7 +217,9 @@ RULE_DENIED_LINK: Rule.ValueType  # 20
 RULE_NOT_ATTACHED: Rule.ValueType  # 21
 """The value to change or remove is not on the profile."""
 RULE_ATTRIBUTION_OVERLAP: Rule.ValueType  # 22
-"""The history of the source in that range is attributed already."""
+"""The history of the source in that range is attributed already, or either profile has
+1,000 attributions.
+"""
 RULE_ATTRIBUTION_CHAIN: Rule.ValueType  # 23
 """The source was a destination before, or the destination a source."""
 RULE_ATTRIBUTION_OFF: Rule.ValueType  # 24
@@ -416,7 +420,7 @@ Global___SourceVerdict: _TypeAlias = SourceVerdict  # noqa: Y015
 
 @_typing.final
 class IdentifierVerdict(_message.Message):
-    """One identifier of an event and what became of it."""
+    """One identifier of an event or a command and what became of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -439,7 +443,9 @@ class IdentifierVerdict(_message.Message):
     limit: _builtins.int
     """That limit, or the cap: a number of values, merges or identifiers."""
     collided_profile_id: _builtins.str
-    """The profile that holds this identifier, if it is another than the answer's."""
+    """The profile that holds this identifier, if it is another than the answer's; of one that was
+    transferred, the profile that held it.
+    """
     violation: _builtins.str
     """The rule's name as Segment's diagnostics print it, for example
     `Identifier value limit exceeded`.
@@ -496,7 +502,7 @@ Global___IgnoredField: _TypeAlias = IgnoredField  # noqa: Y015
 
 @_typing.final
 class Resolution(_message.Message):
-    """The answer to one event."""
+    """The answer to one event or command."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -522,7 +528,9 @@ class Resolution(_message.Message):
     created: _builtins.bool
     """Whether this event created the profile."""
     known: _builtins.bool
-    """Whether the profile holds an identifier of a login namespace."""
+    """Whether the profile holds an identifier of a login namespace, or a command or an import
+    made it known.
+    """
     sequence_number: _builtins.int
     """The workspace's sequence number of the record this event wrote; if it taught
     nothing and wrote nothing, of the newest record the answer rests on.
@@ -532,12 +540,14 @@ class Resolution(_message.Message):
     Never with `read_only`.
     """
     repeated: _builtins.bool
-    """Whether this is the recorded answer to an event id that came again."""
+    """Whether this is the recorded answer to an event or operation id that came again."""
     rules_version: _builtins.int
     """The version of the rules that decided."""
     @_builtins.property
     def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdentifierVerdict]:
-        """One for each distinct identifier of the event, strongest first."""
+        """One for each distinct identifier of the event, strongest first; of a command as its answer
+        says.
+        """
 
     @_builtins.property
     def absorbed_profile_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -854,7 +864,9 @@ class Profile(_message.Message):
     profile_id: _builtins.str
     """The id, the same for ever; the survivor's, if an absorbed id was asked for."""
     known: _builtins.bool
-    """Whether it holds an identifier of a login namespace."""
+    """Whether it holds an identifier of a login namespace, or a command or an import made it
+    known.
+    """
     identifier_count: _builtins.int
     """How many identifiers it holds in all."""
     merge_count: _builtins.int
@@ -869,7 +881,9 @@ class Profile(_message.Message):
     """The newest record that changed it."""
     @_builtins.property
     def created_time(self) -> _timestamp_pb2.Timestamp:
-        """Log time of its creation."""
+        """Log time of its creation, or what an import said; of a merged profile the earliest of its
+        parts.
+        """
 
     @_builtins.property
     def identifiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProfileIdentifier]:
@@ -1325,7 +1339,7 @@ class IdentityTarget(_message.Message):
     """In what form."""
     @_builtins.property
     def namespaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """In order of preference: the first of which the profile has a value is given."""
+        """In order of preference, 1 to 64: the first of which the profile has a value is given."""
 
     def __init__(
         self,
@@ -1359,7 +1373,7 @@ class TranslateIdentitiesRequest(_message.Message):
 
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdentityTarget]:
-        """What the destination needs, at most 16."""
+        """What the destination needs, 1 to 16."""
 
     def __init__(
         self,
@@ -1519,7 +1533,7 @@ class LoginRequest(_message.Message):
     @_builtins.property
     def anonymous_identifiers(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Identifier]:
         """Anonymous identifiers to join to the person's profile, in order, if the guards of the
-        rules' `commands.login` let them.
+        rules' `commands.login` let them. With the event's own at most 64.
         """
 
     def __init__(
@@ -1646,7 +1660,9 @@ class LinkIdentifiersRequest(_message.Message):
 
     @_builtins.property
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Identifier]:
-        """To be joined to it, in order, if the guards of the rules' `commands.link` let them."""
+        """To be joined to it, in order, if the guards of the rules' `commands.link` let them.
+        With the event's own at most 64.
+        """
 
     def __init__(
         self,
@@ -2030,7 +2046,7 @@ class AttributeHistoryResponse(_message.Message):
     REPEATED_FIELD_NUMBER: _builtins.int
     SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
     applied: _builtins.bool
-    """Whether it is recorded."""
+    """Whether it is recorded; with `read_only`, whether it would be."""
     rule: Global___Rule.ValueType
     """Why not, if not."""
     repeated: _builtins.bool

@@ -143,7 +143,8 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetProfile(self, request, context):
-        """Reads one profile by its id, an absorbed id, or any identifier.
+        """Reads one profile by its id, an absorbed id, any identifier, its canonical id or the id that
+        it had in a former system.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -217,7 +218,7 @@ class IdentityServiceServicer:
 
     def SplitProfile(self, request, context):
         """Takes identifiers out of a profile into new ones. All or nothing: one that the profile
-        does not hold is refused with INVALID_FIELD.
+        does not hold, or that is immutable, is refused with INVALID_FIELD.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,7 +48,9 @@ class IdentityServiceStub:
     result; one that is refused does not touch the others.
     """
     GetProfile: _grpc.UnaryUnaryMultiCallable[_identity_pb2.GetProfileRequest, _identity_pb2.GetProfileResponse]
-    """Reads one profile by its id, an absorbed id, or any identifier."""
+    """Reads one profile by its id, an absorbed id, any identifier, its canonical id or the id that
+    it had in a former system.
+    """
     BatchGetProfiles: _grpc.UnaryUnaryMultiCallable[_identity_pb2.BatchGetProfilesRequest, _identity_pb2.BatchGetProfilesResponse]
     """Reads up to 1,000 profiles, one result for each lookup, in order."""
     LookupProfiles: _grpc.UnaryUnaryMultiCallable[_identity_pb2.LookupProfilesRequest, _identity_pb2.LookupProfilesResponse]
@@ -75,7 +77,7 @@ class IdentityServiceStub:
     """Merges profiles into a target, in order, with a verdict for each."""
     SplitProfile: _grpc.UnaryUnaryMultiCallable[_identity_pb2.SplitProfileRequest, _identity_pb2.SplitProfileResponse]
     """Takes identifiers out of a profile into new ones. All or nothing: one that the profile
-    does not hold is refused with INVALID_FIELD.
+    does not hold, or that is immutable, is refused with INVALID_FIELD.
     """
     AttributeHistory: _grpc.UnaryUnaryMultiCallable[_identity_pb2.AttributeHistoryRequest, _identity_pb2.AttributeHistoryResponse]
     """Records that what one profile did in a range of time counts as another's. Moves no
@@ -106,7 +108,9 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     result; one that is refused does not touch the others.
     """
     GetProfile: _aio.UnaryUnaryMultiCallable[_identity_pb2.GetProfileRequest, _identity_pb2.GetProfileResponse]  # type: ignore[assignment]
-    """Reads one profile by its id, an absorbed id, or any identifier."""
+    """Reads one profile by its id, an absorbed id, any identifier, its canonical id or the id that
+    it had in a former system.
+    """
     BatchGetProfiles: _aio.UnaryUnaryMultiCallable[_identity_pb2.BatchGetProfilesRequest, _identity_pb2.BatchGetProfilesResponse]  # type: ignore[assignment]
     """Reads up to 1,000 profiles, one result for each lookup, in order."""
     LookupProfiles: _aio.UnaryUnaryMultiCallable[_identity_pb2.LookupProfilesRequest, _identity_pb2.LookupProfilesResponse]  # type: ignore[assignment]
@@ -133,7 +137,7 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """Merges profiles into a target, in order, with a verdict for each."""
     SplitProfile: _aio.UnaryUnaryMultiCallable[_identity_pb2.SplitProfileRequest, _identity_pb2.SplitProfileResponse]  # type: ignore[assignment]
     """Takes identifiers out of a profile into new ones. All or nothing: one that the profile
-    does not hold is refused with INVALID_FIELD.
+    does not hold, or that is immutable, is refused with INVALID_FIELD.
     """
     AttributeHistory: _aio.UnaryUnaryMultiCallable[_identity_pb2.AttributeHistoryRequest, _identity_pb2.AttributeHistoryResponse]  # type: ignore[assignment]
     """Records that what one profile did in a range of time counts as another's. Moves no
@@ -179,7 +183,9 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_pb2.GetProfileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.GetProfileResponse, _abc.Awaitable[_identity_pb2.GetProfileResponse]]:
-        """Reads one profile by its id, an absorbed id, or any identifier."""
+        """Reads one profile by its id, an absorbed id, any identifier, its canonical id or the id that
+        it had in a former system.
+        """
 
     @_abc_1.abstractmethod
     def BatchGetProfiles(
@@ -266,7 +272,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.SplitProfileResponse, _abc.Awaitable[_identity_pb2.SplitProfileResponse]]:
         """Takes identifiers out of a profile into new ones. All or nothing: one that the profile
-        does not hold is refused with INVALID_FIELD.
+        does not hold, or that is immutable, is refused with INVALID_FIELD.
         """
 
     @_abc_1.abstractmethod

@@ -4,7 +4,7 @@
 use std::panic::AssertUnwindSafe;
 
 use ipse_core::change::Verb;
-use ipse_core::{Change, Decision, Graph, Timestamp};
+use ipse_core::{Change, Decision, Graph, Record, SequenceNumber, Timestamp};
 use ipse_store::{Locked, LogPosition, WorkspaceIndex};
 
 use crate::dispatch::{Answer, Dispatch, Handled, Refused, find_workspace};
@@ -71,8 +71,11 @@ impl Turn<'_> {
     ) -> Result<Resolution<'c>, Status> {
         let graph = self.locked.graph(self.workspace);
         // Deciding only reads. Catching its bugs here spares the lock, and so everyone else.
-        let decided = catching(AssertUnwindSafe(|| decide(graph)))
-            .unwrap_or_else(|panic| Err(self.dispatch.panicked("decide", &panic)));
+        let decided = catching(AssertUnwindSafe(|| match decide(graph) {
+            Ok(decision) if !self.read_only => self.readable(graph, decision),
+            decided => decided,
+        }))
+        .unwrap_or_else(|panic| Err(self.dispatch.panicked("decide", &panic)));
         match decided {
             Ok(decision) => {
                 let resolution = self.commit(decision);
@@ -103,6 +106,31 @@ impl Turn<'_> {
             }
             Err(status) => Err(Refused { position: self.position(), status }),
         }
+    }
+
+    /// A decision whose record can be read back. A wrong one would stop every later start, so
+    /// that it is better one call's INTERNAL. Plain events are too simple, and too many, to be
+    /// looked at twice.
+    fn readable<'c>(&self, graph: &Graph, decision: Decision<'c>) -> Result<Decision<'c>, Status> {
+        let Decision { resolved, known, teaches, repeated, attributed_by } = decision;
+        let is_plain = resolved.verb == Verb::Observe && resolved.extra.is_none();
+        if is_plain || !teaches {
+            return Ok(Decision { resolved, known, teaches, repeated, attributed_by });
+        }
+        let record = Record {
+            sequence: SequenceNumber(graph.sequence().0 + 1),
+            log_time: self.now.max(graph.log_time()),
+            change: Change::EventResolved(resolved),
+        };
+        if let Err(invalid) = graph.validate(&record) {
+            let (name, verb) = (graph.name(), self.verb);
+            let text = format!("a decision cannot be read back: {verb:?} in {name}: {invalid}");
+            return Err(self.dispatch.internal(text));
+        }
+        let Change::EventResolved(resolved) = record.change else {
+            unreachable!("it was just put in")
+        };
+        Ok(Decision { resolved, known, teaches, repeated, attributed_by })
     }
 
     fn commit<'c>(&mut self, decision: Decision<'c>) -> Resolution<'c> {

@@ -7,7 +7,6 @@ use crate::event::{Event, SentIdentifier};
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
 use crate::identifier::{FORMER_ID, Normaliser, normalise, sha256_hex};
-use crate::limits::NAMESPACES_MAX;
 use crate::rules::{AmbiguousEvent, NamespaceRules, Trigger};
 
 use super::{Refusal, fields};
@@ -87,14 +86,15 @@ pub(super) fn of_event<'a>(
 }
 
 /// The candidates of a list that is no event's, in its order and as often as they stand there.
+/// `added` are the namespaces that the whole command may bring in.
 pub(super) fn of_list<'a>(
     graph: &Graph,
     identifiers: &'a [SentIdentifier<'a>],
+    added: &[&str],
     field: &str,
 ) -> Result<Vec<Candidate<'a>>, Refusal> {
     let mut candidates = Vec::with_capacity(identifiers.len());
-    let added = added_of(graph, identifiers.iter());
-    read(graph, "", identifiers, &added, field, &mut candidates)?;
+    read(graph, "", identifiers, added, field, &mut candidates)?;
     Ok(candidates)
 }
 
@@ -240,23 +240,21 @@ fn pairs_with(
 
 /// The namespaces that the event may bring in: by name, as many as there is room for.
 fn added_namespaces<'a>(graph: &Graph, event: &'a Event<'a>) -> Vec<&'a str> {
-    added_of(graph, event.identifiers.iter().chain(&event.sources))
+    let identifiers = event.identifiers.iter().chain(&event.sources);
+    added_of(graph, identifiers.map(|sent| sent.namespace.as_ref()))
 }
 
-fn added_of<'a>(
-    graph: &Graph,
-    identifiers: impl Iterator<Item = &'a SentIdentifier<'a>>,
-) -> Vec<&'a str> {
+/// The namespaces of a list of names that a record may bring in.
+pub(super) fn added_of<'a>(graph: &Graph, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let namespaces = graph.namespaces();
     if namespaces.rules().auto_add().is_none() {
         return Vec::new();
     }
     let is_new = |name: &&str| namespaces.index(name).is_none() && *name != FORMER_ID;
-    let mut new: Vec<&str> =
-        identifiers.map(|sent| sent.namespace.as_ref()).filter(is_new).collect();
+    let mut new: Vec<&str> = names.filter(is_new).collect();
     new.sort_unstable();
     new.dedup();
-    new.truncate(NAMESPACES_MAX - namespaces.names().len());
+    new.truncate(namespaces.room());
     new
 }
 

@@ -11,6 +11,7 @@ use crate::change::{
 use crate::command::{AttributeHistory, MergeProfiles, ModifyIdentifiers, Operation, SplitProfile};
 use crate::event::SentIdentifier;
 use crate::graph::{AttributionView, Graph};
+use crate::identifier::FORMER_ID;
 use crate::limits::{
     ATTRIBUTIONS_MAX, COMMAND_SOURCES_MAX, MODIFY_CHANGES_MAX, PROFILES_MAX, SPLIT_IDENTIFIERS_MAX,
 };
@@ -166,7 +167,11 @@ fn split<'a>(
     command: &'a SplitProfile<'a>,
 ) -> Result<Resolved<'a>, Refusal> {
     let list: &'a [SentIdentifier<'a>] = &command.identifiers;
-    let mut taken = candidates::of_list(graph, list, "identifiers")?;
+    let mut taken = candidates::of_list(graph, list, &[], "identifiers")?;
+    if let Some(at) = taken.iter().position(|candidate| candidate.namespace == FORMER_ID) {
+        let problem = "is a former id, which stays with its profile for ever";
+        return invalid(&format!("identifiers[{at}]"), problem).map(|()| unreachable!("refused"));
+    }
     if let Some(at) = taken.iter().position(|c| !c.found.is_some_and(|f| graph.holds(root, f.id))) {
         let field = format!("identifiers[{at}]");
         return invalid(&field, "is not on the profile").map(|()| unreachable!("it is refused"));

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use crate::change::{Move, MoveCause, ProfileNumber, Reason, Rule};
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
+use crate::limits::RECORD_MOVES_MAX;
 use crate::rules::{Kind, OverLimit};
 
 use super::candidates::Candidate;
@@ -42,6 +43,8 @@ pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mu
     };
     held.retain(|(_, id)| !is_shown(*id) && may_leave(graph, *id));
     held.sort_by_key(|(_, id)| rank(graph, *id));
+    // The rest of an overfull profile goes with the next events.
+    held.truncate(RECORD_MOVES_MAX.saturating_sub(choice.extra.moves.len()));
     let left = excess.saturating_sub(held.len());
     let left = left - keep_away(choice, left, to_target);
     refuse_weakest(graph, candidates, choice, left);

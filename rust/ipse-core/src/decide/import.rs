@@ -13,8 +13,8 @@ use crate::identifier::FORMER_ID;
 use crate::limits::{FORMER_ID_BYTES_MAX, IMPORT_IDENTIFIERS_MAX};
 use crate::time::Timestamp;
 
-use super::candidates::{Candidate, Found, Role, of_list};
-use super::fields::{bound, check_traits};
+use super::candidates::{Candidate, Found, Role, added_of, of_list};
+use super::fields::{bound, check_not_ahead, check_traits};
 use super::fit::Fit;
 use super::resolve::{Choice, Fate, because, conclude};
 use super::{Decision, Refusal, finders, teach};
@@ -31,7 +31,8 @@ impl Graph {
         bound("identifiers", "identifiers", count, IMPORT_IDENTIFIERS_MAX)?;
         check_traits("traits", command.traits.iter().map(|imported| &imported.sent))?;
         let created_time = command.created_time.unwrap_or(now);
-        super::fields::check_not_ahead("created_time", created_time, now)?;
+        check_not_ahead("created_time", created_time, now)?;
+        check_times(command, now)?;
         let (candidates, mut times) = read(self, command, created_time)?;
         let mut fit = Fit::new(self, "", created_time);
         let mut choice = settle(&mut fit, &candidates);
@@ -52,6 +53,19 @@ impl Graph {
     }
 }
 
+/// Nothing was attached or set more than a day from now.
+fn check_times(command: &ImportProfile<'_>, now: Timestamp) -> Result<(), Refusal> {
+    let attached = command.identifiers.iter().map(|imported| imported.time).enumerate();
+    for (at, time) in attached.filter_map(|(at, time)| Some((at, time?))) {
+        check_not_ahead(&format!("identifiers[{at}].attached_time"), time, now)?;
+    }
+    let set = command.traits.iter().map(|imported| imported.time).enumerate();
+    for (at, time) in set.filter_map(|(at, time)| Some((at, time?))) {
+        check_not_ahead(&format!("traits[{at}].set_time"), time, now)?;
+    }
+    Ok(())
+}
+
 fn is_marked(graph: &Graph, joined: &[u32]) -> bool {
     joined.iter().any(|&root| graph.profiles.marked_known(root))
 }
@@ -63,11 +77,13 @@ fn read<'a>(
     created_time: Timestamp,
 ) -> Result<(Vec<Candidate<'a>>, Vec<Timestamp>), Refusal> {
     let mut read: Vec<(Candidate<'a>, Timestamp)> = Vec::with_capacity(command.identifiers.len());
+    let names = command.identifiers.iter().map(|imported| imported.sent.namespace.as_ref());
+    let added = added_of(graph, names);
     for (at, imported) in command.identifiers.iter().enumerate() {
         let list = std::slice::from_ref(&imported.sent);
         let field = format!("identifiers[{at}]");
-        let mut one =
-            of_list(graph, list, "identifiers").map_err(|refusal| refusal.of_item(&field))?;
+        let mut one = of_list(graph, list, &added, "identifiers")
+            .map_err(|refusal| refusal.of_item(&field))?;
         let candidate = one.pop().expect("one was read");
         let time = imported.time.unwrap_or(created_time);
         if !read.iter().any(|(earlier, _)| earlier.is_same(&candidate)) {

@@ -42,7 +42,7 @@ use crate::change::{
 use crate::command::Operation;
 use crate::event::Event;
 use crate::graph::Graph;
-use crate::limits::{NAMESPACES_MAX, PROFILES_MAX};
+use crate::limits::{NAMESPACES_MAX, PROFILES_MAX, RECORD_DISPLACED_MAX, RECORD_MOVES_MAX};
 use crate::rules::{AnonymousHistory, RulesProblem, RulesText};
 use crate::time::Timestamp;
 
@@ -274,7 +274,11 @@ impl Graph {
             let bound = crate::limits::IDENTIFIERS_MAX;
             return Err(Refusal::CapacityExceeded { what: "identifiers", bound });
         }
-        Ok(())
+        let extra = resolved.extra.as_deref();
+        let moves = extra.map_or(0, |extra| extra.moves.len());
+        fields::bound("event", "identifiers that it moves", moves, RECORD_MOVES_MAX)?;
+        let displaced = extra.map_or(0, |extra| extra.displaced.len());
+        fields::bound("event", "links that it displaces", displaced, RECORD_DISPLACED_MAX)
     }
 }
 

@@ -9,10 +9,11 @@ use crate::change::{ObservedIdentifier, Reason, Rule, Verdict};
 use crate::command::IdentifierChange;
 use crate::event::SentIdentifier;
 use crate::graph::Graph;
+use crate::identifier::FORMER_ID;
 use crate::rules::NamespaceRules;
 use crate::time::Timestamp;
 
-use super::candidates::{Candidate, Role, of_list};
+use super::candidates::{Candidate, Role, added_of, of_list};
 use super::fields::invalid;
 use super::fit::Fit;
 use super::resolve::{Resolved, because, capped, known_after, with_verdicts};
@@ -25,7 +26,8 @@ pub(super) fn resolve<'a>(
     changes: &'a [IdentifierChange<'a>],
     time: Timestamp,
 ) -> Result<Resolved<'a>, Refusal> {
-    let mut work = Work { fit: Fit::new(graph, "", time), root, judged: Vec::new() };
+    let added = added_of(graph, changes.iter().map(|change| change.namespace.as_ref()));
+    let mut work = Work { fit: Fit::new(graph, "", time), root, added, judged: Vec::new() };
     for (at, change) in changes.iter().enumerate() {
         work.change(at, change)?;
     }
@@ -47,6 +49,8 @@ pub(super) fn resolve<'a>(
 struct Work<'g, 'a> {
     fit: Fit<'g>,
     root: u32,
+    /// The namespaces that the command may bring in.
+    added: Vec<&'a str>,
     judged: Vec<(Candidate<'a>, Verdict)>,
 }
 
@@ -96,7 +100,8 @@ impl<'a> Work<'_, 'a> {
         let Some(value) = value else { return Ok(None) };
         let sent =
             SentIdentifier { namespace: Cow::Borrowed(namespace), value: Cow::Borrowed(value) };
-        let candidate = read_one(self.fit.graph, &sent, &format!("changes[{at}].{field}"))?;
+        let candidate =
+            read_one(self.fit.graph, &self.added, &sent, &format!("changes[{at}].{field}"))?;
         if self.judged.iter().any(|(earlier, _)| earlier.is_same(&candidate)) {
             invalid(&format!("changes[{at}].{field}"), "stands in this command twice")?;
         }
@@ -109,6 +114,9 @@ impl<'a> Work<'_, 'a> {
         let is_held = old.found.is_some_and(|found| graph.holds(self.root, found.id));
         if !is_held {
             return Some(Verdict::Refused(self.reason(old, Rule::NotAttached)));
+        }
+        if old.namespace == FORMER_ID {
+            return Some(Verdict::Refused(self.reason(old, Rule::UnknownNamespace)));
         }
         self.is(old, |rules| rules.immutable)
             .then(|| Verdict::Refused(self.reason(old, Rule::Immutable)))
@@ -191,11 +199,12 @@ impl<'a> Work<'_, 'a> {
 
 fn read_one<'a>(
     graph: &Graph,
+    added: &[&str],
     sent: &SentIdentifier<'a>,
     field: &str,
 ) -> Result<Candidate<'a>, Refusal> {
     let list = [sent.clone()];
-    let candidate = of_list(graph, &list, "changes")
+    let candidate = of_list(graph, &list, added, "changes")
         .map_err(|refusal| refusal.at_field(field))?
         .pop()
         .expect("one was read");

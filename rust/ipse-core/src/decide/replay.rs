@@ -45,9 +45,10 @@ pub(super) fn choose<'a>(
         choice.fates[at] = candidate.dropped.as_deref().map(drop);
     }
     outcome.settle_shown(graph, &mut choice);
-    choice.extra.moves = outcome.moves(graph);
     choice.extra.displaced = outcome.displaced(graph);
+    // What finds may yet give the event its profile, and the moves name that.
     finders::settle(fit, candidates, &mut choice, true);
+    choice.extra.moves = outcome.moves(graph, &choice.joined);
     choice
 }
 
@@ -110,8 +111,8 @@ impl<'o> Outcome<'o> {
     }
 
     /// Where members go that are not with their profile any more and not on the event.
-    fn moves<'a>(&self, graph: &Graph) -> Vec<Move<'a>> {
-        let mut numbers = Numbers::new(graph, self);
+    fn moves<'a>(&self, graph: &Graph, joined: &[u32]) -> Vec<Move<'a>> {
+        let mut numbers = Numbers::new(graph, self, joined);
         let mut moves = Vec::new();
         for (at, member) in self.component.members.iter().enumerate() {
             let part = self.parts.of[at];
@@ -177,17 +178,16 @@ struct Numbers {
 }
 
 impl Numbers {
-    fn new(graph: &Graph, outcome: &Outcome<'_>) -> Numbers {
+    fn new(graph: &Graph, outcome: &Outcome<'_>, joined: &[u32]) -> Numbers {
         let bearer = |root: u32| graph.profiles.bearer(root);
         let claimed = outcome.claims.iter().map(|&(root, part)| (part, bearer(root)));
         let mut numbers = Numbers { known: claimed.collect(), next: graph.profiles.len() + 1 };
-        if let Some(target) = outcome.target {
-            match outcome.joined().first() {
-                Some(_) => {
-                    let survivor = survivor::root(graph, &outcome.joined());
-                    numbers.known.insert(0, (target, bearer(survivor)));
-                }
-                None => drop(numbers.of(target)),
+        match (outcome.target, joined) {
+            (None, _) => {}
+            (Some(target), []) => drop(numbers.of(target)),
+            (Some(target), joined) => {
+                let survivor = bearer(survivor::root(graph, joined));
+                numbers.known.insert(0, (target, survivor));
             }
         }
         numbers

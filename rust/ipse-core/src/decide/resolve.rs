@@ -4,6 +4,8 @@
 //! [`Choice`]: which profiles become one, and the fate of each candidate. Here the choice
 //! gets its target, its survivor and its verdicts, and is made to fit a full profile.
 
+use std::borrow::Cow;
+
 use crate::change::{
     Extra, Move, ObservedIdentifier, PassedLimit, ProfileNumber, Reason, Rule, Target, Verb,
     Verdict,
@@ -166,10 +168,14 @@ pub(super) fn conclude<'a>(
     if graph.rules().over_limit != OverLimit::Refuse {
         evict::make_room(graph, &candidates, &mut choice);
     }
+    if !choice.extra.displaced.is_empty() {
+        forget_unknown_links(graph, &candidates, &mut choice);
+    }
     let fates = std::mem::take(&mut choice.fates);
     let attaches = fates.iter().any(|fate| matches!(fate, Some(Fate::Attach | Fate::Transfer(_))));
     let has_profile = choice.creates || attaches;
     let target = survivor::target(graph, &choice.joined, has_profile);
+    close_gaps(graph, &target, &mut choice.extra.moves);
     let verdict = |at: usize, candidate: &Candidate<'_>| {
         let is_held = choice.holds(graph, candidate);
         verdict_of(graph, fates[at].clone(), is_held)
@@ -183,6 +189,34 @@ pub(super) fn conclude<'a>(
     resolved.extra =
         (choice.extra != Extra::default()).then(|| Box::new(std::mem::take(&mut choice.extra)));
     resolved
+}
+
+/// Numbers the profiles that moves create densely: some moves may have been left out.
+fn close_gaps(graph: &Graph, target: &Target, moves: &mut [Move<'_>]) {
+    let first = graph.profiles.len() + 1 + u32::from(matches!(target, Target::Created(_)));
+    let mut given: Vec<ProfileNumber> = Vec::new();
+    for to in moves.iter_mut().filter_map(|moved| moved.to.as_mut()) {
+        if graph.profiles.node(*to).is_some() || Some(*to) == target.profile() {
+            continue;
+        }
+        let place = given.iter().position(|number| number == to).unwrap_or_else(|| {
+            given.push(*to);
+            given.len() - 1
+        });
+        *to = ProfileNumber(first + u32::try_from(place).expect("moves are bounded"));
+    }
+}
+
+/// Leaves out displaced links of identifiers that are on no profile after all.
+fn forget_unknown_links(graph: &Graph, candidates: &[Candidate<'_>], choice: &mut Choice<'_>) {
+    let fates = &choice.fates;
+    let is_known = |end: &(Cow<'_, str>, Cow<'_, str>)| {
+        let at = candidates.iter().position(|c| c.namespace == end.0 && c.value == end.1);
+        let fate = at.and_then(|at| fates[at].as_ref());
+        matches!(fate, Some(Fate::Attach | Fate::Held | Fate::Transfer(_)))
+            || graph.find_identifier(&end.0, &end.1).is_some()
+    };
+    choice.extra.displaced.retain(|pair| is_known(&pair.a) && is_known(&pair.b));
 }
 
 /// Whether the target is known once identifiers have left it, and others have come.

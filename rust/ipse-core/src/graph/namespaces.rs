@@ -79,7 +79,13 @@ impl Namespaces {
     /// Whether rules would fit beside the names that are there.
     pub(crate) fn has_room_for(&self, rules: &Rules) -> bool {
         let new = rules.namespaces().iter().filter(|n| self.index(&n.name).is_none()).count();
-        self.names.len() + new <= NAMESPACES_MAX
+        new <= self.room()
+    }
+
+    /// How many more names there is room for, besides that of former ids, which has its own.
+    pub(crate) fn room(&self) -> usize {
+        let former = usize::from(self.index(FORMER_ID).is_some());
+        (NAMESPACES_MAX + former).saturating_sub(self.names.len())
     }
 
     pub(crate) fn index(&self, name: &str) -> Option<u16> {

@@ -7,7 +7,7 @@ use crate::graph::identifiers::{IdentifierId, NO_NODE};
 use crate::graph::namespaces::Namespaces;
 use crate::graph::remembered::RefusalHash;
 use crate::graph::{Graph, Workspace};
-use crate::identifier::is_namespace_name;
+use crate::identifier::{FORMER_ID, is_namespace_name};
 use crate::limits::{IDENTIFIER_VALUE_BYTES_MAX, NAMESPACES_MAX};
 use crate::rules::Rules;
 
@@ -271,7 +271,8 @@ pub(super) fn check_workspace(part: &WorkspacePart) -> Result<Arc<Rules>, Invali
     let rules = Rules::from_toml(&part.rules)
         .map_err(|problems| InvalidPart(format!("its rules have {} problems", problems.len())))?;
     let names = &part.namespaces;
-    let named = names.len() <= NAMESPACES_MAX && names.iter().all(|n| is_namespace_name(n));
+    let others = names.iter().filter(|name| **name != FORMER_ID).count();
+    let named = others <= NAMESPACES_MAX && names.iter().all(|n| is_namespace_name(n));
     ensure(named, || "it has impossible namespaces".to_owned())?;
     Ok(Arc::new(rules))
 }

@@ -260,11 +260,11 @@ pub enum ErrorReason {
     InvalidPageToken = 8,
     /// NOT_FOUND: no workspace of that name.
     WorkspaceNotFound = 9,
-    /// NOT_FOUND: no profile of that id, or none that holds the identifier.
+    /// NOT_FOUND: no profile of that id, or none that holds the identifier; the field is named.
     ProfileNotFound = 10,
     /// ALREADY_EXISTS: a workspace of that name exists.
     WorkspaceExists = 11,
-    /// ALREADY_EXISTS: another event has had this event id.
+    /// ALREADY_EXISTS: another event or operation has had this id.
     EventIdReused = 12,
     /// FAILED_PRECONDITION: other rules are in force than the caller believed.
     RulesVersionMismatch = 13,
@@ -391,7 +391,8 @@ pub mod r#trait {
 pub struct Event {
     /// The caller's id of this event, at most 128 bytes. An id that comes again is
     /// judged on type, timestamp, identifiers and traits: the same event gets the
-    /// recorded answer, another is refused with EVENT_ID_REUSED. Empty: not checked.
+    /// recorded answer, another is refused with EVENT_ID_REUSED. Ids are remembered for a
+    /// day, at most 262,144 of a workspace. Empty: not checked.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
     /// What happened, for example `track`, at most 64 bytes.
@@ -409,7 +410,8 @@ pub struct Event {
     #[prost(string, tag = "5")]
     pub profile_id: ::prost::alloc::string::String,
     /// The namespace that is this event's key: its identifiers rank before all
-    /// others on this event, whatever the rules' priorities.
+    /// others on this event, whatever the rules' priorities. Where rules join by a key it is that
+    /// key, instead of the rules'.
     #[prost(string, tag = "6")]
     pub key_namespace: ::prost::alloc::string::String,
     /// The identifiers seen together, at most 64, in any order.
@@ -461,7 +463,7 @@ pub struct SourceVerdict {
     #[prost(uint32, tag = "5")]
     pub limit: u32,
 }
-/// One identifier of an event and what became of it.
+/// One identifier of an event or a command and what became of it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IdentifierVerdict {
     /// The identifier after normalising.
@@ -482,7 +484,8 @@ pub struct IdentifierVerdict {
     /// That limit, or the cap: a number of values, merges or identifiers.
     #[prost(uint32, tag = "6")]
     pub limit: u32,
-    /// The profile that holds this identifier, if it is another than the answer's.
+    /// The profile that holds this identifier, if it is another than the answer's; of one that was
+    /// transferred, the profile that held it.
     #[prost(string, tag = "7")]
     pub collided_profile_id: ::prost::alloc::string::String,
     /// The rule's name as Segment's diagnostics print it, for example
@@ -500,7 +503,7 @@ pub struct IgnoredField {
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
 }
-/// The answer to one event.
+/// The answer to one event or command.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Resolution {
     /// The profile the event belongs to. Empty if UNRESOLVED, and with `read_only` if the
@@ -513,10 +516,12 @@ pub struct Resolution {
     /// Whether this event created the profile.
     #[prost(bool, tag = "3")]
     pub created: bool,
-    /// Whether the profile holds an identifier of a login namespace.
+    /// Whether the profile holds an identifier of a login namespace, or a command or an import
+    /// made it known.
     #[prost(bool, tag = "4")]
     pub known: bool,
-    /// One for each distinct identifier of the event, strongest first.
+    /// One for each distinct identifier of the event, strongest first; of a command as its answer
+    /// says.
     #[prost(message, repeated, tag = "5")]
     pub verdicts: ::prost::alloc::vec::Vec<IdentifierVerdict>,
     /// The ids of the profiles that this event merged away, oldest first.
@@ -530,7 +535,7 @@ pub struct Resolution {
     /// Never with `read_only`.
     #[prost(bool, tag = "8")]
     pub recorded: bool,
-    /// Whether this is the recorded answer to an event id that came again.
+    /// Whether this is the recorded answer to an event or operation id that came again.
     #[prost(bool, tag = "9")]
     pub repeated: bool,
     /// The version of the rules that decided.
@@ -668,10 +673,12 @@ pub struct Profile {
     /// The id, the same for ever; the survivor's, if an absorbed id was asked for.
     #[prost(string, tag = "1")]
     pub profile_id: ::prost::alloc::string::String,
-    /// Whether it holds an identifier of a login namespace.
+    /// Whether it holds an identifier of a login namespace, or a command or an import made it
+    /// known.
     #[prost(bool, tag = "2")]
     pub known: bool,
-    /// Log time of its creation.
+    /// Log time of its creation, or what an import said; of a merged profile the earliest of its
+    /// parts.
     #[prost(message, optional, tag = "3")]
     pub created_time: ::core::option::Option<::prost_types::Timestamp>,
     /// This page of its identifiers, strongest namespace first, then oldest first.
@@ -881,7 +888,7 @@ pub struct ListProfilesResponse {
 /// One thing that a destination needs.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IdentityTarget {
-    /// In order of preference: the first of which the profile has a value is given.
+    /// In order of preference, 1 to 64: the first of which the profile has a value is given.
     #[prost(string, repeated, tag = "1")]
     pub namespaces: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Which of its values.
@@ -900,7 +907,7 @@ pub struct TranslateIdentitiesRequest {
     /// At most 1,000.
     #[prost(message, repeated, tag = "2")]
     pub lookups: ::prost::alloc::vec::Vec<ProfileLookup>,
-    /// What the destination needs, at most 16.
+    /// What the destination needs, 1 to 16.
     #[prost(message, repeated, tag = "3")]
     pub targets: ::prost::alloc::vec::Vec<IdentityTarget>,
 }
@@ -966,7 +973,7 @@ pub struct LoginRequest {
     #[prost(message, optional, tag = "2")]
     pub event: ::core::option::Option<Event>,
     /// Anonymous identifiers to join to the person's profile, in order, if the guards of the
-    /// rules' `commands.login` let them.
+    /// rules' `commands.login` let them. With the event's own at most 64.
     #[prost(message, repeated, tag = "3")]
     pub anonymous_identifiers: ::prost::alloc::vec::Vec<Identifier>,
     /// Pass over the guards.
@@ -1015,6 +1022,7 @@ pub struct LinkIdentifiersRequest {
     #[prost(message, optional, tag = "2")]
     pub event: ::core::option::Option<Event>,
     /// To be joined to it, in order, if the guards of the rules' `commands.link` let them.
+    /// With the event's own at most 64.
     #[prost(message, repeated, tag = "3")]
     pub sources: ::prost::alloc::vec::Vec<Identifier>,
     /// Pass over the guards.
@@ -1180,7 +1188,7 @@ pub struct AttributeHistoryRequest {
 /// The answer to AttributeHistory.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttributeHistoryResponse {
-    /// Whether it is recorded.
+    /// Whether it is recorded; with `read_only`, whether it would be.
     #[prost(bool, tag = "1")]
     pub applied: bool,
     /// Why not, if not.
@@ -1279,7 +1287,7 @@ pub struct ImportProfilesResponse {
     #[prost(message, repeated, tag = "1")]
     pub results: ::prost::alloc::vec::Vec<ImportProfilesResult>,
 }
-/// What an event did as a whole.
+/// What an event or a command did as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Decision {
@@ -1289,7 +1297,7 @@ pub enum Decision {
     Unresolved = 1,
     /// No identifier was known: a new profile.
     Created = 2,
-    /// One profile was found and identifiers were attached to it.
+    /// One profile was found, and identifiers were attached or moved to it.
     Attached = 3,
     /// One profile was found and no identifier was attached to it.
     AlreadyAttached = 4,
@@ -1324,13 +1332,13 @@ impl Decision {
         }
     }
 }
-/// What became of one identifier of an event.
+/// What became of one identifier of an event or a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Verdict {
     /// Never sent.
     Unspecified = 0,
-    /// It was on no profile and is now on this one.
+    /// It was not on this profile and is now; of a shared namespace it may be on others, too.
     Attached = 1,
     /// It was on this profile, or on one that this event merged into it.
     AlreadyAttached = 2,
@@ -1374,11 +1382,11 @@ impl Verdict {
         }
     }
 }
-/// The rule behind a dropped or refused identifier.
+/// The rule behind an identifier, a source or an attribution that was dropped or refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Rule {
-    /// No rule: attached or already attached.
+    /// No rule: nothing was dropped or refused.
     Unspecified = 0,
     /// The namespace is not in the rules and auto-adding is off.
     UnknownNamespace = 1,
@@ -1406,7 +1414,7 @@ pub enum Rule {
     KnownSource = 11,
     /// A source's value has not the shape that the rules ask of it.
     SourceShape = 12,
-    /// A source was a source before.
+    /// A source of a link was the source of one before.
     SourceUsed = 13,
     /// The identifiers that the source was to be joined to are not usable.
     NoTarget = 14,
@@ -1424,7 +1432,8 @@ pub enum Rule {
     DeniedLink = 20,
     /// The value to change or remove is not on the profile.
     NotAttached = 21,
-    /// The history of the source in that range is attributed already.
+    /// The history of the source in that range is attributed already, or either profile has
+    /// 1,000 attributions.
     AttributionOverlap = 22,
     /// The source was a destination before, or the destination a source.
     AttributionChain = 23,

@@ -4,7 +4,7 @@ use hashbrown::HashSet;
 
 use crate::change::{EventResolved, ObservedIdentifier, ProfileNumber, Target, Verb, Verdict};
 use crate::identifier::{FORMER_ID, is_namespace_name};
-use crate::limits::{IDENTIFIER_VALUE_BYTES_MAX, NAMESPACES_MAX};
+use crate::limits::IDENTIFIER_VALUE_BYTES_MAX;
 
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
@@ -33,13 +33,13 @@ impl Graph {
             if is_attached
                 && self.namespaces().index(&observed.namespace).is_none()
                 && !new_names.contains(&observed.namespace.as_ref())
+                && *observed.namespace != *FORMER_ID
             {
                 new_names.push(&observed.namespace);
             }
         }
         ensure(!attaches || self.identifiers.has_room(), || "too many identifiers".to_owned())?;
-        let names = self.namespaces().names().len() + new_names.len();
-        ensure(names <= NAMESPACES_MAX, || "too many namespaces".to_owned())
+        ensure(new_names.len() <= self.namespaces().room(), || "too many namespaces".to_owned())
     }
 
     /// `roots` are those of the profiles that are the target's after the record.
