@@ -20,9 +20,9 @@ DEFAULT: Final = "segment"
 PRESETS: Final = (
     ("segment", "Segment Unify: what is seen together is one person, within limits"),
     ("mparticle-conversion", "mParticle IDSync, profile conversion: an anonymous profile converts"),
-    ("mparticle-link", "mParticle IDSync, profile link: logins link to the known profile"),
+    ("mparticle-link", "mParticle IDSync, profile link: a new login id begins a profile"),
     ("mparticle-isolation", "mParticle IDSync, profile isolation: known and anonymous stay apart"),
-    ("mparticle-best-match", "mParticle IDSync, best match: the profile that fits most is taken"),
+    ("mparticle-best-match", "mParticle IDSync, best match: the hierarchy of identifiers finds one"),
     ("esputnik", "eSputnik (Yespo): a key names the contact, devices move to their newest owner"),
     ("mixpanel-simplified", "Mixpanel, simplified id merge: one user id, many device ids"),
     ("posthog", "PostHog: identify and alias join persons, guards keep identified ones apart"),

@@ -106,7 +106,7 @@ class Resolution:
     created: bool
     """Whether this event created the profile."""
     known: bool
-    """Whether the profile holds an identifier of a login namespace."""
+    """Whether the profile holds an identifier of a login namespace, or was said to be known."""
     verdicts: tuple[IdentifierVerdict, ...]
     """One for each distinct identifier, strongest first, and then for each source in the order of
     the call. Of `modify_identifiers`: for each change the old value's and then the new one's."""

@@ -68,7 +68,7 @@ class Profile:
     profile_id: str
     """The id, the same for ever; the survivor's, if an absorbed id was asked for."""
     known: bool
-    """Whether it holds an identifier of a login namespace."""
+    """Whether it holds an identifier of a login namespace, or was said to be known."""
     created_time: datetime
     identifiers: tuple[ProfileIdentifier, ...]
     """Strongest namespace first, then oldest first; all, or the page that was asked for."""

@@ -65,7 +65,7 @@ class Rule(StrEnum):
     SOURCE_SHAPE = "source_shape"
     """The source's value has not the shape that the rules ask of it."""
     SOURCE_USED = "source_used"
-    """The source was a source before."""
+    """The source was a source of a link before."""
     NO_TARGET = "no_target"
     """What the source was to be joined to is not usable."""
     PAIR_LIMIT = "pair_limit"

@@ -28,9 +28,11 @@ pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mu
     held.dedup_by_key(|(_, id)| *id);
     held.retain(|(_, id)| !graph.is_former_id(*id) && !leaves(graph, choice, *id));
     let joined = choice.joined.clone();
-    let to_target = |number: ProfileNumber| {
-        let node = graph.profiles.node(number);
-        node.is_some_and(|node| joined.contains(&graph.profiles.root(node)))
+    // A target that joins nobody is created, and so the next.
+    let created = ProfileNumber(graph.profiles.len() + 1);
+    let to_target = |number: ProfileNumber| match graph.profiles.node(number) {
+        Some(node) => joined.contains(&graph.profiles.root(node)),
+        None => joined.is_empty() && number == created,
     };
     let moved = choice.extra.moves.iter().filter_map(|moved| moved.to).filter(|&to| to_target(to));
     let total = held.len() + new + moved.count();
