@@ -33,6 +33,8 @@ pub const REMEMBERED_EVENTS_MAX: usize = 1 << 18;
 /// What the whole records among them may weigh together, in bytes: commands are remembered
 /// with all they did. The oldest ids give way, of whatever kind.
 pub const REMEMBERED_RECORDS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Displaced links kept of one identifier; the oldest give way. A kiosk has one with everybody.
+pub const DISPLACED_LINKS_MAX: usize = 64;
 /// How long an event id is remembered, by log time, in milliseconds.
 pub const REMEMBERED_EVENTS_AGE_MS_MAX: i64 = DAY_MS;
 /// Refusals remembered in one workspace, so that each is recorded once; the oldest give way.

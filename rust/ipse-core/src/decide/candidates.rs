@@ -76,8 +76,11 @@ pub(super) fn of_event<'a>(
         let mut sources = Vec::with_capacity(event.sources.len());
         read(graph, key, &event.sources, &added, "sources", &mut sources)?;
         for source in sources {
-            if !candidates.iter().any(|earlier| earlier.is_same(&source)) {
-                candidates.push(source);
+            let hashes = hashes_of(graph, &source);
+            for source in std::iter::once(source).chain(hashes) {
+                if !candidates.iter().any(|earlier| earlier.is_same(&source)) {
+                    candidates.push(source);
+                }
             }
         }
     }
@@ -140,21 +143,26 @@ fn settle(graph: &Graph, candidates: &mut Vec<Candidate<'_>>) {
 
 /// Adds the SHA-256 of each plain value of which the rules declare a hashed namespace.
 fn add_hashes(graph: &Graph, candidates: &mut Vec<Candidate<'_>>) {
-    let hashed = graph.rules().namespaces().iter().filter(|rules| rules.sha256_of.is_some());
-    for rules in hashed {
-        let is_plain = |c: &&Candidate<'_>| {
-            c.dropped.is_none() && rules.sha256_of.as_deref() == Some(c.namespace.as_ref())
-        };
-        let values: Vec<String> =
-            candidates.iter().filter(is_plain).map(|c| sha256_hex(&c.value)).collect();
-        for value in values {
-            let hashed = hashed_candidate(graph, rules, value);
-            if !candidates.iter().any(|earlier| earlier.is_same(&hashed)) {
-                candidates.push(hashed);
-            }
+    let hashes: Vec<Candidate<'_>> =
+        candidates.iter().flat_map(|candidate| hashes_of(graph, candidate)).collect();
+    for hash in hashes {
+        if !candidates.iter().any(|earlier| earlier.is_same(&hash)) {
+            candidates.push(hash);
         }
     }
     candidates.sort_by(|a, b| a.strength().cmp(&b.strength()));
+}
+
+/// What comes along with a plain value: its hash, in each namespace that is declared to hold
+/// the hashes of this one's.
+pub(super) fn hashes_of<'a>(graph: &Graph, candidate: &Candidate<'_>) -> Vec<Candidate<'a>> {
+    if !graph.rules().derives_hashes() || candidate.dropped.is_some() {
+        return Vec::new();
+    }
+    let is_hash_of =
+        |rules: &&NamespaceRules| rules.sha256_of.as_deref() == Some(candidate.namespace.as_ref());
+    let namespaces = graph.rules().namespaces().iter().filter(is_hash_of);
+    namespaces.map(|rules| hashed_candidate(graph, rules, sha256_hex(&candidate.value))).collect()
 }
 
 fn hashed_candidate<'a>(graph: &Graph, rules: &NamespaceRules, value: String) -> Candidate<'a> {

@@ -119,7 +119,7 @@ fn merge<'a>(
     command: &MergeProfiles<'_>,
     time: Timestamp,
 ) -> Resolved<'a> {
-    let mut fit = Fit::new(graph, "", time);
+    let mut fit = Fit::of_command(graph, time);
     let mut choice = Choice::new(Some(root), 0);
     for &source in &command.sources {
         let verdict = merge_one(&mut fit, &mut choice, source, command.force);

@@ -43,7 +43,8 @@ pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mu
     let is_shown = |id: IdentifierId| {
         candidates.iter().any(|candidate| candidate.found.is_some_and(|found| found.id == id))
     };
-    held.retain(|(_, id)| !is_shown(*id) && may_leave(graph, *id));
+    let evicts = graph.rules().over_limit != OverLimit::Refuse;
+    held.retain(|(_, id)| evicts && !is_shown(*id) && may_leave(graph, *id));
     held.sort_by_key(|(_, id)| rank(graph, *id));
     // The rest of an overfull profile goes with the next events.
     held.truncate(RECORD_MOVES_MAX.saturating_sub(choice.extra.moves.len()));

@@ -48,9 +48,6 @@ fn find(
     own: &[Candidate<'_>],
     named: Option<u32>,
 ) -> Option<u32> {
-    if named.is_some() && event.verb != Verb::Login {
-        return named;
-    }
     let rules = graph.rules();
     match (event.verb, rules.logout) {
         (Verb::Logout, Logout::Create) => return None,
@@ -58,6 +55,9 @@ fn find(
             return select(graph, own, |root| !graph.profiles.known(root), |_| true);
         }
         _ => {}
+    }
+    if named.is_some() && event.verb != Verb::Login {
+        return named;
     }
     let logs_in = |candidate: &Candidate<'_>| {
         candidate.dropped.is_none() && super::resolve::logs_in(graph, candidate)
@@ -141,7 +141,7 @@ fn join_sources(
     for at in own..candidates.len() {
         let joined = choice.joined.len();
         let fate = match is_usable {
-            true => join_source(fit, guards, candidates, choice, at),
+            true => join_source(fit, guards, event.force, candidates, choice, at),
             false => without_target(fit.graph, &candidates[at]),
         };
         let joins = fate == Fate::Attach || choice.joined.len() > joined;
@@ -152,8 +152,8 @@ fn join_sources(
         };
         choice.fates[at] = Some(fate);
     }
-    // The event's own were judged before a source's profile was joined, which may hold them.
-    for (at, candidate) in candidates[..own].iter().enumerate() {
+    // Some were judged before a source's profile was joined, which may hold them.
+    for (at, candidate) in candidates.iter().enumerate() {
         if candidate.dropped.is_none() && choice.holds(fit.graph, candidate) {
             choice.fates[at] = Some(Fate::Held);
         }
@@ -171,6 +171,7 @@ fn without_target(graph: &Graph, candidate: &Candidate<'_>) -> Fate {
 fn join_source(
     fit: &mut Fit<'_>,
     guards: &Guards,
+    forced: bool,
     candidates: &[Candidate<'_>],
     choice: &mut Choice<'_>,
     at: usize,
@@ -191,7 +192,14 @@ fn join_source(
     if choice.holds(fit.graph, candidate) {
         return Fate::Held;
     }
-    if guards.unknown_source && fit.graph.profiles.known(found.root) {
+    if candidate.role == Role::Shared {
+        // It finds and never joins: whoever else holds it is none of this.
+        finders::share(fit, candidates, choice, at);
+        return choice.fates[at].take().expect("it was just settled");
+    }
+    let is_known = guards.unknown_source && fit.graph.profiles.known(found.root);
+    let own = std::slice::from_ref(candidate);
+    if is_known || !forced && is_protected(fit.graph, own, found.root) {
         return refuse(because(Rule::KnownSource));
     }
     match choice.join(fit, candidates, found.root) {

@@ -26,6 +26,11 @@ impl<'g> Fit<'g> {
         Fit { graph, time, key, holdings: Vec::new() }
     }
 
+    /// For commands on profiles, which name no key: that of the rules binds them.
+    pub(super) fn of_command(graph: &'g Graph, time: Timestamp) -> Fit<'g> {
+        Fit::new(graph, graph.rules().key.as_deref().unwrap_or_default(), time)
+    }
+
     /// Why profiles and identifiers that are new to all of them cannot be one profile. One
     /// profile alone always can.
     pub(super) fn check(&mut self, roots: &[u32], new: &[&Candidate<'_>]) -> Result<(), Reason> {

@@ -17,12 +17,13 @@ pub(super) fn choose<'a>(
 ) -> Choice<'a> {
     let mut choice = Choice::new(named, candidates.len());
     for at in 0..candidates.len() {
-        let joins = joins(fit, candidates, &choice);
+        let is_key = *candidates[at].namespace == *fit.key;
+        let joins = is_key || joins(fit, candidates, &choice);
         join_one(fit, candidates, &mut choice, at, joins);
     }
     let may_move = joins(fit, candidates, &choice);
     finders::settle(fit, candidates, &mut choice, may_move);
-    match first_conflict(&choice) {
+    match first_conflict(candidates, &choice) {
         Some(reason) if fit.graph.rules().conflict == Conflict::Refuse => {
             alone(fit, candidates, named, &reason)
         }
@@ -89,8 +90,9 @@ fn keep_or_move(
 }
 
 /// The first reason that kept an identifier from being joined.
-fn first_conflict(choice: &Choice<'_>) -> Option<Reason> {
-    choice.fates.iter().find_map(|fate| match fate {
+fn first_conflict(candidates: &[Candidate<'_>], choice: &Choice<'_>) -> Option<Reason> {
+    let joining = candidates.iter().zip(&choice.fates).filter(|(c, _)| c.role == Role::Joins);
+    joining.into_iter().find_map(|(_, fate)| match fate {
         Some(Fate::Refuse(reason)) => Some(reason.clone()),
         _ => None,
     })

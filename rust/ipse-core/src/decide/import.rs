@@ -13,7 +13,7 @@ use crate::identifier::FORMER_ID;
 use crate::limits::{FORMER_ID_BYTES_MAX, IMPORT_IDENTIFIERS_MAX};
 use crate::time::Timestamp;
 
-use super::candidates::{Candidate, Found, Role, added_of, of_list};
+use super::candidates::{Candidate, Found, Role, added_of, hashes_of, of_list};
 use super::fields::{bound, check_not_ahead, check_traits};
 use super::fit::Fit;
 use super::resolve::{Choice, Fate, because, conclude};
@@ -34,11 +34,12 @@ impl Graph {
         check_not_ahead("created_time", created_time, now)?;
         check_times(command, now)?;
         let (candidates, mut times) = read(self, command, created_time)?;
-        let mut fit = Fit::new(self, "", created_time);
+        let mut fit = Fit::of_command(self, created_time);
         let mut choice = settle(&mut fit, &candidates);
         choice.creates = true;
         choice.extra.marks_known = command.known && !is_marked(self, &choice.joined);
         times.resize(candidates.len(), created_time);
+        let dates_back = choice.joined.iter().any(|&root| is_younger(self, root, created_time));
         let mut resolved = conclude(self, candidates, choice);
         self.check_capacity(&resolved)?;
         let (traits, trait_times) = teach::imported_traits(self, command, &resolved, created_time)?;
@@ -47,10 +48,15 @@ impl Graph {
         resolved.extra = Some(extra);
         let operation = Operation { source: command.source, ..Operation::default() };
         let mut decision = self.decision_of(&operation, Verb::Import, 0, created_time, resolved);
-        decision.teaches |= !traits.is_empty();
+        decision.teaches |= !traits.is_empty() || dates_back && command.created_time.is_some();
         decision.resolved.traits = traits;
         Ok(decision)
     }
+}
+
+/// Whether a profile was created after a time, as far as is known here.
+fn is_younger(graph: &Graph, root: u32, time: Timestamp) -> bool {
+    graph.profiles.tree(root).into_iter().all(|node| graph.profiles.created(node).1 > time)
 }
 
 /// Nothing was attached or set more than a day from now.
@@ -86,8 +92,11 @@ fn read<'a>(
             .map_err(|refusal| refusal.of_item(&field))?;
         let candidate = one.pop().expect("one was read");
         let time = imported.time.unwrap_or(created_time);
-        if !read.iter().any(|(earlier, _)| earlier.is_same(&candidate)) {
-            read.push((candidate, time));
+        let hashes = hashes_of(graph, &candidate);
+        for candidate in std::iter::once(candidate).chain(hashes) {
+            if !read.iter().any(|(earlier, _)| earlier.is_same(&candidate)) {
+                read.push((candidate, time));
+            }
         }
     }
     read.sort_by(|(a, _), (b, _)| a.strength().cmp(&b.strength()));

@@ -127,7 +127,8 @@ impl<'a> Growing<'a> {
     ) -> Option<Violation<'a>> {
         let rules = graph.namespaces().rules_for(self.index)?;
         let is_key = !key.is_empty() && *self.name == *key;
-        let limit = if is_key { Limit { values: 1, window: Window::Ever } } else { rules.limit };
+        let is_one = is_key || rules.immutable;
+        let limit = if is_one { Limit { values: 1, window: Window::Ever } } else { rules.limit };
         let (result, fullest) = match limit.window {
             Window::Ever => self.in_lifetime(holdings),
             Window::Millis(window) => self.in_window(holdings, time.as_millis(), window),

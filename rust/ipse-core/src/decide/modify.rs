@@ -13,7 +13,7 @@ use crate::identifier::FORMER_ID;
 use crate::rules::NamespaceRules;
 use crate::time::Timestamp;
 
-use super::candidates::{Candidate, Role, added_of, of_list};
+use super::candidates::{Candidate, Role, added_of, hashes_of, of_list};
 use super::fields::invalid;
 use super::fit::Fit;
 use super::resolve::{Resolved, because, capped, known_after, with_verdicts};
@@ -27,7 +27,7 @@ pub(super) fn resolve<'a>(
     time: Timestamp,
 ) -> Result<Resolved<'a>, Refusal> {
     let added = added_of(graph, changes.iter().map(|change| change.namespace.as_ref()));
-    let mut work = Work { fit: Fit::new(graph, "", time), root, added, judged: Vec::new() };
+    let mut work = Work { fit: Fit::of_command(graph, time), root, added, judged: Vec::new() };
     for (at, change) in changes.iter().enumerate() {
         work.change(at, change)?;
     }
@@ -83,10 +83,33 @@ impl<'a> Work<'_, 'a> {
                 None if stays => Verdict::AlreadyAttached,
                 None => Verdict::Removed,
             };
+            let hashes = hashes_of(self.fit.graph, &old);
+            let is_removed = verdict == Verdict::Removed;
             self.judged.push((old, verdict));
+            hashes.into_iter().filter(|_| is_removed).for_each(|hash| self.remove_hash(hash));
         }
-        self.judged.extend(new.zip(verdict_of_new));
+        if let Some((new, verdict)) = new.zip(verdict_of_new) {
+            let hashes = hashes_of(self.fit.graph, &new);
+            let is_kept = verdict.is_kept();
+            self.judged.push((new, verdict));
+            hashes.into_iter().filter(|_| is_kept).for_each(|hash| self.add_hash(hash));
+        }
         Ok(())
+    }
+
+    /// What hashes a value that is gone is gone with it.
+    fn remove_hash(&mut self, hash: Candidate<'a>) {
+        let is_held = hash.found.is_some_and(|found| self.fit.graph.holds(self.root, found.id));
+        if is_held && !self.judged.iter().any(|(earlier, _)| earlier.is_same(&hash)) {
+            self.judged.push((hash, Verdict::Removed));
+        }
+    }
+
+    fn add_hash(&mut self, hash: Candidate<'a>) {
+        if !self.judged.iter().any(|(earlier, _)| earlier.is_same(&hash)) {
+            let verdict = self.new_verdict(&hash, false);
+            self.judged.push((hash, verdict));
+        }
     }
 
     /// Reads a value; refuses one that stands in the command before.

@@ -91,8 +91,11 @@ fn digest_with(event: &Event<'_>, mut identifiers: Vec<(&str, &str)>) -> RecordH
     let mut hasher = RecordHasher::new(Kind::RememberedEvent);
     if event.verb != Verb::Observe {
         let sources = event.sources.iter().map(|i| (i.namespace.as_ref(), i.value.as_ref()));
-        let flags = [event.verb as u64, u64::from(event.force), event.sources.len() as u64];
+        let profile = event.profile.map_or(0, |profile| u64::from(profile.0));
+        let flags =
+            [event.verb as u64, u64::from(event.force), profile, event.sources.len() as u64];
         hasher = flags.into_iter().fold(hasher, RecordHasher::number);
+        hasher = hasher.text(event.key_namespace.as_bytes());
         for (namespace, value) in sources {
             hasher = hasher.text(namespace.as_bytes()).text(value.as_bytes());
         }

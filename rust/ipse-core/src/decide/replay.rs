@@ -30,15 +30,16 @@ pub(super) fn choose<'a>(
     fit: &mut Fit<'_>,
     candidates: &[Candidate<'_>],
     named: Option<u32>,
+    forces: bool,
 ) -> Choice<'a> {
     let graph = fit.graph;
     let component = Component::of(graph, candidates, named);
-    let parts = rebuild(graph, &component, component.links(graph, fit.time));
+    let parts = rebuild(graph, &component, component.links(graph, fit.time, forces, named));
     let outcome = Outcome::of(&component, &parts, named);
     let mut choice = Choice::new(None, candidates.len());
     choice.joined = outcome.joined();
     choice.creates = outcome.target.is_some();
-    choice.links = outcome.shows_news(graph, fit.time);
+    choice.links = outcome.shows_news(graph, fit.time, forces);
     for (at, candidate) in candidates.iter().enumerate() {
         let collided = candidate.found.map(|found| graph.profiles.bearer(found.root));
         let drop = |reason: &Reason| Fate::Drop(Reason { collided, ..reason.clone() });
@@ -146,7 +147,7 @@ impl<'o> Outcome<'o> {
 
     /// Whether the event shows a pair that holds for the first time, again after it was
     /// displaced, or later than it was seen before: the order of links goes by that.
-    fn shows_news(&self, graph: &Graph, time: Timestamp) -> bool {
+    fn shows_news(&self, graph: &Graph, time: Timestamp, forces: bool) -> bool {
         let members = &self.component.members;
         let shown: Vec<usize> =
             (0..members.len()).filter(|&at| members[at].candidate.is_some()).collect();
@@ -156,6 +157,7 @@ impl<'o> Outcome<'o> {
                 && match self.link(graph, a, b) {
                     None => true,
                     Some(link) => match link.state {
+                        state if forces => state != LinkState::Forced,
                         LinkState::Active | LinkState::Forced => link.last_time < time,
                         LinkState::Displaced { .. } => true,
                         LinkState::Denied => false,

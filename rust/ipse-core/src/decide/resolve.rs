@@ -79,7 +79,9 @@ pub(super) fn resolve<'a>(
     let mut fit = Fit::new(graph, key_of(graph, event), time);
     let choice = match (rules.trigger, rules.conflict) {
         (Trigger::Explicit, _) => explicit::choose(&mut fit, event, &candidates, sources, named),
-        (_, Conflict::Replay) => replay::choose(&mut fit, &candidates, named),
+        (_, Conflict::Replay) => {
+            replay::choose(&mut fit, &candidates, named, event.verb == Verb::Link)
+        }
         _ => greedy::choose(&mut fit, &candidates, named),
     };
     conclude(graph, candidates, choice)
@@ -165,7 +167,9 @@ pub(super) fn conclude<'a>(
     candidates: Vec<Candidate<'a>>,
     mut choice: Choice<'a>,
 ) -> Resolved<'a> {
-    if graph.rules().over_limit != OverLimit::Refuse {
+    // What evidence puts together was not asked whether it fits.
+    let is_unasked = graph.rules().conflict == Conflict::Replay;
+    if graph.rules().over_limit != OverLimit::Refuse || is_unasked {
         evict::make_room(graph, &candidates, &mut choice);
     }
     if !choice.extra.displaced.is_empty() {

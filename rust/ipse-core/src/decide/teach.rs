@@ -52,7 +52,10 @@ pub(super) fn imported_traits<'a>(
         changed.extend(traits.into_iter().map(|set| (set, time)));
     }
     changed.sort_by(|a, b| a.0.name.cmp(&b.0.name));
-    Ok(changed.into_iter().unzip())
+    let (traits, times): (Vec<TraitSet<'a>>, Vec<Timestamp>) = changed.into_iter().unzip();
+    let held = graph.folded_traits(target_roots(graph, resolved));
+    check_room(&held, &traits).map_err(|refusal| refusal.at_field("traits"))?;
+    Ok((traits, times))
 }
 
 /// Whether anything but a trait changes, or is refused for the first time.

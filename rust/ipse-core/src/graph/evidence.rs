@@ -4,6 +4,7 @@
 //! first and last and what became of it. Both ends have it in their lists. Kept while the
 //! rules in force replay; other rules pay nothing for it.
 
+use crate::limits::DISPLACED_LINKS_MAX;
 use std::sync::Arc;
 
 use crate::change::SequenceNumber;
@@ -66,6 +67,22 @@ impl Evidence {
     pub(crate) fn set(&mut self, a: IdentifierId, link: EvidenceLink) -> Option<EvidenceLink> {
         self.set_end(link.other, EvidenceLink { other: a, ..link });
         self.set_end(a, link)
+    }
+
+    /// Removes the oldest displaced link of an identifier that has more of them than are kept,
+    /// at both ends; gives it. Forgetting one is harmless: seen again, it is judged as a new one.
+    pub(crate) fn remove_oldest_displaced(&mut self, id: IdentifierId) -> Option<EvidenceLink> {
+        let is_displaced = |link: &&EvidenceLink| matches!(link.state, LinkState::Displaced { .. });
+        let displaced = self.of(id).iter().filter(is_displaced);
+        if self.of(id).len() <= DISPLACED_LINKS_MAX
+            || displaced.clone().count() <= DISPLACED_LINKS_MAX
+        {
+            return None;
+        }
+        let oldest = *displaced.min_by_key(|link| (link.last_sequence, link.other))?;
+        self.remove_end(oldest.other, id);
+        self.remove_end(id, oldest.other);
+        Some(oldest)
     }
 
     /// Removes all links of an identifier, at both ends; gives them.

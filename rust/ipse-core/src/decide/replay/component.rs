@@ -40,6 +40,8 @@ pub(super) struct Edge {
 pub(super) enum Hold {
     /// Someone said so.
     Forced,
+    /// The caller named the profile that the event belongs to.
+    Named,
     /// Events showed it.
     Seen,
     /// The two are on one profile: what came there under other rules, or by a command, stays
@@ -96,7 +98,14 @@ impl<'c> Component<'c> {
     }
 
     /// The links, those that the event shows at `time` among them.
-    pub(super) fn links(&self, graph: &Graph, time: Timestamp) -> Links {
+    /// `forces` says that the event is someone's word.
+    pub(super) fn links(
+        &self,
+        graph: &Graph,
+        time: Timestamp,
+        forces: bool,
+        named: Option<u32>,
+    ) -> Links {
         let next = (time, graph.sequence.0 + 1);
         let known = self.members.iter().enumerate().filter_map(|(at, m)| Some((m.id?, at)));
         let places: HashMap<IdentifierId, usize, foldhash::fast::FixedState> = known.collect();
@@ -106,7 +115,9 @@ impl<'c> Component<'c> {
             links.edges.extend(self.implied(graph, a));
             for link in evidence {
                 let Some(&b) = places.get(&link.other).filter(|&&b| a < b) else { continue };
+                let is_said = forces && self.shows(a, b);
                 let hold = match link.state {
+                    _ if is_said => Hold::Forced,
                     LinkState::Active => Hold::Seen,
                     LinkState::Forced => Hold::Forced,
                     LinkState::Displaced { .. } => continue,
@@ -120,7 +131,9 @@ impl<'c> Component<'c> {
                 links.edges.push(Edge { a, b, hold, last });
             }
         }
-        self.add_first_seen(graph, next, &mut links);
+        let seen = if forces { Hold::Forced } else { Hold::Seen };
+        self.add_first_seen(graph, seen, next, &mut links);
+        links.edges.extend(named.and_then(|root| self.named(root, next)));
         links
     }
 
@@ -129,7 +142,7 @@ impl<'c> Component<'c> {
     }
 
     /// The pairs of the event that have no link yet, or one that was displaced.
-    fn add_first_seen(&self, graph: &Graph, last: (Timestamp, u64), links: &mut Links) {
+    fn add_first_seen(&self, graph: &Graph, hold: Hold, last: (Timestamp, u64), links: &mut Links) {
         let shown: Vec<usize> =
             (0..self.members.len()).filter(|&at| self.members[at].candidate.is_some()).collect();
         for (at, &a) in shown.iter().enumerate() {
@@ -137,14 +150,24 @@ impl<'c> Component<'c> {
                 let ends = self.members[a].id.zip(self.members[b].id);
                 let link = ends.and_then(|(a, b)| graph.evidence.between(a, b));
                 let is_new = match link.map(|link| link.state) {
-                    None | Some(LinkState::Displaced { .. }) => true,
+                    None => true,
+                    // What is someone's word stands among the links already.
+                    Some(LinkState::Displaced { .. }) => hold == Hold::Seen,
                     Some(LinkState::Active | LinkState::Forced | LinkState::Denied) => false,
                 };
                 if is_new {
-                    links.edges.push(Edge { a, b, hold: Hold::Seen, last });
+                    links.edges.push(Edge { a, b, hold, last });
                 }
             }
         }
+    }
+
+    /// What holds the event to the profile that the caller named.
+    fn named(&self, root: u32, last: (Timestamp, u64)) -> Option<Edge> {
+        let strongest = self.members.iter().position(|member| member.root == Some(root))?;
+        let shown = self.members.iter().position(|member| member.candidate.is_some())?;
+        let (a, b) = (strongest.min(shown), strongest.max(shown));
+        (a < b).then_some(Edge { a, b, hold: Hold::Named, last })
     }
 
     /// What holds a member to the strongest of its profile.

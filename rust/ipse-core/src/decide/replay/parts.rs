@@ -31,11 +31,12 @@ pub(super) fn rebuild(graph: &Graph, component: &Component<'_>, links: Links) ->
     work.parts
 }
 
-/// Forced links, then those of the latest event, then by the sum of the two priorities, then
+/// Forced links and a named profile, then those of the latest event, then by the sum of the two priorities, then
 /// the newest first; last what is implied.
 fn in_order(component: &Component<'_>, mut edges: Vec<Edge>) -> Vec<Edge> {
     let priority = |at: usize| u64::from(component.members[at].priority);
-    let seen = edges.iter().filter(|edge| edge.hold != Hold::Implied);
+    let is_seen = |edge: &&Edge| matches!(edge.hold, Hold::Seen | Hold::Forced);
+    let seen = edges.iter().filter(is_seen);
     let latest = seen.map(|edge| edge.last).max();
     edges.sort_by_key(|edge| {
         let sum = priority(edge.a) + priority(edge.b);
@@ -61,9 +62,10 @@ struct Count<'c> {
 impl<'c> Work<'c> {
     fn new(graph: &Graph, component: &'c Component<'c>, denied: Vec<(usize, usize)>) -> Work<'c> {
         let count = |member: &'c Member<'c>| {
-            let limit = graph.namespaces().rules_for(member.index)?.limit;
-            let is_bound = limit.window == Window::Ever;
-            is_bound.then_some(Count { namespace: member.namespace, found: 1, limit: limit.values })
+            let rules = graph.namespaces().rules_for(member.index)?;
+            let values = if rules.immutable { 1 } else { rules.limit.values };
+            let is_bound = rules.limit.window == Window::Ever || rules.immutable;
+            is_bound.then_some(Count { namespace: member.namespace, found: 1, limit: values })
         };
         let members = component.members.iter();
         let of: Vec<usize> = (0..component.members.len()).collect();

@@ -23,6 +23,10 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_500_000_000_000 + seconds * 1_000).expect("within range")
 }
 
+fn event_of(ids: &str, seconds: i64) -> Event<'static> {
+    Event { timestamp: Some(at(seconds)), identifiers: sent(ids), ..Event::default() }
+}
+
 impl World {
     fn preset(name: &str) -> World {
         World::new(preset(name).expect("a preset"))
@@ -207,4 +211,118 @@ fn a_full_graph_evicts_the_oldest_cookie() {
     );
     assert_eq!(world.see("ecid=e1", 9), "2");
     world.graph.check().expect("sound");
+}
+
+const EXPLICIT: &str = "[workspace]\ntrigger = \"explicit\"\n[namespaces.user]\npriority = 1\n\
+                        login = true\n[namespaces.device]\npriority = 2\nshared = true\n";
+
+#[test]
+fn a_shared_source_joins_nobody() {
+    let mut world = World::new(EXPLICIT);
+    for user in ["1", "2"] {
+        world.verb(Verb::Login, &format!("user={user} device=kiosk"), "", 1);
+    }
+    assert_eq!(world.of("device=kiosk"), "1,2");
+    assert_eq!(world.verb(Verb::Login, "user=3", "device=kiosk", 2), "3");
+    assert_eq!(world.verb(Verb::Link, "user=3", "device=kiosk", 3), "3");
+    assert_eq!((world.of("device=kiosk"), world.of("user=1")), ("1,2,3".into(), "1".into()));
+}
+
+#[test]
+fn a_named_profile_keeps_what_is_seen_with_it_under_replay() {
+    let mut world = World::new(
+        "[workspace]\nconflict = \"replay\"\n[namespaces.a]\npriority = 1\nlimit = 1\n\
+         [namespaces.b]\npriority = 2\n",
+    );
+    world.see("a=1", 1);
+    let event = Event { profile: Some(ProfileNumber(1)), ..event_of("b=1", 2) };
+    assert_eq!(shown(&world.resolve(&event).expect("a good event")), "1");
+    assert_eq!(world.of("b=1"), "1");
+    let event = Event { profile: Some(ProfileNumber(1)), ..event_of("a=2", 3) };
+    assert_eq!(shown(&world.resolve(&event).expect("a good event")), "1 2:Displaced");
+    world.graph.check().expect("sound");
+}
+
+#[test]
+fn a_link_takes_back_a_split() {
+    let mut world = World::preset("adobe");
+    world.see("crmid=1 ecid=1", 1);
+    let split = SplitProfile {
+        operation: Operation::default(),
+        profile: ProfileNumber(1),
+        identifiers: sent("ecid=1"),
+        together: false,
+    };
+    let now = world.now();
+    let decision = world.graph.decide_split(&split, now).expect("a good command");
+    world.apply(crate::Change::EventResolved(decision.resolved));
+    assert_eq!(world.see("crmid=1 ecid=1", 2), "1 1:DeniedLink");
+    assert_eq!(world.verb(Verb::Link, "crmid=1", "ecid=1", 3), "1");
+    assert_eq!(world.of("ecid=1"), "1");
+    world.graph.check().expect("sound");
+}
+
+#[test]
+fn an_immutable_value_stays_alone_under_every_policy() {
+    for (conflict, limit) in [("drop_lowest", 5), ("keep_first", 5), ("replay", 5)] {
+        let mut world = World::new(&format!(
+            "[workspace]\nconflict = \"{conflict}\"\n[namespaces.user]\npriority = 1\n\
+             limit = {limit}\nimmutable = true\n[namespaces.device]\npriority = 2\n"
+        ));
+        world.see("user=1 device=d", 1);
+        world.see("user=2 device=d", 2);
+        assert_ne!(world.of("user=1"), world.of("user=2"), "{conflict}");
+    }
+}
+
+#[test]
+fn a_hash_goes_where_its_value_goes() {
+    let mut world = World::new(
+        "[namespaces.user]\npriority = 1\n[namespaces.email]\npriority = 2\n\
+         [namespaces.email_hash]\npriority = 3\nsha256_of = \"email\"\n",
+    );
+    world.see("user=5 email=b", 1);
+    let hash = |value| format!("email_hash={}", crate::identifier::sha256_hex(value));
+    assert_eq!(world.of(&hash("b")), "1");
+    let command = ModifyIdentifiers {
+        operation: Operation::default(),
+        profile: ProfileNumber(1),
+        changes: vec![IdentifierChange {
+            namespace: "email".into(),
+            old: Some("b".into()),
+            new: Some("c".into()),
+        }],
+    };
+    let now = world.now();
+    let decision = world.graph.decide_modify(&command, now).expect("a good command");
+    world.apply(crate::Change::EventResolved(decision.resolved));
+    assert_eq!((world.of(&hash("b")), world.of(&hash("c"))), ("-".into(), "1".into()));
+    assert_eq!(world.see("user=6 email=b", 2), "2");
+}
+
+#[test]
+fn a_former_id_is_neither_split_off_nor_removed() {
+    let mut world = World::preset("segment");
+    let import = ImportProfile { former_id: "old".into(), ..ImportProfile::default() };
+    let now = world.now();
+    let decision = world.graph.decide_import(&import, now).expect("a good command");
+    world.apply(crate::Change::EventResolved(decision.resolved));
+    let split = SplitProfile {
+        operation: Operation::default(),
+        profile: ProfileNumber(1),
+        identifiers: sent("former_id=old"),
+        together: false,
+    };
+    assert!(world.graph.decide_split(&split, now).is_err());
+    let command = ModifyIdentifiers {
+        operation: Operation::default(),
+        profile: ProfileNumber(1),
+        changes: vec![IdentifierChange {
+            namespace: "former_id".into(),
+            old: Some("old".into()),
+            new: None,
+        }],
+    };
+    let decision = world.graph.decide_modify(&command, now).expect("a good command");
+    assert!(!decision.teaches || decision.resolved.identifiers[0].verdict.reason().is_some());
 }

@@ -64,6 +64,11 @@ impl Graph {
         });
         let state = LinkState::Displaced { by: self.sequence };
         self.set_evidence(a, EvidenceLink { state, ..held });
+        for end in [a, b] {
+            if let Some(forgotten) = self.evidence.remove_oldest_displaced(end) {
+                self.state.remove(evidence_hash(end, &forgotten));
+            }
+        }
     }
 
     pub(super) fn set_evidence(&mut self, a: IdentifierId, link: EvidenceLink) {

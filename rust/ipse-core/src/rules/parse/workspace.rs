@@ -16,6 +16,7 @@ const DEFAULT_IDENTIFIERS_MAX: u32 = 1_000;
 /// On how many profiles a shared identifier may be: more is no shared device but a default value.
 const DEFAULT_HOLDERS_MAX: u32 = 1_000;
 /// Bounds on what rules may allow: beyond them a profile is no person.
+const HOLDERS_CAP_MAX: u32 = 10_000;
 const CAP_MAX: u32 = 10_000_000;
 
 const TRIGGERS: &[(&str, Trigger)] = &[
@@ -98,7 +99,9 @@ fn caps(table: &TableReader<'_>, rules: &mut Rules) {
     set(&mut rules.merges_max, cap("merges_max", 0));
     set(&mut rules.identifiers_max, cap("identifiers_max", 1));
     set(&mut rules.moved_max, cap("moved_max", 0));
-    set(&mut rules.holders_max, cap("holders_max", 1));
+    // An event looks at every holder of its shared identifiers.
+    let holders_max = table.get("holders_max").and_then(|entry| entry.number(1..=HOLDERS_CAP_MAX));
+    set(&mut rules.holders_max, holders_max);
     let order = table.get("evict_order");
     let order = order.map_or(Vec::new(), |entry| distinct(&entry, |item| item.word(KINDS)));
     let words = [

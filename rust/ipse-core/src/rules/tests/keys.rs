@@ -85,7 +85,7 @@ fn a_bad_word_in_the_workspace_is_named_with_the_good_ones() {
     check_line("workspace", "anonymous_history = \"x\"", "anonymous_history: \"x\" is not one of");
     check_line("workspace", "attribute_history = 1", "attribute_history: must be true or false");
     check_line("workspace", "moved_max = -1", "moved_max: must be from 0 to 10000000");
-    check_line("workspace", "holders_max = 0", "holders_max: must be from 1 to 10000000");
+    check_line("workspace", "holders_max = 0", "holders_max: must be from 1 to 10000");
     check_line(
         "workspace",
         "evict_order = [\"car\"]",
