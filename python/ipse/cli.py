@@ -22,6 +22,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("load", "load", "send a file of events (JSON lines) to a server"),
     ("import", "import_profiles", "bring the profiles of another system from a file"),
     ("profile", "profile", "read a profile"),
+    ("export", "export", "write the id map and attributed history for the warehouse"),
     ("rules", "rules", "check, explain, show, read and set the rules of a workspace"),
     ("stats", "stats", "show the figures of a server"),
     ("wal", "wal", "read and verify the files of a data directory"),

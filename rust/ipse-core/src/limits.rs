@@ -33,6 +33,10 @@ pub const REMEMBERED_EVENTS_MAX: usize = 1 << 18;
 /// What the whole records among them may weigh together, in bytes: commands are remembered
 /// with all they did. The oldest ids give way, of whatever kind.
 pub const REMEMBERED_RECORDS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most identifiers of one profile that rules with `conflict = "replay"` may allow.
+pub const REPLAY_IDENTIFIERS_MAX: u32 = 1_000;
+/// Identifiers that one event may evict: more only leave after a cap was lowered.
+pub const EVICTIONS_MAX: usize = 1_000;
 /// Displaced links kept of one identifier; the oldest give way. A kiosk has one with everybody.
 pub const DISPLACED_LINKS_MAX: usize = 64;
 /// How long an event id is remembered, by log time, in milliseconds.

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use crate::change::{Move, MoveCause, ProfileNumber, Reason, Rule};
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
-use crate::limits::RECORD_MOVES_MAX;
+use crate::limits::EVICTIONS_MAX;
 use crate::rules::{Kind, OverLimit};
 
 use super::candidates::Candidate;
@@ -15,6 +15,20 @@ use super::resolve::{Choice, Fate, capped};
 
 /// Adds the moves that make the chosen profile as small as it must be.
 pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mut Choice<'_>) {
+    let bound: usize =
+        choice.joined.iter().map(|&root| graph.identifier_count(root) as usize).sum();
+    let identifiers_max = graph.rules().identifiers_max as usize;
+    if choice.extra.moves.is_empty() && bound + candidates.len() <= identifiers_max {
+        return;
+    }
+    let joined = choice.joined.clone();
+    // A target that joins nobody is created, and so the next.
+    let created = ProfileNumber(graph.profiles.len() + 1);
+    let to_target = |number: ProfileNumber| match graph.profiles.node(number) {
+        Some(node) => joined.contains(&graph.profiles.root(node)),
+        None => joined.is_empty() && number == created,
+    };
+    trim_moves(graph, choice, to_target);
     let new = choice
         .fates
         .iter()
@@ -27,16 +41,9 @@ pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mu
     held.sort_by_key(|(_, id)| *id);
     held.dedup_by_key(|(_, id)| *id);
     held.retain(|(_, id)| !graph.is_former_id(*id) && !leaves(graph, choice, *id));
-    let joined = choice.joined.clone();
-    // A target that joins nobody is created, and so the next.
-    let created = ProfileNumber(graph.profiles.len() + 1);
-    let to_target = |number: ProfileNumber| match graph.profiles.node(number) {
-        Some(node) => joined.contains(&graph.profiles.root(node)),
-        None => joined.is_empty() && number == created,
-    };
     let moved = choice.extra.moves.iter().filter_map(|moved| moved.to).filter(|&to| to_target(to));
     let total = held.len() + new + moved.count();
-    let excess = total.saturating_sub(graph.rules().identifiers_max as usize);
+    let excess = total.saturating_sub(identifiers_max);
     if excess == 0 {
         return;
     }
@@ -47,7 +54,7 @@ pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mu
     held.retain(|(_, id)| evicts && !is_shown(*id) && may_leave(graph, *id));
     held.sort_by_key(|(_, id)| rank(graph, *id));
     // The rest of an overfull profile goes with the next events.
-    held.truncate(RECORD_MOVES_MAX.saturating_sub(choice.extra.moves.len()));
+    held.truncate(EVICTIONS_MAX);
     let left = excess.saturating_sub(held.len());
     let left = left - keep_away(choice, left, to_target);
     refuse_weakest(graph, candidates, choice, left);
@@ -59,6 +66,24 @@ pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mu
             to: None,
             cause: MoveCause::Evicted,
         });
+    }
+}
+
+/// Leaves identifiers where they are that another profile than the target has no room for.
+fn trim_moves(graph: &Graph, choice: &mut Choice<'_>, to_target: impl Fn(ProfileNumber) -> bool) {
+    let identifiers_max = graph.rules().identifiers_max as usize;
+    let moves = &mut choice.extra.moves;
+    let mut at = moves.len();
+    while at > 0 {
+        at -= 1;
+        let Some(to) = moves[at].to.filter(|&to| !to_target(to)) else { continue };
+        let Some(node) = graph.profiles.node(to) else { continue };
+        let held = graph.identifier_count(graph.profiles.root(node)) as usize;
+        let gone = moves.iter().filter(|moved| moved.from == to).count();
+        let come = moves.iter().filter(|moved| moved.to == Some(to)).count();
+        if held + come > identifiers_max + gone {
+            moves.remove(at);
+        }
     }
 }
 

@@ -125,7 +125,10 @@ impl<'o> Outcome<'o> {
             let (namespace, value) = member.name();
             let from = graph.profiles.bearer(root);
             let (to, cause) = (Some(numbers.of(part)), MoveCause::Displaced);
-            moves.push(Move { namespace, value, from, to, cause });
+            // What only finds may have made its profile the target's.
+            if to != Some(from) {
+                moves.push(Move { namespace, value, from, to, cause });
+            }
         }
         moves
     }

@@ -33,6 +33,8 @@ pub(super) struct Edge {
     pub(super) hold: Hold,
     /// When it was seen last: event time, and record.
     pub(super) last: (Timestamp, u64),
+    /// Whether the two were not on one profile before the event.
+    pub(super) is_new: bool,
 }
 
 /// By what a link holds, strongest first.
@@ -128,7 +130,7 @@ impl<'c> Component<'c> {
                 };
                 let last = (link.last_time, link.last_sequence.0);
                 let last = if self.shows(a, b) { last.max(next) } else { last };
-                links.edges.push(Edge { a, b, hold, last });
+                links.edges.push(Edge { a, b, hold, last, is_new: false });
             }
         }
         let seen = if forces { Hold::Forced } else { Hold::Seen };
@@ -156,7 +158,9 @@ impl<'c> Component<'c> {
                     Some(LinkState::Active | LinkState::Forced | LinkState::Denied) => false,
                 };
                 if is_new {
-                    links.edges.push(Edge { a, b, hold, last });
+                    let root = self.members[a].root;
+                    let is_new = root.is_none() || root != self.members[b].root;
+                    links.edges.push(Edge { a, b, hold, last, is_new });
                 }
             }
         }
@@ -167,7 +171,7 @@ impl<'c> Component<'c> {
         let strongest = self.members.iter().position(|member| member.root == Some(root))?;
         let shown = self.members.iter().position(|member| member.candidate.is_some())?;
         let (a, b) = (strongest.min(shown), strongest.max(shown));
-        (a < b).then_some(Edge { a, b, hold: Hold::Named, last })
+        (a < b).then_some(Edge { a, b, hold: Hold::Named, last, is_new: false })
     }
 
     /// What holds a member to the strongest of its profile.
@@ -176,7 +180,13 @@ impl<'c> Component<'c> {
         let strongest = self.members.iter().position(|member| member.root == Some(root))?;
         let row = graph.identifiers.rows.row(id);
         let last = (row.attached_time(), row.attached_sequence().0);
-        (strongest < at).then_some(Edge { a: strongest, b: at, hold: Hold::Implied, last })
+        (strongest < at).then_some(Edge {
+            a: strongest,
+            b: at,
+            hold: Hold::Implied,
+            last,
+            is_new: false,
+        })
     }
 }
 
@@ -213,7 +223,8 @@ impl<'c> Member<'c> {
             namespace: &candidate.namespace,
             value: &candidate.value,
             index: candidate.index,
-            priority: candidate.priority,
+            // A key ranks first on its event, not among the links of others.
+            priority: graph.namespaces().order_of(candidate.index, &candidate.namespace).0,
             id: candidate.index.and_then(find),
             root: None,
             candidate: Some(at),

@@ -32,7 +32,7 @@ pub(super) fn rebuild(graph: &Graph, component: &Component<'_>, links: Links) ->
 }
 
 /// Forced links and a named profile, then those of the latest event, then by the sum of the two priorities, then
-/// the newest first; last what is implied.
+/// the newest first, of equal ones those that held before; last what is implied.
 fn in_order(component: &Component<'_>, mut edges: Vec<Edge>) -> Vec<Edge> {
     let priority = |at: usize| u64::from(component.members[at].priority);
     let is_seen = |edge: &&Edge| matches!(edge.hold, Hold::Seen | Hold::Forced);
@@ -41,7 +41,7 @@ fn in_order(component: &Component<'_>, mut edges: Vec<Edge>) -> Vec<Edge> {
     edges.sort_by_key(|edge| {
         let sum = priority(edge.a) + priority(edge.b);
         let is_late = Some(edge.last) != latest;
-        (edge.hold, is_late, sum, Reverse(edge.last), edge.a, edge.b)
+        (edge.hold, is_late, sum, Reverse(edge.last), edge.is_new, edge.a, edge.b)
     });
     edges
 }

@@ -6,6 +6,7 @@ use super::super::{
     AnonymousHistory, Conflict, Guards, Logout, MarksKnown, NamespaceRules, NewKnown, OverLimit,
     Rules, Trigger, Window,
 };
+use crate::limits::REPLAY_IDENTIFIERS_MAX;
 
 /// The text and what was read of it.
 struct Checks<'a> {
@@ -17,6 +18,7 @@ struct Checks<'a> {
 pub(super) fn check(top: &TableReader<'_>, rules: &Rules) {
     let checks = Checks { top, rules };
     checks.key();
+    checks.replay();
     checks.conflict();
     checks.over_limit();
     checks.canonical_id();
@@ -204,6 +206,16 @@ impl Checks<'_> {
         if has_window && self.rules.conflict == Conflict::Replay {
             let message = "with conflict = \"replay\" a limit is for ever: links have no window";
             self.problem(&["namespaces", &namespace.name, "limit", "window"], message);
+        }
+    }
+
+    /// A component is put together anew by each event that touches it.
+    fn replay(&self) {
+        let is_large = self.rules.identifiers_max > REPLAY_IDENTIFIERS_MAX;
+        if self.rules.conflict == Conflict::Replay && is_large {
+            let message =
+                format!("with conflict = \"replay\" it is at most {REPLAY_IDENTIFIERS_MAX}");
+            self.problem(&["workspace", "identifiers_max"], &message);
         }
     }
 
