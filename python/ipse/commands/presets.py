@@ -22,7 +22,7 @@ PRESETS: Final = (
     ("mparticle-conversion", "mParticle IDSync, profile conversion: an anonymous profile converts"),
     ("mparticle-link", "mParticle IDSync, profile link: a new login id begins a profile"),
     ("mparticle-isolation", "mParticle IDSync, profile isolation: known and anonymous stay apart"),
-    ("mparticle-best-match", "mParticle IDSync, best match: the hierarchy of identifiers finds one"),
+    ("mparticle-best-match", "mParticle IDSync, best match: the identity hierarchy finds one"),
     ("esputnik", "eSputnik (Yespo): a key names the contact, devices move to their newest owner"),
     ("mixpanel-simplified", "Mixpanel, simplified id merge: one user id, many device ids"),
     ("posthog", "PostHog: identify and alias join persons, guards keep identified ones apart"),

@@ -84,7 +84,8 @@ fn select(
 /// Whether a profile cannot be found by these identifiers, because it holds ones that it can
 /// be found by only, and none of these is one.
 fn is_protected(graph: &Graph, own: &[Candidate<'_>], root: u32) -> bool {
-    is_kept_by(graph, own, root, |rules| rules.login)
+    // Without a login identifier nobody is known by one.
+    graph.profiles.known(root) && is_kept_by(graph, own, root, |rules| rules.login)
         || is_kept_by(graph, own, root, |rules| rules.immutable)
 }
 

@@ -1,6 +1,9 @@
 //! Narrowing: from the holders of the strongest identifier, by each further one, to the one
 //! profile that is meant (mParticle's identity hierarchy).
 
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
+
 use crate::graph::Graph;
 
 use super::candidates::Candidate;
@@ -17,7 +20,13 @@ pub(super) fn select<'c>(
     for found in candidates.filter_map(|candidate| candidate.found) {
         let holders = graph.roots_of(found.id).into_iter().filter(|&root| may_be_found(root));
         let holders: Vec<u32> = holders.collect();
-        let both: Vec<u32> = left.iter().copied().filter(|root| holders.contains(root)).collect();
+        let both: Vec<u32> = match left.is_empty() {
+            true => Vec::new(),
+            false => {
+                let holders: HashSet<u32, FixedState> = holders.iter().copied().collect();
+                left.iter().copied().filter(|root| holders.contains(root)).collect()
+            }
+        };
         match (left.is_empty(), both.is_empty()) {
             (true, _) => left = holders,
             (false, false) => left = both,

@@ -5,6 +5,8 @@
 use std::cmp::Ordering;
 use std::fmt::Write;
 
+use hashbrown::HashSet;
+
 use crate::event::TraitValue;
 use crate::limits::TRAIT_VALUE_BYTES_MAX;
 use crate::rules::Survivorship;
@@ -16,6 +18,7 @@ pub(super) fn combined(
     absorbed: &TraitValue<'_>,
 ) -> Option<TraitValue<'static>> {
     match survivorship {
+        Survivorship::Union if is_full(survivor) => Some(survivor.to_static()),
         Survivorship::Union => Some(union(survivor, absorbed)),
         Survivorship::Sum => sum(survivor, absorbed),
         Survivorship::Min => extreme(survivor, absorbed, Ordering::Less),
@@ -24,13 +27,22 @@ pub(super) fn combined(
     }
 }
 
+/// Whether a union has no room for another element, however short: what profiles of many
+/// parts come to, again and again.
+fn is_full(value: &TraitValue<'_>) -> bool {
+    let shortest = ",0".len();
+    matches!(value, TraitValue::Json(text)
+        if text.starts_with('[') && text.len() + shortest > TRAIT_VALUE_BYTES_MAX)
+}
+
 /// All values of both, each once, the survivor's first, as far as they fit.
 fn union(survivor: &TraitValue<'_>, absorbed: &TraitValue<'_>) -> TraitValue<'static> {
     let mut elements: Vec<String> = Vec::new();
+    let mut seen: HashSet<String, foldhash::fast::FixedState> = HashSet::default();
     let mut bytes = "[]".len();
     for element in elements_of(survivor).into_iter().chain(elements_of(absorbed)) {
         let grown = bytes + element.len() + usize::from(!elements.is_empty());
-        if grown <= TRAIT_VALUE_BYTES_MAX && !elements.contains(&element) {
+        if grown <= TRAIT_VALUE_BYTES_MAX && seen.insert(element.clone()) {
             bytes = grown;
             elements.push(element);
         }

@@ -33,6 +33,8 @@ mod view;
 
 use std::sync::Arc;
 
+use hashbrown::HashSet;
+
 use crate::change::{ProfileNumber, RulesVersion, SequenceNumber};
 use crate::profile_id::ProfileId;
 use crate::rules::Rules;
@@ -213,13 +215,14 @@ impl Graph {
 
     /// The roots of all profiles that hold an identifier, each once, in order of attachment.
     pub(crate) fn roots_of(&self, identifier: IdentifierId) -> Vec<u32> {
+        let further = self.further_holders(identifier);
         let mut roots: Vec<u32> = self.root_of(identifier).into_iter().collect();
-        for holder in self.further_holders(identifier) {
-            let root = self.profiles.root(holder.node);
-            if !roots.contains(&root) {
-                roots.push(root);
-            }
+        if further.is_empty() {
+            return roots;
         }
+        roots.extend(further.iter().map(|holder| self.profiles.root(holder.node)));
+        let mut seen: HashSet<u32, foldhash::fast::FixedState> = HashSet::default();
+        roots.retain(|&root| seen.insert(root));
         roots
     }
 
