@@ -33,7 +33,7 @@ class _DecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Decision.Val
     DECISION_UNRESOLVED: _Decision.ValueType  # 1
     """No usable identifier: the event belongs to no profile."""
     DECISION_CREATED: _Decision.ValueType  # 2
-    """No identifier was known: a new profile."""
+    """No identifier led to a profile, or the rules ask for one: a new profile."""
     DECISION_ATTACHED: _Decision.ValueType  # 3
     """One profile was found, and identifiers were attached or moved to it."""
     DECISION_ALREADY_ATTACHED: _Decision.ValueType  # 4
@@ -49,7 +49,7 @@ DECISION_UNSPECIFIED: Decision.ValueType  # 0
 DECISION_UNRESOLVED: Decision.ValueType  # 1
 """No usable identifier: the event belongs to no profile."""
 DECISION_CREATED: Decision.ValueType  # 2
-"""No identifier was known: a new profile."""
+"""No identifier led to a profile, or the rules ask for one: a new profile."""
 DECISION_ATTACHED: Decision.ValueType  # 3
 """One profile was found, and identifiers were attached or moved to it."""
 DECISION_ALREADY_ATTACHED: Decision.ValueType  # 4
@@ -1844,8 +1844,8 @@ class MergeProfilesRequest(_message.Message):
 
     @_builtins.property
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProfileLookup]:
-        """At most 64, in order: an earlier one's traits outrank a later one's where the rules let
-        sources fill gaps.
+        """At most 64, judged in order. Among their traits the rules' survivorship decides; where
+        it lets sources fill gaps, the profile that was created first goes before.
         """
 
     @_builtins.property

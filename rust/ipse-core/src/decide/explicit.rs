@@ -153,12 +153,6 @@ fn join_sources(
         };
         choice.fates[at] = Some(fate);
     }
-    // Some were judged before a source's profile was joined, which may hold them.
-    for (at, candidate) in candidates.iter().enumerate() {
-        if candidate.dropped.is_none() && choice.holds(fit.graph, candidate) {
-            choice.fates[at] = Some(Fate::Held);
-        }
-    }
 }
 
 fn without_target(graph: &Graph, candidate: &Candidate<'_>) -> Fate {

@@ -18,11 +18,11 @@ use crate::graph::Graph;
 use crate::graph::evidence::{EvidenceLink, LinkState};
 use crate::time::Timestamp;
 
-use super::candidates::Candidate;
+use super::candidates::{Candidate, Role};
 use super::fit::Fit;
 use super::resolve::{Choice, Fate, because};
 use super::{finders, survivor};
-use component::Component;
+use component::{Component, is_several};
 use parts::{Parts, rebuild};
 
 /// Chooses for candidates, strongest first.
@@ -48,9 +48,29 @@ pub(super) fn choose<'a>(
     outcome.settle_shown(graph, &mut choice);
     choice.extra.displaced = outcome.displaced(graph);
     // What finds may yet give the event its profile, and the moves name that.
+    settle_several(graph, candidates, &mut choice);
     finders::settle(fit, candidates, &mut choice, true);
     choice.extra.moves = outcome.moves(graph, &choice.joined);
     choice
+}
+
+/// What is several profiles' finds the first of them, if nothing else does, and stays.
+fn settle_several(graph: &Graph, candidates: &[Candidate<'_>], choice: &mut Choice<'_>) {
+    for (at, candidate) in candidates.iter().enumerate() {
+        let joins = candidate.dropped.is_none() && candidate.role == Role::Joins;
+        let Some(found) = candidate.found.filter(|_| joins && is_several(graph, candidate)) else {
+            continue;
+        };
+        if choice.joined.is_empty() && !choice.creates {
+            choice.joined.push(found.root);
+        }
+        choice.fates[at] = Some(if choice.holds(graph, candidate) {
+            Fate::Held
+        } else {
+            let collided = Some(graph.profiles.bearer(found.root));
+            Fate::Refuse(Reason { collided, ..because(Rule::HeldElsewhere) })
+        });
+    }
 }
 
 /// Who gets which part.

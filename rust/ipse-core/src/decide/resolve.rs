@@ -169,6 +169,9 @@ pub(super) fn conclude<'a>(
 ) -> Resolved<'a> {
     // What evidence puts together was not asked whether it fits.
     let is_unasked = graph.rules().conflict == Conflict::Replay;
+    if !is_unasked {
+        hold_joined(graph, &candidates, &mut choice);
+    }
     if graph.rules().over_limit != OverLimit::Refuse || is_unasked {
         evict::make_room(graph, &candidates, &mut choice);
     }
@@ -260,6 +263,15 @@ pub(super) fn known_after(
         || held.any(|held| logs_in(held.0) && !has_left(held))
         || kept.any(|observed| logs_in(&observed.namespace))
         || came.any(|moved| logs_in(&moved.namespace))
+}
+
+/// Some candidates were judged before a profile was joined that holds them.
+fn hold_joined(graph: &Graph, candidates: &[Candidate<'_>], choice: &mut Choice<'_>) {
+    for (at, candidate) in candidates.iter().enumerate() {
+        if candidate.dropped.is_none() && choice.holds(graph, candidate) {
+            choice.fates[at] = Some(Fate::Held);
+        }
+    }
 }
 
 /// A fate as a verdict. What the target holds itself collides with nobody.

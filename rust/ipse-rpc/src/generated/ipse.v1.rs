@@ -1098,8 +1098,8 @@ pub struct MergeProfilesRequest {
     /// The target.
     #[prost(message, optional, tag = "3")]
     pub target: ::core::option::Option<ProfileLookup>,
-    /// At most 64, in order: an earlier one's traits outrank a later one's where the rules let
-    /// sources fill gaps.
+    /// At most 64, judged in order. Among their traits the rules' survivorship decides; where
+    /// it lets sources fill gaps, the profile that was created first goes before.
     #[prost(message, repeated, tag = "4")]
     pub sources: ::prost::alloc::vec::Vec<ProfileLookup>,
     /// Pass over the guards of the rules' `commands.merge`.
@@ -1295,7 +1295,7 @@ pub enum Decision {
     Unspecified = 0,
     /// No usable identifier: the event belongs to no profile.
     Unresolved = 1,
-    /// No identifier was known: a new profile.
+    /// No identifier led to a profile, or the rules ask for one: a new profile.
     Created = 2,
     /// One profile was found, and identifiers were attached or moved to it.
     Attached = 3,

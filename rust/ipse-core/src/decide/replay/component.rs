@@ -64,6 +64,13 @@ pub(super) struct Links {
     pub(super) denied: Vec<(usize, usize)>,
 }
 
+/// Whether an identifier is several profiles', as it may have become under other rules: it
+/// stays with each of them, and has no part.
+pub(super) fn is_several(graph: &Graph, candidate: &Candidate<'_>) -> bool {
+    let row = |id| graph.identifiers.rows.row(id);
+    candidate.found.is_some_and(|found| row(found.id).has_further_holders())
+}
+
 impl<'c> Component<'c> {
     /// The members of every profile that the event's joining identifiers are on, and those
     /// that are new.
@@ -75,7 +82,7 @@ impl<'c> Component<'c> {
         let joining: Vec<(usize, &Candidate<'_>)> = candidates
             .iter()
             .enumerate()
-            .filter(|(_, c)| c.dropped.is_none() && c.role == Role::Joins)
+            .filter(|(_, c)| c.dropped.is_none() && c.role == Role::Joins && !is_several(graph, c))
             .collect();
         let mut roots: Vec<u32> = named.into_iter().collect();
         for found in joining.iter().filter_map(|(_, candidate)| candidate.found) {
@@ -194,7 +201,9 @@ impl<'c> Member<'c> {
     /// Whether it joins, and so has a part; what only finds stays with its profile.
     fn joins(&self, graph: &Graph) -> bool {
         let rules = graph.namespaces().rules_for(self.index);
-        !rules.is_some_and(|rules| rules.shared || rules.exclusive)
+        let is_several =
+            self.id.is_some_and(|id| graph.identifiers.rows.row(id).has_further_holders());
+        !is_several && !rules.is_some_and(|rules| rules.shared || rules.exclusive)
     }
 
     /// Namespace and value, on their own.
