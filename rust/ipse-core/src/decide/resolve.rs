@@ -265,10 +265,18 @@ pub(super) fn known_after(
         || came.any(|moved| logs_in(&moved.namespace))
 }
 
-/// Some candidates were judged before a profile was joined that holds them.
+/// Some candidates were judged before a profile was joined that holds them. What a guard says
+/// of a source stands.
 fn hold_joined(graph: &Graph, candidates: &[Candidate<'_>], choice: &mut Choice<'_>) {
+    let is_guarded = |fate: &Option<Fate>| match fate {
+        Some(Fate::Refuse(reason)) => {
+            matches!(reason.rule, Rule::SourceUsed | Rule::SourceShape | Rule::KnownSource)
+        }
+        _ => false,
+    };
     for (at, candidate) in candidates.iter().enumerate() {
-        if candidate.dropped.is_none() && choice.holds(graph, candidate) {
+        let is_free = candidate.dropped.is_none() && !is_guarded(&choice.fates[at]);
+        if is_free && choice.holds(graph, candidate) {
             choice.fates[at] = Some(Fate::Held);
         }
     }

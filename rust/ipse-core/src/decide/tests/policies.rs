@@ -326,3 +326,11 @@ fn a_former_id_is_neither_split_off_nor_removed() {
     let decision = world.graph.decide_modify(&command, now).expect("a good command");
     assert!(!decision.teaches || decision.resolved.identifiers[0].verdict.reason().is_some());
 }
+
+#[test]
+fn an_alias_is_used_once_even_by_its_own_profile() {
+    let mut world = World::preset("mixpanel-original");
+    assert_eq!(world.verb(Verb::Link, "distinct_id=A", "distinct_id=B", 1), "1");
+    assert_eq!(world.verb(Verb::Link, "distinct_id=C", "distinct_id=B", 2), "2 B:SourceUsed");
+    assert_eq!(world.verb(Verb::Link, "distinct_id=A", "distinct_id=B", 3), "1 B:SourceUsed");
+}
