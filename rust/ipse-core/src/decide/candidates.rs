@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::change::{PassedLimit, Reason, Rule};
+use crate::change::{PassedLimit, ProfileNumber, Reason, Rule};
 use crate::event::{Event, SentIdentifier};
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
@@ -270,6 +270,11 @@ impl Candidate<'_> {
     /// Whether it is still on the event and attached nowhere: what would be added.
     pub(super) fn is_new(&self) -> bool {
         self.dropped.is_none() && self.found.is_none()
+    }
+
+    /// The profile that holds it, the first if several do.
+    pub(super) fn holder(&self, graph: &Graph) -> Option<ProfileNumber> {
+        self.found.map(|found| graph.profiles.bearer(found.root))
     }
 
     /// Whether it is the same identifier.

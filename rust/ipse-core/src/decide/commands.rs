@@ -10,7 +10,7 @@ use crate::change::{
 };
 use crate::command::{AttributeHistory, MergeProfiles, ModifyIdentifiers, Operation, SplitProfile};
 use crate::event::SentIdentifier;
-use crate::graph::{AttributionView, Graph};
+use crate::graph::Graph;
 use crate::identifier::FORMER_ID;
 use crate::limits::{
     ATTRIBUTIONS_MAX, COMMAND_SOURCES_MAX, MODIFY_CHANGES_MAX, PROFILES_MAX, SPLIT_IDENTIFIERS_MAX,
@@ -71,16 +71,14 @@ impl Graph {
         now: Timestamp,
     ) -> Result<Decision<'a>, Refusal> {
         if command.end < command.start {
-            return invalid("end_time", "is before the start")
-                .map(|()| unreachable!("it is refused"));
+            return invalid("end_time", "is before the start");
         }
         self.operate(&command.operation, Verb::AttributeHistory, now, |_| {
             let source = self.command_root(command.history_of)?;
             let destination = self.command_root(command.destination)?;
             if source == destination {
                 let problem = "is the source: nothing is to be attributed";
-                return invalid("destination_profile", problem)
-                    .map(|()| unreachable!("it is refused"));
+                return invalid("destination_profile", problem);
             }
             Ok(attribute(self, source, destination, command))
         })
@@ -120,7 +118,7 @@ fn merge<'a>(
     time: Timestamp,
 ) -> Resolved<'a> {
     let mut fit = Fit::of_command(graph, time);
-    let mut choice = Choice::new(Some(root), 0);
+    let mut choice = Choice::new(graph, Some(root), &[]);
     for &source in &command.sources {
         let verdict = merge_one(&mut fit, &mut choice, source, command.force);
         let profile = source.filter(|_| verdict != MergeVerdict::NotFound);
@@ -170,15 +168,15 @@ fn split<'a>(
     let mut taken = candidates::of_list(graph, list, &[], "identifiers")?;
     if let Some(at) = taken.iter().position(|candidate| candidate.namespace == FORMER_ID) {
         let problem = "is a former id, which stays with its profile for ever";
-        return invalid(&format!("identifiers[{at}]"), problem).map(|()| unreachable!("refused"));
+        return invalid(&format!("identifiers[{at}]"), problem);
     }
     if let Some(at) = taken.iter().position(|c| !c.found.is_some_and(|f| graph.holds(root, f.id))) {
         let field = format!("identifiers[{at}]");
-        return invalid(&field, "is not on the profile").map(|()| unreachable!("it is refused"));
+        return invalid(&field, "is not on the profile");
     }
     if let Some(at) = taken.iter().position(|c| is_immutable(graph, c)) {
         let problem = "is of an immutable namespace";
-        return invalid(&format!("identifiers[{at}]"), problem).map(|()| unreachable!("refused"));
+        return invalid(&format!("identifiers[{at}]"), problem);
     }
     taken.sort_by_key(|candidate| candidate.found.map(|found| found.id));
     taken.dedup_by(|b, a| a.is_same(b));
@@ -231,7 +229,7 @@ fn refused_attribution(
         return Some(Rule::AttributionOff);
     }
     let (of_source, of_destination) =
-        (attributions_of(graph, source), attributions_of(graph, destination));
+        (graph.attributions_of(source), graph.attributions_of(destination));
     let root = |profile: ProfileNumber| {
         graph.profiles.root(graph.profiles.node(profile).expect("it was attributed"))
     };
@@ -245,11 +243,6 @@ fn refused_attribution(
     });
     let is_full = of_source.len().max(of_destination.len()) >= ATTRIBUTIONS_MAX;
     (overlaps || is_full).then_some(Rule::AttributionOverlap)
-}
-
-fn attributions_of(graph: &Graph, root: u32) -> Vec<AttributionView> {
-    let nodes = graph.profiles.tree(root).into_iter();
-    nodes.flat_map(|node| graph.attributions.of_node(node)).copied().collect()
 }
 
 /// A command that changes no identifier of its own.

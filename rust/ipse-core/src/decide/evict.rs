@@ -115,7 +115,7 @@ fn refuse_weakest(
     let fates = choice.fates.iter_mut().zip(candidates).rev();
     let new = fates.filter(|(fate, _)| is_new(fate));
     for (fate, candidate) in new.take(excess) {
-        let collided = candidate.found.map(|found| graph.profiles.bearer(found.root));
+        let collided = candidate.holder(graph);
         *fate = Some(Fate::Refuse(Reason { collided, ..reason.clone() }));
     }
 }

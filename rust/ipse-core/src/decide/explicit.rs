@@ -25,7 +25,7 @@ pub(super) fn choose<'a>(
     named: Option<u32>,
 ) -> Choice<'a> {
     let own = candidates.len() - sources;
-    let mut choice = Choice::new(None, candidates.len());
+    let mut choice = Choice::new(fit.graph, None, candidates);
     choice.joined.extend(find(fit.graph, event, &candidates[..own], named));
     for at in 0..own {
         settle(fit, candidates, &mut choice, at);
@@ -111,11 +111,11 @@ fn is_kept_by(
 /// What becomes of one of the event's own identifiers, once its profile is found.
 fn settle(fit: &mut Fit<'_>, candidates: &[Candidate<'_>], choice: &mut Choice<'_>, at: usize) {
     let candidate = &candidates[at];
-    let collided = candidate.found.map(|found| fit.graph.profiles.bearer(found.root));
-    if let Some(reason) = &candidate.dropped {
-        let collided = collided.filter(|_| !choice.holds(fit.graph, candidate));
-        choice.fates[at] = Some(Fate::Drop(Reason { collided, ..(**reason).clone() }));
-    } else if candidate.found.is_none() {
+    let collided = candidate.holder(fit.graph);
+    if choice.fates[at].is_some() {
+        return;
+    }
+    if candidate.found.is_none() {
         choice.take(fit, candidates, at, Fate::Attach);
     } else if choice.holds(fit.graph, candidate) {
         choice.fates[at] = Some(Fate::Held);
@@ -140,6 +140,9 @@ fn join_sources(
     let let_through = Guards { marks_known: guards.marks_known, ..Guards::default() };
     let guards = if event.force { &let_through } else { guards };
     for at in own..candidates.len() {
+        if choice.fates[at].is_some() {
+            continue;
+        }
         let joined = choice.joined.len();
         let fate = match is_usable {
             true => join_source(fit, guards, event.force, candidates, choice, at),
@@ -156,11 +159,8 @@ fn join_sources(
 }
 
 fn without_target(graph: &Graph, candidate: &Candidate<'_>) -> Fate {
-    let collided = candidate.found.map(|found| graph.profiles.bearer(found.root));
-    match &candidate.dropped {
-        Some(reason) => Fate::Drop(Reason { collided, ..(**reason).clone() }),
-        None => Fate::Refuse(Reason { collided, ..because(Rule::NoTarget) }),
-    }
+    let collided = candidate.holder(graph);
+    Fate::Refuse(Reason { collided, ..because(Rule::NoTarget) })
 }
 
 fn join_source(
@@ -172,11 +172,8 @@ fn join_source(
     at: usize,
 ) -> Fate {
     let candidate = &candidates[at];
-    let collided = candidate.found.map(|found| fit.graph.profiles.bearer(found.root));
+    let collided = candidate.holder(fit.graph);
     let refuse = |reason: Reason| Fate::Refuse(Reason { collided, ..reason });
-    if let Some(reason) = &candidate.dropped {
-        return Fate::Drop(Reason { collided, ..(**reason).clone() });
-    }
     if let Some(rule) = refused_by_value(fit.graph, guards, candidate) {
         return refuse(because(rule));
     }

@@ -138,6 +138,6 @@ pub(super) fn bound(
     Err(Refusal::LimitExceeded { field: field.to_owned(), what, bound, found })
 }
 
-pub(super) fn invalid(field: &str, problem: &str) -> Result<(), Refusal> {
+pub(super) fn invalid<T>(field: &str, problem: &str) -> Result<T, Refusal> {
     Err(Refusal::InvalidField { field: field.to_owned(), problem: problem.to_owned() })
 }

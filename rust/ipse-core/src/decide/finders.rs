@@ -87,7 +87,7 @@ pub(super) fn share(
     let holders = candidates[at].found.map_or(0, |found| fit.graph.roots_of(found.id).len());
     let holders_max = fit.graph.rules().holders_max;
     if holders >= holders_max as usize {
-        let collided = candidates[at].found.map(|found| fit.graph.profiles.bearer(found.root));
+        let collided = candidates[at].holder(fit.graph);
         let reason = Reason { collided, ..capped(Rule::HolderLimit, holders_max) };
         choice.fates[at] = Some(Fate::Refuse(reason));
         return;

@@ -15,7 +15,7 @@ pub(super) fn choose<'a>(
     candidates: &[Candidate<'_>],
     named: Option<u32>,
 ) -> Choice<'a> {
-    let mut choice = Choice::new(named, candidates.len());
+    let mut choice = Choice::new(fit.graph, named, candidates);
     for at in 0..candidates.len() {
         let is_key = *candidates[at].namespace == *fit.key;
         let joins = is_key || joins(fit, candidates, &choice);
@@ -47,10 +47,8 @@ fn join_one(
     joins: bool,
 ) {
     let candidate = &candidates[at];
-    let collided = candidate.found.map(|found| fit.graph.profiles.bearer(found.root));
-    if let Some(reason) = &candidate.dropped {
-        let collided = collided.filter(|_| !choice.holds(fit.graph, candidate));
-        choice.fates[at] = Some(Fate::Drop(Reason { collided, ..(**reason).clone() }));
+    let collided = candidate.holder(fit.graph);
+    if choice.fates[at].is_some() {
         return;
     }
     let Some(found) = candidate.found else {
@@ -106,17 +104,19 @@ fn alone<'a>(
     named: Option<u32>,
     conflict: &Reason,
 ) -> Choice<'a> {
-    let mut choice = Choice::new(named, candidates.len());
+    let mut choice = Choice::new(fit.graph, named, candidates);
     for (at, candidate) in candidates.iter().enumerate() {
-        let collided = candidate.found.map(|found| fit.graph.profiles.bearer(found.root));
+        if choice.fates[at].is_some() {
+            continue;
+        }
+        let collided = candidate.holder(fit.graph);
         let has_profile = !choice.joined.is_empty() || choice.creates;
-        choice.fates[at] = Some(match (&candidate.dropped, candidate.found) {
-            (Some(reason), _) => Fate::Drop(Reason { collided, ..(**reason).clone() }),
-            (None, Some(found)) if !has_profile => {
+        choice.fates[at] = Some(match candidate.found {
+            Some(found) if !has_profile => {
                 choice.joined.push(found.root);
                 Fate::Held
             }
-            (None, None) if !has_profile => {
+            None if !has_profile => {
                 choice.creates = true;
                 Fate::Attach
             }

@@ -123,22 +123,23 @@ fn former_id<'a>(graph: &Graph, value: &'a str) -> Candidate<'a> {
 }
 
 fn settle<'a>(fit: &mut Fit<'_>, candidates: &[Candidate<'_>]) -> Choice<'a> {
-    let mut choice = Choice::new(target(fit, candidates), candidates.len());
+    let mut choice = Choice::new(fit.graph, target(fit, candidates), candidates);
     for (at, candidate) in candidates.iter().enumerate() {
-        let collided = candidate.found.map(|found| fit.graph.profiles.bearer(found.root));
+        if choice.fates[at].is_some() {
+            continue;
+        }
+        let collided = candidate.holder(fit.graph);
         let is_former = candidate.namespace == FORMER_ID;
-        choice.fates[at] = match &candidate.dropped {
-            Some(reason) => Some(Fate::Drop(Reason { collided, ..(**reason).clone() })),
-            None if choice.holds(fit.graph, candidate) => Some(Fate::Held),
-            None if is_former && candidate.found.is_none() => Some(Fate::Attach),
-            None if candidate.found.is_some() && candidate.role != Role::Shared => {
-                Some(Fate::Refuse(Reason { collided, ..because(Rule::HeldElsewhere) }))
-            }
-            None => {
-                finders::share(fit, candidates, &mut choice, at);
-                continue;
-            }
-        };
+        if choice.holds(fit.graph, candidate) {
+            choice.fates[at] = Some(Fate::Held);
+        } else if is_former && candidate.found.is_none() {
+            choice.fates[at] = Some(Fate::Attach);
+        } else if candidate.found.is_some() && candidate.role != Role::Shared {
+            let reason = Reason { collided, ..because(Rule::HeldElsewhere) };
+            choice.fates[at] = Some(Fate::Refuse(reason));
+        } else {
+            finders::share(fit, candidates, &mut choice, at);
+        }
     }
     choice
 }

@@ -126,7 +126,7 @@ impl<'a> Work<'_, 'a> {
         let candidate =
             read_one(self.fit.graph, &self.added, &sent, &format!("changes[{at}].{field}"))?;
         if self.judged.iter().any(|(earlier, _)| earlier.is_same(&candidate)) {
-            invalid(&format!("changes[{at}].{field}"), "stands in this command twice")?;
+            return invalid(&format!("changes[{at}].{field}"), "stands in this command twice");
         }
         Ok(Some(candidate))
     }

@@ -36,15 +36,10 @@ pub(super) fn choose<'a>(
     let component = Component::of(graph, candidates, named);
     let parts = rebuild(graph, &component, component.links(graph, fit.time, forces, named));
     let outcome = Outcome::of(&component, &parts, named);
-    let mut choice = Choice::new(None, candidates.len());
+    let mut choice = Choice::new(graph, None, candidates);
     choice.joined = outcome.joined();
     choice.creates = outcome.target.is_some();
     choice.links = outcome.shows_news(graph, fit.time, forces);
-    for (at, candidate) in candidates.iter().enumerate() {
-        let collided = candidate.found.map(|found| graph.profiles.bearer(found.root));
-        let drop = |reason: &Reason| Fate::Drop(Reason { collided, ..reason.clone() });
-        choice.fates[at] = candidate.dropped.as_deref().map(drop);
-    }
     outcome.settle_shown(graph, &mut choice);
     choice.extra.displaced = outcome.displaced(graph);
     // What finds may yet give the event its profile, and the moves name that.

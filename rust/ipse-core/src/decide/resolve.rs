@@ -103,10 +103,20 @@ impl Fate {
 }
 
 impl<'a> Choice<'a> {
-    pub(super) fn new(named: Option<u32>, candidates: usize) -> Choice<'a> {
+    /// Where every policy begins: with the profile that was named, and with the candidates
+    /// that rules took off the event settled.
+    pub(super) fn new(
+        graph: &Graph,
+        named: Option<u32>,
+        candidates: &[Candidate<'_>],
+    ) -> Choice<'a> {
+        let dropped = |candidate: &Candidate<'_>| {
+            let reason = candidate.dropped.as_deref()?.clone();
+            Some(Fate::Drop(Reason { collided: candidate.holder(graph), ..reason }))
+        };
         Choice {
             joined: named.into_iter().collect(),
-            fates: vec![None; candidates],
+            fates: candidates.iter().map(dropped).collect(),
             ..Choice::default()
         }
     }
@@ -139,7 +149,7 @@ impl<'a> Choice<'a> {
         fate: Fate,
     ) {
         let new = self.new_with(candidates, Some(at));
-        let collided = candidates[at].found.map(|found| fit.graph.profiles.bearer(found.root));
+        let collided = candidates[at].holder(fit.graph);
         self.fates[at] = Some(match fit.check(&self.joined, &new) {
             Ok(()) => fate,
             Err(reason) => Fate::Refuse(Reason { collided, ..reason }),
@@ -168,7 +178,7 @@ pub(super) fn conclude<'a>(
     mut choice: Choice<'a>,
 ) -> Resolved<'a> {
     // What evidence puts together was not asked whether it fits.
-    let is_unasked = graph.rules().conflict == Conflict::Replay;
+    let is_unasked = graph.rules().keeps_evidence();
     if !is_unasked {
         hold_joined(graph, &candidates, &mut choice);
     }

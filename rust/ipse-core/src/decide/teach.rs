@@ -53,7 +53,7 @@ pub(super) fn imported_traits<'a>(
     }
     changed.sort_by(|a, b| a.0.name.cmp(&b.0.name));
     let (traits, times): (Vec<TraitSet<'a>>, Vec<Timestamp>) = changed.into_iter().unzip();
-    let held = graph.folded_traits(target_roots(graph, resolved));
+    let held = graph.folded_traits(graph.target_roots(&resolved.target));
     check_room(&held, &traits).map_err(|refusal| refusal.at_field("traits"))?;
     Ok((traits, times))
 }
@@ -89,7 +89,7 @@ fn changed_traits<'a>(
     if sent.is_empty() || resolved.target == Target::Unresolved {
         return Ok(Vec::new());
     }
-    let held = graph.folded_traits(target_roots(graph, resolved));
+    let held = graph.folded_traits(graph.target_roots(&resolved.target));
     let mut changed: Vec<TraitSet<'a>> = sent
         .iter()
         .filter(|sent| changes(held.get(&sent.name), sent, time))
@@ -98,14 +98,6 @@ fn changed_traits<'a>(
     changed.sort_by(|a, b| a.name.cmp(&b.name));
     check_room(&held, &changed)?;
     Ok(changed)
-}
-
-/// The roots of all profiles that are the target's after the event, the survivor's first.
-fn target_roots(graph: &Graph, resolved: &Resolved<'_>) -> Vec<u32> {
-    let profiles = resolved.target.profile().into_iter();
-    let profiles = profiles.chain(resolved.target.absorbed().iter().copied());
-    let root = |profile| graph.profiles.node(profile).map(|node| graph.profiles.root(node));
-    profiles.filter_map(root).collect()
 }
 
 /// A removal counts where nothing is held, too: news from before it may still come.

@@ -14,7 +14,7 @@ use crate::change::{
     ObservedIdentifier, ProfileNumber, Record, RulesVersion, Target, TraitSet, Verb, Verdict,
 };
 use crate::event::TraitValue;
-use crate::rules::{Conflict, Rules, RulesText};
+use crate::rules::{Rules, RulesText};
 use crate::time::Timestamp;
 use crate::union_find::Node;
 
@@ -81,7 +81,7 @@ impl Graph {
             }
             self.attach_all(root, event, imported);
             self.link_all(&event.identifiers);
-            if self.rules().conflict == Conflict::Replay {
+            if self.rules().keeps_evidence() {
                 self.observe_all(event);
             }
             self.set_traits(root, event, imported);

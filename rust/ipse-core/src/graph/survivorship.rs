@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use crate::change::SequenceNumber;
 use crate::event::TraitValue;
-use crate::rules::{Rules, Survivorship};
+use crate::rules::Survivorship;
 use crate::time::Timestamp;
 use crate::union_find::Node;
 
@@ -64,7 +64,7 @@ impl<'a> FoldedTraits<'a> {
 
     /// The value of a trait, if it was ever set.
     pub(crate) fn get(&self, name: &str) -> Option<Folded<'a>> {
-        match survivorship_of(self.graph.rules(), name) {
+        match self.graph.rules().survivorship_of(name) {
             Survivorship::Newest => self.newest(name),
             survivorship => {
                 let fold = Fold { graph: self.graph, name, survivorship };
@@ -79,11 +79,6 @@ impl<'a> FoldedTraits<'a> {
         let rows = self.nodes.iter().filter_map(|&node| row_of(graph, node, name));
         rows.reduce(|best, row| if row.outranks(best) { row } else { best }).map(Folded::of)
     }
-}
-
-/// The rule for one trait.
-fn survivorship_of(rules: &Rules, name: &str) -> Survivorship {
-    rules.trait_survivorship.get(name).copied().unwrap_or(rules.survivorship)
 }
 
 fn row_of<'a>(graph: &'a Graph, node: Node, name: &str) -> Option<&'a TraitRow> {

@@ -128,7 +128,7 @@ impl Graph {
     }
 
     /// The roots, before the record, of the profiles that are the target after it.
-    fn target_roots(&self, target: &Target) -> Vec<u32> {
+    pub(crate) fn target_roots(&self, target: &Target) -> Vec<u32> {
         let profiles = target.profile().into_iter().chain(target.absorbed().iter().copied());
         let root = |profile| Some(self.profiles.root(self.profiles.node(profile)?));
         profiles.filter_map(root).collect()

@@ -9,7 +9,6 @@ use crate::change::{
     ProfileNumber, Target,
 };
 use crate::limits::{ATTRIBUTIONS_MAX, PROFILES_MAX};
-use crate::rules::Conflict;
 
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
@@ -101,7 +100,7 @@ impl Graph {
             format!("{named} is the event's own and moves")
         })?;
         let displaces = moved.cause == MoveCause::Displaced;
-        ensure(!displaces || self.rules().conflict == Conflict::Replay, || {
+        ensure(!displaces || self.rules().keeps_evidence(), || {
             format!("{named} is displaced by rules that displace none")
         })?;
         Ok(id)
@@ -140,7 +139,7 @@ impl Graph {
         if extra.displaced.is_empty() {
             return Ok(());
         }
-        ensure(self.rules().conflict == Conflict::Replay, || {
+        ensure(self.rules().keeps_evidence(), || {
             "it displaces links under rules that keep none".to_owned()
         })?;
         let is_known = |(namespace, value): &Named<'_>| {
