@@ -42,16 +42,27 @@ def play(scenario: dict[str, Any], target: Target, workspace: str, case: Case) -
 
 def _play(scenario: dict[str, Any], checks: Checks, case: Case) -> None:
     events = sorted(scenario["events"], key=lambda event: event["t"])
-    pending = [check for check in scenario["expected"] if check["at"] != END]
+    # What is to hold before the first event is checked before it.
+    _check_until(scenario, checks, case, float("-inf"), _time(events, 0))
     for place, event in enumerate(events):
         case.guard(f"t={event['t']} {event['op']}", partial(checks.play, event))
-        following = events[place + 1]["t"] if place + 1 < len(events) else float("inf")
-        for check in [each for each in pending if each["at"] < following]:
-            pending.remove(check)
-            case.guard(_where(check), partial(checks.check, _where(check), check))
+        _check_until(scenario, checks, case, event["t"], _time(events, place + 1))
     for check in scenario["expected"]:
         if check["at"] == END:
             _check_end(checks, check, case)
+
+
+def _time(events: list[dict[str, Any]], place: int) -> float:
+    """When the event at that place happens; never, if there is none."""
+    return float(events[place]["t"]) if place < len(events) else float("inf")
+
+
+def _check_until(
+    scenario: dict[str, Any], checks: Checks, case: Case, since: float, until: float
+) -> None:
+    for check in scenario["expected"]:
+        if check["at"] != END and since <= check["at"] < until:
+            case.guard(_where(check), partial(checks.check, _where(check), check))
 
 
 def _check_end(checks: Checks, check: dict[str, Any], case: Case) -> None:

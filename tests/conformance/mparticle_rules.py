@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import Any
 
 from tests import toml_text
@@ -28,6 +29,7 @@ def rules_toml(config: dict[str, Any]) -> str:
     """The rules of a scenario's workspace. Raises Inexpressible."""
     only(config, CONFIG_KEYS, "config")
     rules = preset(word(MPARTICLE.presets, config["strategy"], "strategy"))
+    config = MPARTICLE.fixed_ids.get(config["strategy"], {}) | config
     known = rules["namespaces"]
     order = config.get("identity_priority") or _by_priority(known)
     rules["namespaces"] = {
@@ -43,6 +45,12 @@ def rules_toml(config: dict[str, Any]) -> str:
         # Without login ids nobody is known, new or not.
         rules.get("commands", {}).get("login", {}).pop("new_known", None)
     return toml_text.dumps(rules)
+
+
+def login_ids(rules_toml: str) -> frozenset[str]:
+    """The identity types that make a profile a known one under these rules."""
+    namespaces = tomllib.loads(rules_toml)["namespaces"]
+    return frozenset(name for name, entry in namespaces.items() if entry.get("login"))
 
 
 def _by_priority(namespaces: dict[str, dict[str, Any]]) -> list[str]:

@@ -9,7 +9,7 @@ none, so each gets one of ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tests import toml_text
@@ -60,11 +60,10 @@ Names = dict[str, str]
 def names(scenario: dict[str, Any], peer: Peer) -> Names:
     """Every namespace that the scenario names, those of its config first; where the config names
     none, those of the preset."""
-    theirs = dict.fromkeys(
-        scenario["config"].get("namespaces") or preset(peer.preset)["namespaces"]
-    )
-    theirs.update(dict.fromkeys(_used([scenario["events"], scenario["expected"]])))
+    used = dict.fromkeys(_used([scenario["events"], scenario["expected"]]))
     known = {_skeleton(name): name for name in preset(peer.preset)["namespaces"]}
+    theirs = dict.fromkeys(scenario["config"].get("namespaces") or _as_spelled(known, used))
+    theirs.update(used)
     ours: Names = {}
     for name in theirs:
         plain = known.get(_skeleton(name), re.sub(r"[^a-z0-9_.-]", "_", name.lower()))
@@ -73,6 +72,12 @@ def names(scenario: dict[str, Any], peer: Peer) -> Names:
             plain += "_"
         ours[name] = plain
     return ours
+
+
+def _as_spelled(known: dict[str, str], used: Iterable[str]) -> list[str]:
+    """The preset's namespaces, each as the scenario spells it where it names it."""
+    spelled = {_skeleton(name): name for name in used}
+    return [spelled.get(skeleton, name) for skeleton, name in known.items()]
 
 
 def _skeleton(name: str) -> str:
@@ -191,8 +196,10 @@ def _settings(
     for key in _given(config, "anonymous_attribution", "anonymous_history"):
         history = word(vocabulary.HISTORIES, _first_word(config[key]), key)
         workspace["anonymous_history"] = history
-    for key in _given(config, "identified_guard", "guard", "guards"):
-        _set_guards(config[key], key, commands)
+    for key in ("identified_guard", "guard", "guards"):
+        # One that is given as nothing is one that the scenario takes away.
+        if key in config:
+            _set_guards(config[key], key, commands)
     _set_caps(config, peer, workspace)
     for theirs, entry in config.get("namespaces", {}).items():
         if (entry or {}).get("dedupe_key"):

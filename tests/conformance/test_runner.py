@@ -166,6 +166,63 @@ def test_a_lie_is_found(tmp_path: Path, lie: str) -> None:
     assert any(where in check for check in outcome.failed_checks), outcome.failed_checks
 
 
+_BROKEN: dict[str, Any] = {
+    "a number": 5,
+    "nothing": None,
+    "an empty object": {},
+    "no config": {key: value for key, value in _TRUE.items() if key != "config"},
+    "no config but null": _TRUE | {"config": None},
+    "a list for a config": _TRUE | {"config": []},
+    "a list for a system": _TRUE | {"config": {"system": ["segment"]}},
+    "no preset": _TRUE | {"config": {"system": "acme"}},
+    "texts for events": _TRUE | {"events": ["e1"]},
+    "nothing expected": _TRUTHS[_GUARDS] | {"events": [], "expected": []},
+    "half a character": _TRUTHS[_GUARDS]
+    | {"events": [{"t": 1, "op": "observe", "ids": [["distinct_id", "\ud800"]]}]},
+    "a time that is a text": _TRUTHS[_GUARDS] | {"expected": [_check(0, "same") | {"at": "noon"}]},
+}
+
+
+def test_what_is_no_scenario_fails_alone_with_a_line_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "scenarios.json"
+    path.write_text(json.dumps([*_BROKEN.values(), _TRUE]), encoding="utf-8")
+    assert __main__.main([str(path)]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    passed = dict(zip([*_BROKEN, "true"], [line["passed"] for line in lines], strict=True))
+    assert passed == dict.fromkeys(_BROKEN, False) | {"true": True}
+
+
+_FILES = {
+    "text": b"{nope",
+    "nothing": b"",
+    "an object": b'{"name": "one"}',
+    "no scenario": b"[]",
+    "not a number": b'[{"name": "x", "t": NaN}]',
+    "no text": b"\xff\xfe\x00",
+}
+
+
+@pytest.mark.parametrize("content", _FILES)
+def test_a_file_without_scenarios_fails_by_its_path(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_bytes(_FILES[content])
+    missing, empty = tmp_path / "missing.json", tmp_path / "empty"
+    empty.mkdir()
+    with Embedded(tmp_path / "data") as target:
+        outcomes = runner.run(runner.load([path, missing, empty]), [target])
+    assert [each.name for each in outcomes] == [str(path), str(missing), str(empty)]
+    assert not any(each.passed for each in outcomes)
+
+
+def test_a_check_before_the_first_event_sees_nothing_of_it(tmp_path: Path) -> None:
+    scenario = _TRUTHS[_TABLET] | {"expected": [_check(0, "profile_count", n=0)]}
+    with Embedded(tmp_path / "data") as target:
+        (outcome,) = runner.run([scenario], [target])
+    assert outcome.failed_checks == []
+
+
 def test_the_command_prints_a_line_for_each_scenario_and_exits_1_if_one_failed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -92,6 +92,8 @@ class Strategies:
 
     presets: dict[str, str]
     """Their identity strategy, to our preset."""
+    fixed_ids: dict[str, dict[str, list[str]]]
+    """Their strategies that come with settings of their own, and those settings."""
     clean_cut: frozenset[str]
     """Their strategies under which a login without a login id is an error of theirs."""
     aliasing_off: frozenset[str]
@@ -109,6 +111,10 @@ MPARTICLE: Final = Strategies(
         "isolation": "mparticle-isolation",
         "profile_isolation": "mparticle-isolation",
         "best_match": "mparticle-best-match",
+    },
+    fixed_ids={
+        name: {"login_ids": ["customerid"], "unique_ids": ["customerid"]}
+        for name in ("default", "profile_default")
     },
     clean_cut=frozenset({"isolation", "profile_isolation"}),
     aliasing_off=frozenset({"isolation", "profile_isolation", "best_match"}),
@@ -172,6 +178,7 @@ _UNKNOWN_IDENTIFIER: Final = frozenset(
 )
 _FULL: Final = frozenset({Rule.IDENTIFIER_LIMIT})
 _MOVES_TOO_MANY: Final = frozenset({Rule.MOVED_LIMIT})
+_VALUES: Final = frozenset({Rule.VALUE_LIMIT, Rule.VALUE_TIME_LIMIT})
 _AMBIGUOUS: Final = frozenset({Rule.AMBIGUOUS_EVENT})
 _HELD: Final = frozenset(
     {Rule.HELD_ELSEWHERE, Rule.EXCLUSIVE_OWNER, Rule.VALUE_LIMIT, Rule.DISPLACED}
@@ -200,6 +207,7 @@ REFUSALS: Final[tuple[tuple[str, frozenset[str]], ...]] = (
     # Adobe names no reasons; the files' own words.
     ("two_(values|identities)_of_(a_)?(unique|highest_priority)_namespace(_in_event)?", _AMBIGUOUS),
     # Words that any of them may use.
+    (".*value_(time_)?limit.*|.*max_per_profile.*|.*unique_per_profile.*", _VALUES),
     (".*illegal.*|.*blocked.*|.*invalid.*", _ILLEGAL),
     (".*identified.*", _KNOWN),
     (".*same_(ids?|identifiers?).*", frozenset({SAME_IDENTIFIERS})),
