@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from tests import toml_text
-from tests.conformance import vocabulary
+from tests.conformance import segment_rules, vocabulary
 from tests.conformance.case import Inexpressible
 from tests.conformance.preset_rules import CAP_MAX, UNLIMITED, only, preset, word
 from tests.conformance.vocabulary import Peer
@@ -41,6 +41,7 @@ _NAMESPACE_KEYS = frozenset(
         "priority",
         "unique_per_profile",
         "max_per_profile",
+        "limit",
         "dedupe_key",
         "exclusive_owner",
         "shared",
@@ -52,6 +53,8 @@ _NAMESPACE_KEYS = frozenset(
 )
 _KINDS_BY_STRENGTH = ("person", "email", "phone", "device", "cookie", "token", "partner")
 _NO_PRIORITY = 10**6
+
+T = TypeVar("T")
 
 Names = dict[str, str]
 """Their namespaces' names, to ours."""
@@ -131,9 +134,9 @@ def _namespaces(
 def _namespace(theirs: str, config: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
     where = f"config.namespaces.{theirs}"
     only(config, _NAMESPACE_KEYS, where)
-    for key in ("unique_per_profile", "max_per_profile"):
+    for key in ("unique_per_profile", "max_per_profile", "limit"):
         if key in config:
-            entry["limit"] = _limit(config[key])
+            entry["limit"] = _limit(config[key], f"{where}.{key}")
     if config.get("kind", vocabulary.NO_KIND) != vocabulary.NO_KIND:
         entry["kind"] = word(vocabulary.KINDS, config["kind"], f"{where}.kind")
     if "exclusive_owner" in config:
@@ -142,14 +145,25 @@ def _namespace(theirs: str, config: dict[str, Any], entry: dict[str, Any]) -> di
         if key in config:
             _set_flag(entry, key, bool(config[key]))
     if "value_prefix" in config:
-        entry["canonical_prefix"] = config["value_prefix"] or ""
+        entry.pop("canonical_prefix", None)
+        if config["value_prefix"]:
+            entry["canonical_prefix"] = config["value_prefix"]
     if "blocked" in config:
-        entry["blocked"] = config["blocked"]
+        entry["blocked"] = [
+            segment_rules.blocked(value, where) if isinstance(value, dict) else value
+            for value in config["blocked"] or ()
+        ]
     return entry
 
 
-def _limit(values: Any) -> int | str:
-    return UNLIMITED if values in (None, False) else int(values)
+def _limit(values: Any, where: str) -> int | str | dict[str, Any]:
+    if isinstance(values, dict):
+        return segment_rules.limit(values, where)
+    return UNLIMITED if _is_none(values) else int(values)
+
+
+def _is_none(limit: Any) -> bool:
+    return limit is None or limit is False or limit in ("none", "unlimited")
 
 
 def _set_flag(entry: dict[str, Any], key: str, value: bool) -> None:
@@ -190,12 +204,11 @@ def _settings(
 ) -> None:
     only(config, _SETTINGS | _REMARKS, "config")
     if "trigger" in config:
-        workspace["trigger"] = word(vocabulary.TRIGGERS, _first_word(config["trigger"]), "trigger")
+        workspace["trigger"] = _phrase(vocabulary.TRIGGERS, config["trigger"], "trigger")
     for key in _given(config, "on_conflict", "bind"):
-        _set_conflict(config[key], key, ours, workspace, namespaces)
+        _set_conflict(str(config[key]), key, ours, workspace, namespaces)
     for key in _given(config, "anonymous_attribution", "anonymous_history"):
-        history = word(vocabulary.HISTORIES, _first_word(config[key]), key)
-        workspace["anonymous_history"] = history
+        workspace["anonymous_history"] = _phrase(vocabulary.HISTORIES, config[key], key)
     for key in ("identified_guard", "guard", "guards"):
         # One that is given as nothing is one that the scenario takes away.
         if key in config:
@@ -204,7 +217,7 @@ def _settings(
     for theirs, entry in config.get("namespaces", {}).items():
         if (entry or {}).get("dedupe_key"):
             workspace["key"] = ours[theirs]
-    _set_survivor(config.get("survivor", "any"), workspace, namespaces)
+    _set_survivor(config.get("survivor") or "any", workspace, namespaces)
 
 
 def _given(config: dict[str, Any], *keys: str) -> list[str]:
@@ -221,6 +234,7 @@ _SETTINGS = frozenset(
         "anonymous_history",
         "max_ids",
         "max_moved_ids",
+        "max_merges",
         "over_limit",
         "identified_guard",
         "guard",
@@ -230,28 +244,27 @@ _SETTINGS = frozenset(
 
 
 def _set_conflict(
-    text: Any,
+    text: str,
     key: str,
     ours: Names,
     workspace: dict[str, Any],
     namespaces: dict[str, dict[str, Any]],
 ) -> None:
-    first = _first_word(text)
-    if first != vocabulary.TRANSFERS_OF_NAMESPACES:
-        workspace["conflict"] = word(vocabulary.CONFLICTS, first, key)
-        return
-    remark = str(text).removeprefix(first)
-    for theirs, name in ours.items():
-        if re.search(rf"\b{re.escape(theirs)}\b", remark):
-            namespaces[name]["exclusive"] = True
+    meaning = _phrase(vocabulary.CONFLICTS, text, key)
+    named = [name for theirs, name in ours.items() if re.search(rf"\b{re.escape(theirs)}\b", text)]
+    if meaning != vocabulary.TRANSFER or not (named or text.startswith(vocabulary.OWNER_TAKES)):
+        workspace["conflict"] = meaning
+    for name in named if meaning == vocabulary.TRANSFER else ():
+        # It says of these namespaces, not of the whole, that an identifier moves.
+        namespaces[name]["exclusive"] = True
 
 
 def _set_survivor(
     text: Any, workspace: dict[str, Any], namespaces: dict[str, dict[str, Any]]
 ) -> None:
-    first = _first_word(text)
-    if first not in vocabulary.SURVIVORS_LEFT_OPEN:
-        workspace["survivor"] = word(vocabulary.SURVIVORS, first, "survivor")
+    survivor = _phrase(vocabulary.SURVIVORS, text, "survivor")
+    if survivor != vocabulary.LEFT_OPEN:
+        workspace["survivor"] = survivor
     has_prefix = any(entry.get("canonical_prefix") for entry in namespaces.values())
     if workspace.get("survivor") == "strongest_identifier" or has_prefix:
         # The strongest identifier is what such a system shows of a profile, too.
@@ -261,43 +274,40 @@ def _set_survivor(
 
 def _set_caps(config: dict[str, Any], peer: Peer, workspace: dict[str, Any]) -> None:
     if "max_ids" in config:
-        cap = config["max_ids"]
-        workspace["identifiers_max"] = (
-            CAP_MAX if cap is None else int(cap) + peer.identifiers_beside_cap
-        )
+        workspace["identifiers_max"] = _cap(config["max_ids"], peer.identifiers_beside_cap)
     if "max_moved_ids" in config:
-        cap = config["max_moved_ids"]
-        workspace["moved_max"] = CAP_MAX if cap is None else int(cap)
-    if "over_limit" in config:
+        workspace["moved_max"] = _cap(config["max_moved_ids"])
+    if "max_merges" in config:
+        workspace["merges_max"] = _cap(config["max_merges"])
+    if config.get("over_limit") is not None:
         _set_over_limit(str(config["over_limit"]), workspace)
+
+
+def _cap(cap: Any, beside: int = 0) -> int:
+    return CAP_MAX if _is_none(cap) else int(cap) + beside
 
 
 def _set_over_limit(text: str, workspace: dict[str, Any]) -> None:
     """`refuse`, or which identifier gives way: the oldest, or the oldest by an order of kinds."""
-    workspace.pop("evict_order", None)
-    if _first_word(text) == "refuse":
-        workspace["over_limit"] = "refuse"
-    elif "<" in text:
+    order = workspace.pop("evict_order", None)
+    if "<" in text:
         groups = [re.findall(r"[a-z_]+(?:/[a-z_]+)*", part) for part in text.split("<")]
         groups[0], groups[1:] = groups[0][-1:], [group[:1] for group in groups[1:]]
         kinds = [kind for (group,) in groups[:-1] for kind in group.split("/")]
         workspace["over_limit"] = "evict_by_kind"
         # The last group comes last in any case, all of it together.
         workspace["evict_order"] = [word(vocabulary.KINDS, kind, "over_limit") for kind in kinds]
-    elif _first_word(text).startswith("evict"):
-        workspace["over_limit"] = "evict_oldest"
     else:
-        raise Inexpressible(f"over_limit: {text!r} is not in the vocabulary")
+        workspace["over_limit"] = _phrase(vocabulary.OVER_LIMIT, text, "over_limit")
+        if workspace["over_limit"] == "evict_by_kind":
+            workspace["evict_order"] = order or list(vocabulary.EVICT_ORDER)
 
 
 def _set_guards(text: Any, key: str, commands: dict[str, Any]) -> None:
     guards = text if isinstance(text, list) else [text]
     for guard in guards:
-        name = "none" if guard in (None, False) else _first_word(guard)
-        if name not in vocabulary.GUARDS:
-            raise Inexpressible(f"{key}: {guard!r} is not in the vocabulary")
-        for command in ("login", "link"):
-            commands.setdefault(command, {}).update(vocabulary.GUARDS[name])
+        for command, setting in _phrase(vocabulary.GUARDS, guard or "none", key).items():
+            commands.setdefault(command, {}).update(setting)
 
 
 def _without_strangers(workspace: dict[str, Any], namespaces: dict[str, dict[str, Any]]) -> None:
@@ -315,6 +325,10 @@ def _without_strangers(workspace: dict[str, Any], namespaces: dict[str, dict[str
             entry.pop("sha256_of", None)
 
 
-def _first_word(text: Any) -> str:
-    """The word that a setting begins with; a remark may follow it."""
-    return re.split(r"[\s:=(,;]", str(text).strip(), maxsplit=1)[0]
+def _phrase(words: dict[str, T], text: Any, where: str) -> T:
+    """What our table makes of the words that a setting begins with; a remark may follow them."""
+    for phrase in sorted(words, key=len, reverse=True):
+        spelled = r"[\s_-]+".join(map(re.escape, phrase.split("_")))
+        if re.match(rf"{spelled}(?![a-zA-Z0-9_])", str(text).strip(), re.IGNORECASE):
+            return words[phrase]
+    raise Inexpressible(f"{where}: {text!r} is not in the vocabulary")

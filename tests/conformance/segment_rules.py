@@ -60,22 +60,24 @@ def _namespace(entry: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
     if "priority" in entry:
         namespace["priority"] = entry["priority"]
     if "limit" in entry:
-        namespace["limit"] = _limit(entry["limit"], where)
+        namespace["limit"] = limit(entry["limit"], where)
     if entry.get("custom"):
         namespace["key"] = entry["type"]
-    namespace["blocked"] = [_blocked(value, where) for value in entry.get("blocked", [])]
+    namespace["blocked"] = [blocked(value, where) for value in entry.get("blocked", [])]
     return namespace
 
 
-def _limit(limit: dict[str, Any], where: str) -> int | dict[str, Any]:
-    only(limit, frozenset({"value", "frequency"}), f"{where}.limit")
-    window = word(SEGMENT.windows, limit.get("frequency", "ever"), f"{where}.limit.frequency")
+def limit(entry: dict[str, Any], where: str) -> int | dict[str, Any]:
+    """A limit of theirs as one of ours."""
+    only(entry, frozenset({"value", "frequency"}), f"{where}.limit")
+    window = word(SEGMENT.windows, entry.get("frequency", "ever"), f"{where}.limit.frequency")
     if window == "ever":
-        return int(limit["value"])
-    return {"values": int(limit["value"]), "window": window}
+        return int(entry["value"])
+    return {"values": int(entry["value"]), "window": window}
 
 
-def _blocked(entry: dict[str, Any], where: str) -> str | dict[str, str]:
+def blocked(entry: dict[str, Any], where: str) -> str | dict[str, str]:
+    """A blocked value of theirs as one of ours."""
     only(entry, frozenset({"kind", "value"}), f"{where}.blocked")
     match entry["kind"]:
         case "exact":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from ipse import Decision, Rule
 
@@ -235,41 +235,61 @@ TRIGGERS: Final = {
     "explicit": "explicit",
     "upsert_by_key": "key",
     "upsert": "key",
+    "key": "key",
 }
 """Their word for what joins two profiles, to ours in the rules."""
 
+TRANSFER: Final = "transfer"
+OWNER_TAKES: Final = "newest_owner_takes"
+"""Says only of namespaces, not of the whole, that an identifier moves to its newest owner."""
 CONFLICTS: Final = {
     "replay": "replay",
     "refuse": "refuse",
+    "reject": "refuse",
     "first_binding_wins": "keep_first",
     "first": "keep_first",
     "keep_first": "keep_first",
     "keep_first_owner": "keep_first",
-    "transfer": "transfer",
-    "transfer_to_newest": "transfer",
-    "newest_binding_wins": "transfer",
-    "latest_binding_wins": "transfer",
-    "last_binding_wins": "transfer",
+    TRANSFER: TRANSFER,
+    "transfer_to_newest": TRANSFER,
+    "newest_binding_wins": TRANSFER,
+    "latest_binding_wins": TRANSFER,
+    "last_binding_wins": TRANSFER,
+    "newest": TRANSFER,
+    OWNER_TAKES: TRANSFER,
     "drop_lowest": "drop_lowest",
 }
-"""Their word for what a conflict comes to, to ours in the rules; what follows it is remark."""
+"""Their words for what a conflict comes to, to ours in the rules. What follows is remark, but for
+namespaces that it names: where an identifier moves, it is they that are meant."""
 
-TRANSFERS_OF_NAMESPACES: Final = "newest_owner_takes"
-"""Says of namespaces, not of the whole, that an identifier moves to its newest owner."""
-
+LEFT_OPEN: Final = ""
+"""Leaves the survivor to the preset."""
 SURVIVORS: Final = {
     "target": "target",
+    "any": LEFT_OPEN,
+    "any_member": LEFT_OPEN,
+    "random": LEFT_OPEN,
+    "key_holder": LEFT_OPEN,
     "call_target": "target",
     "oldest": "oldest",
     "oldest_profile": "oldest",
     "strongest_identifier": "strongest_identifier",
+    "holder_of_strongest": "strongest_identifier",
     "primary": "strongest_identifier",
     "value_of": "strongest_identifier",
 }
 """Their word for who survives a merge, to ours in the rules; what follows it is remark."""
 
-SURVIVORS_LEFT_OPEN: Final = frozenset({"any_member", "any", "random", "key_holder"})
-"""Words that leave the survivor to the preset."""
+OVER_LIMIT: Final = {
+    "refuse": "refuse",
+    "reject": "refuse",
+    "dead_letter": "refuse",
+    "evict": "evict_oldest",
+    "evict_oldest": "evict_oldest",
+    "evict_by_kind": "evict_by_kind",
+    "evict_oldest_by_kind": "evict_by_kind",
+}
+"""Their words for what happens to a profile that is full, to ours in the rules."""
 
 HISTORIES: Final = {
     "retroactive_to_bound_user": "retroactive",
@@ -280,6 +300,9 @@ HISTORIES: Final = {
     "moves": "moves",
     "nobody": "nobody",
     "none": "nobody",
+    "owner": "retroactive",
+    "bound": "retroactive",
+    "moving": "moves",
 }
 """Their word for whose anonymous events are, to ours in the rules."""
 
@@ -298,12 +321,27 @@ KINDS: Final = {
 NO_KIND: Final = "any"
 """A kind that says nothing."""
 
-GUARDS: Final = {
-    "source_must_not_be_identified": {"unknown_source": True},
-    "anon_must_be_uuid": {"source_pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"},
-    "none": {"unknown_source": False},
+_HEX: Final = "[0-9a-f]"
+_UUID_V4: Final = {
+    "login": {
+        "source_pattern": f"(?i-u)^{_HEX * 8}-{_HEX * 4}-4{_HEX * 3}-[89ab]{_HEX * 3}-{_HEX * 12}$"
+    }
 }
-"""Their guards, to settings of our commands."""
+EVICT_ORDER: Final = ("partner", "cookie", "device")
+"""Which kinds give way first where neither the scenario nor the preset says it."""
+
+GUARDS: Final[dict[str, dict[str, dict[str, Any]]]] = {
+    "source_must_not_be_identified": {
+        "login": {"unknown_source": True},
+        "link": {"unknown_source": True},
+    },
+    "anon_must_be_uuid": _UUID_V4,
+    "anon_must_be_uuidv4": _UUID_V4,
+    "anon_must_look_like_uuidv4": _UUID_V4,
+    "alias_used_once": {"link": {"source_once": True}},
+    "none": {"login": {"unknown_source": False}, "link": {"unknown_source": False}},
+}
+"""Their guards, to settings of our commands; what follows is remark."""
 
 CHANGES: Final = {
     "created": "created",
