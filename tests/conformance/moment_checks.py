@@ -262,10 +262,11 @@ class Checks:
     def _emits(self, where: str, check: dict[str, Any]) -> None:
         happened = self._happened(check["at"])
         named = check.get("kind", check.get("record", check.get("event")))
-        if named not in vocabulary.CHANGES:
+        kind = vocabulary.change(str(named))
+        if kind is None:
             raise Inexpressible(f"{where}: {named!r} is not in the vocabulary")
         emitted = _emitted(happened)
-        touched = emitted.get(vocabulary.CHANGES[named])
+        touched = emitted.get(kind)
         if touched is None:
             self.case.fail(where, f"expected {named}, got {sorted(map(str, emitted))}")
             return

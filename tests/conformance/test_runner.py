@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance import __main__, runner
+from tests.conformance import __main__, runner, vocabulary
 from tests.target import Embedded
 
 Scenario = dict[str, Any]
@@ -238,3 +238,19 @@ def test_the_command_prints_a_line_for_each_scenario_and_exits_1_if_one_failed(
     ]
     assert lines[0]["failed_checks"] == []
     assert {check.split(":")[0] for check in lines[1]["failed_checks"]} == {"embedded", "grpc"}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("merged", "merged"),
+        ("person_merge_events", "merged"),
+        ("ownership_transfer", "transferred"),
+        ("device_moved", "transferred"),
+        ("merge_refused", "refused"),
+        ("link_displaced_mood", None),
+        ("person_event", None),
+    ],
+)
+def test_a_kind_of_change_is_read_without_what_it_is_about(theirs: str, ours: str | None) -> None:
+    assert vocabulary.change(theirs) == ours

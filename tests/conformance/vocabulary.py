@@ -361,13 +361,23 @@ CHANGES: Final = {
     "refuse": "refused",
     "split": "split",
     "removed": "removed",
-    "person_merge": "merged",
-    "person_merge_event": "merged",
-    "person_merge_events": "merged",
-    "merge_event": "merged",
     "link": "attached",
     "unlink": "displaced",
     "move": "transferred",
-    "ownership_transfer": "transferred",
 }
-"""Their kinds of change records, to what our answers say."""
+"""What their kinds of change records name, to what our answers say."""
+_ABOUT_CHANGES: Final = re.compile(
+    "(person|profile|contact|cluster|graph|identity|identifier|id|device|token|ownership|"
+    "merge|change|event|events|record|records)"
+)
+
+
+def change(kind: str) -> str | None:
+    """What one of their kinds of change records is called here, whatever it says it is about;
+    None if it is not in the vocabulary."""
+    if kind in CHANGES:
+        return CHANGES[kind]
+    words = [each for each in kind.lower().split("_") if not _ABOUT_CHANGES.fullmatch(each)]
+    if not words and "merge" in kind.lower().split("_"):
+        return CHANGES["merge"]
+    return CHANGES.get(words[0]) if len(words) == 1 else None

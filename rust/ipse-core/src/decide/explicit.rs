@@ -149,6 +149,8 @@ fn join_sources(
             false => without_target(fit.graph, &candidates[at]),
         };
         let joins = fate == Fate::Attach || choice.joined.len() > joined;
+        // That it was a source is news of an identifier that was on the profile before, too.
+        choice.links |= guards.source_once && fate == Fate::Held;
         choice.extra.marks_known |= match guards.marks_known {
             MarksKnown::Never => false,
             MarksKnown::Joined => joins,

@@ -334,3 +334,11 @@ fn an_alias_is_used_once_even_by_its_own_profile() {
     assert_eq!(world.verb(Verb::Link, "distinct_id=C", "distinct_id=B", 2), "2 B:SourceUsed");
     assert_eq!(world.verb(Verb::Link, "distinct_id=A", "distinct_id=B", 3), "1 B:SourceUsed");
 }
+
+#[test]
+fn an_alias_that_was_on_the_profile_before_is_used_too() {
+    let mut world = World::preset("mixpanel-original");
+    assert_eq!(world.verb(Verb::Link, "distinct_id=A", "distinct_id=B", 1), "1");
+    assert_eq!(world.verb(Verb::Link, "distinct_id=B", "distinct_id=A", 2), "1");
+    assert_eq!(world.verb(Verb::Link, "distinct_id=C", "distinct_id=A", 3), "2 A:SourceUsed");
+}
