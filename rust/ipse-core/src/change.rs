@@ -127,8 +127,9 @@ pub enum Verb {
 pub struct Extra<'a> {
     /// Whether the target is known from now on, whatever its namespaces say.
     pub marks_known: bool,
-    /// How many of the last identifiers came as sources: to be joined to the profile that the
-    /// others lead to.
+    /// How many of the last identifiers came as sources, and not by force: to be joined to the
+    /// profile that the others lead to. A source that a link joined is used up where the rules
+    /// let each be used once.
     pub sources: u8,
     /// Identifiers that left a profile and are not among the event's own.
     pub moves: Vec<Move<'a>>,

@@ -36,7 +36,9 @@ pub(super) fn choose<'a>(
     let attaches = choice.fates[..own].contains(&Some(Fate::Attach));
     // A source that is joined to an identifier that nobody holds is that one's profile.
     let is_usable = choice.creates || attaches || !choice.joined.is_empty();
-    choice.extra.sources = u8::try_from(sources).expect("identifiers of an event are bounded");
+    // What is joined by force asks no guard, and so is not used up for those who are asked.
+    let guarded = if event.force { 0 } else { sources };
+    choice.extra.sources = u8::try_from(guarded).expect("identifiers of an event are bounded");
     join_sources(fit, event, candidates, own, is_usable, &mut choice);
     choice
 }
