@@ -116,10 +116,18 @@ def _report(failure: Exception) -> int:
     if isinstance(failure, CommandError):
         print(f"ipse: error: {failure}", file=sys.stderr)
         return failure.exit_code
-    text = " ".join(str(failure).split()) or type(failure).__name__
+    text = " ".join(_words(failure).split()) or type(failure).__name__
     hint = "" if _is_expected(failure) else " (a bug; IPSE_DEBUG=1 shows where)"
     print(f"ipse: error: {text}{hint}", file=sys.stderr)
     return EXIT_FAILED
+
+
+def _words(failure: Exception) -> str:
+    """The message; of the system's errors without their numbers, which say nothing to a person."""
+    if isinstance(failure, OSError) and failure.strerror:
+        file = failure.filename
+        return f"{file}: {failure.strerror}" if isinstance(file, str) else failure.strerror
+    return str(failure)
 
 
 def _is_expected(failure: Exception) -> bool:

@@ -180,3 +180,42 @@ def test_no_server_is_said_in_one_line(tmp_path: Path) -> None:
         done = ipse(*words, *flags)
         assert done.returncode == 1
         assert one_line(done.stderr).startswith("ipse: error: 127.0.0.1:1")
+
+
+@pytest.mark.parametrize(("command", "flag"), [("load", "--out"), ("import", "--rejects")])
+def test_a_file_that_cannot_be_written_is_named(
+    server: ServerProcess, tmp_path: Path, command: str, flag: str
+) -> None:
+    file = tmp_path / "file.jsonl"
+    file.write_text('{"former_id": "p", "userId": "u"}\nnonsense\n')
+    cases = [
+        (flag, tmp_path / "none" / "out", "No such file or directory"),
+        (flag, tmp_path, "Is a directory"),
+        (
+            flag,
+            Path("/dev/full"),
+            "No space left on device; run the same command again to continue",
+        ),
+        ("--progress-file", tmp_path / "none" / "progress", "No such file or directory"),
+    ]
+    for name, path, reason in cases:
+        done = ipse(command, file, "--address", server.address, "--restart", name, path)
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1] == f"ipse: error: cannot write {path}: {reason}"
+
+
+@pytest.mark.parametrize(("command", "items"), [("load", "events"), ("import", "profiles")])
+def test_a_file_of_which_nothing_is_taken_fails(
+    server: ServerProcess, tmp_path: Path, command: str, items: str
+) -> None:
+    file = tmp_path / "file.jsonl"
+    file.write_text("nonsense\n[]\nmore\n")
+    done = ipse(command, file, "--address", server.address)
+    assert done.returncode == 1
+    none = f"ipse: none of the {items} of {file} was taken: 3 refused"
+    assert done.stderr.splitlines()[-1] == none
+    file.write_text('nonsense\n{"former_id": "p"}\n')
+    assert ipse(command, file, "--address", server.address).returncode == 0
+    assert ipse(command, file, "--address", server.address, "--strict").returncode == 1
+    file.write_text("")
+    assert ipse(command, file, "--address", server.address).returncode == 0

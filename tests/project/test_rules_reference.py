@@ -46,6 +46,9 @@ PROBES = {
     "`[[mapping.verbs]]`": (
         f'{PLAIN}[[mapping.verbs]]\nverb = "login"\nwhen = {{ a = 1 }}\n{UNKNOWN} = 1'
     ),
+    "`[[mapping.refuse]]`": (
+        f'{PLAIN}[[mapping.refuse]]\nbecause = "b"\nwhen = {{ a = 1 }}\n{UNKNOWN} = 1'
+    ),
     "A table in `identifiers` or `sources`": (
         f'{PLAIN}[[mapping.verbs]]\nverb = "login"\nwhen = {{ a = 1 }}\n'
         f'sources = {{ namespace = "n", from = "a", {UNKNOWN} = 1 }}'

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from ipse.commands import EXIT_FAILED, EXIT_OK, CommandError, UsageError, connection
+from ipse.commands import CommandError, UsageError, connection
 from ipse.commands.importing.rows import FORMATS, Row, open_rows
 from ipse.commands.loading import run as running
 from ipse.commands.loading.progress import LineError, Place
+from ipse.commands.loading.verdicts import KEPT_OUT, rule_of
 from ipse.commands.loading.wire import Wire, encode_import
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ _METHOD: Final = "/ipse.v1.IdentityService/ImportProfiles"
 _SOURCE_BYTES_MAX: Final = 128
 # Decisions and verdicts by their numbers in ipse.v1.
 _CREATED: Final = 2
-_KEPT_OUT: Final = (3, 4)
 _COUNTED_VERDICTS: Final = {1: "attached", 2: "already_attached", 5: "attached"}
 
 
@@ -90,8 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
         bringing.close()
     bringing.print_report()
     progress = bringing.progress
-    refused = arguments.strict and (progress.errors or progress.refused)
-    return EXIT_FAILED if refused else EXIT_OK
+    accepted = progress.created + progress.updated + progress.unchanged
+    return bringing.exit_code(accepted, progress.refused)
 
 
 @dataclass(slots=True)
@@ -267,8 +267,8 @@ def _count_profile(progress: ImportProgress, resolution: identity_pb2.Resolution
     for verdict, name in _COUNTED_VERDICTS.items():
         setattr(progress, name, getattr(progress, name) + counts[verdict])
     for each in resolution.verdicts:
-        if each.verdict in _KEPT_OUT:
-            rule = _rule(each)
+        if each.verdict in KEPT_OUT:
+            rule = rule_of(each)
             progress.refused += 1
             progress.refused_by_rule[rule] = progress.refused_by_rule.get(rule, 0) + 1
 
@@ -285,10 +285,10 @@ def _rejects(row: Row, result: identity_pb2.ImportProfilesResult) -> Iterator[di
         }
         return
     for each in result.resolution.verdicts:
-        if each.verdict in _KEPT_OUT:
+        if each.verdict in KEPT_OUT:
             yield {
                 "line": row.line,
-                "reason": _rule(each).upper(),
+                "reason": rule_of(each).upper(),
                 "message": "a rule keeps this identifier off the profile; the rest was brought",
                 "namespace": each.identifier.namespace,
                 "value": each.raw_value or each.identifier.value,
@@ -297,13 +297,6 @@ def _rejects(row: Row, result: identity_pb2.ImportProfilesResult) -> Iterator[di
                 "limit": each.limit,
                 "collided_profile_id": each.collided_profile_id,
             }
-
-
-def _rule(verdict: identity_pb2.IdentifierVerdict) -> str:
-    from ipse.model.words import RULES
-
-    rule = RULES.get(verdict.rule)
-    return str(rule) if rule else "unknown"
 
 
 def _line_of(reject: dict[str, Any]) -> int:

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from itertools import repeat
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
 
-from ipse.commands import EXIT_FAILED, EXIT_OK, CommandError, connection
+from ipse.commands import CommandError, connection
 from ipse.commands.loading import run as running
 from ipse.commands.loading.lines import LINE_BYTES_MAX, Batch, Source
 from ipse.commands.loading.progress import LineError, Progress
+from ipse.commands.loading.verdicts import KEPT_OUT, rule_of
 from ipse.commands.loading.wire import Wire, encode_raw_events
 
 if TYPE_CHECKING:
@@ -30,6 +35,10 @@ _METHOD = "/ipse.v1.IdentityService/ResolveEvents"
 # By number of ipse.v1.Decision: the field of Progress that counts it, and the word for --out.
 _DECISION_OF = attrgetter("resolution.decision")
 _IS_REPEATED = attrgetter("resolution.repeated")
+# What an export writes where there is nothing.
+_ABSENT = "null"
+_POSITION = re.compile(r"\[\d+\]")
+_PLACES_MAX = 1_000
 _DECISIONS = ("", "unresolved", "created", "attached", "already_attached", "merged")
 
 
@@ -38,8 +47,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        help="JSON lines, one raw event each, as the workspace's mapping reads it; plain or gzip; "
-        "- is stdin",
+        help="raw events as the workspace's mapping reads them: JSON lines, an array, or batches "
+        "as `batches` of the mapping names them; plain or gzip; - is stdin",
     )
     connection.add_workspace(parser)
     connection.add_address(parser)
@@ -62,8 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         load.close()
     load.print_summary()
-    refused = arguments.strict and load.progress.errors
-    return EXIT_FAILED if refused else EXIT_OK
+    return load.outcome()
 
 
 class Load(running.Run[Batch, "identity_pb2.ResolveEventsResponse", Progress]):
@@ -73,7 +81,7 @@ class Load(running.Run[Batch, "identity_pb2.ResolveEventsResponse", Progress]):
     ITEMS = "events"
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self._source = Source(arguments.file)
+        self._source = Source(arguments.file, batch_fields=self._batch_fields)
         progress = Progress(workspace=arguments.workspace)
         super().__init__(arguments, self._source, progress, arguments.out)
         self._closing.callback(self._source.close)
@@ -85,12 +93,55 @@ class Load(running.Run[Batch, "identity_pb2.ResolveEventsResponse", Progress]):
             print(json.dumps(summary))
             return
         self.print_errors()
+        self._print_left_out()
         counts = ", ".join(f"{getattr(self.progress, name)} {name}" for name in _DECISIONS[1:])
         print(
             f"{self.progress.events} events in {summary['seconds']} s "
             f"({summary['events_per_second']} events/s): "
             f"{counts.replace('_', ' ')}, {self.progress.errors} errors"
         )
+
+    def outcome(self) -> int:
+        """The exit code; says so if the file does not seem to be what the rules read."""
+        progress = self.progress
+        accepted = sum(getattr(progress, name) for name in _DECISIONS[1:])
+        if accepted and accepted == progress.unresolved:
+            workspace = progress.workspace
+            print(
+                f"ipse: no event has an identifier that the rules of workspace {workspace} keep; "
+                f"'ipse rules get --workspace {workspace}' prints them",
+                file=sys.stderr,
+            )
+        return self.exit_code(accepted, refused=0)
+
+    def _print_left_out(self) -> None:
+        """What of the events was not read or not kept, most frequent first."""
+        progress = self.progress
+        if progress.refused_by_rule:
+            rules = sorted(progress.refused_by_rule.items())
+            by_rule = ", ".join(f"{count} {rule}" for rule, count in rules)
+            print(f"identifiers kept out by a rule: {by_rule}", file=sys.stderr)
+        places = sorted(progress.not_read.items(), key=lambda item: (-item[1], item[0]))
+        for place, count in places[: running.ERRORS_PRINTED_MAX]:
+            print(f"not read in {count} events: {place}", file=sys.stderr)
+        if len(places) > running.ERRORS_PRINTED_MAX:
+            left = len(places) - running.ERRORS_PRINTED_MAX
+            print(f"... and {left} more places", file=sys.stderr)
+
+    def _batch_fields(self) -> frozenset[str]:
+        """The fields that make an object a batch, by the rules in force."""
+        from ipse.errors import IpseError
+
+        arguments = self._arguments
+        try:
+            with connection.client(arguments) as client:
+                client.wait_until_ready(arguments.retry_seconds)
+                rules = client.get_rules(workspace=arguments.workspace)
+        except IpseError:
+            # What is wrong is what the first batch is told.
+            return frozenset()
+        names = tomllib.loads(rules.toml).get("mapping", {}).get("batches", [])
+        return frozenset([names] if isinstance(names, str) else names)
 
     def _wire(self) -> Wire[Batch, identity_pb2.ResolveEventsResponse]:
         from ipse.v1 import identity_pb2
@@ -118,7 +169,8 @@ class Load(running.Run[Batch, "identity_pb2.ResolveEventsResponse", Progress]):
         _check_length(answered)
         batch, progress = answered.batch, self.progress
         for number in batch.oversized_line_numbers:
-            message = f"the line is longer than {LINE_BYTES_MAX} bytes; send less with this event"
+            what = "event" if batch.positions else "line"
+            message = f"the {what} is longer than {LINE_BYTES_MAX} bytes; send less with this event"
             progress.add_error(LineError(number, "LIMIT_EXCEEDED", message))
         results = answered.response.results
         # Counted without a Python loop: this is most of what a load costs here.
@@ -127,15 +179,30 @@ class Load(running.Run[Batch, "identity_pb2.ResolveEventsResponse", Progress]):
             setattr(progress, name, getattr(progress, name) + counts[number])
         progress.repeated += sum(map(_IS_REPEATED, results))
         progress.events += len(batch.events)
+        for result in results:
+            self._count_left_out(result.resolution)
         if counts[0]:
             self._list_errors(answered)
 
+    def _count_left_out(self, resolution: identity_pb2.Resolution) -> None:
+        progress = self.progress
+        for each in resolution.verdicts:
+            if each.verdict in KEPT_OUT:
+                _add(progress.refused_by_rule, rule_of(each))
+        for place in resolution.ignored:
+            if place.reason != _ABSENT:
+                path = _POSITION.sub("[]", place.path)
+                _add(progress.not_read, f"{path}: {place.reason}")
+
     def _list_errors(self, answered: _Answered) -> None:
-        results = answered.response.results
-        for number, result in zip(answered.batch.line_numbers, results, strict=True):
+        batch, results = answered.batch, answered.response.results
+        places = zip(batch.line_numbers, batch.positions or repeat(0), strict=False)
+        for (line, event), result in zip(places, results, strict=True):
             if result.HasField("error"):
                 error = result.error
-                self.progress.add_error(LineError(number, error.reason, error.message, error.field))
+                self.progress.add_error(
+                    LineError(line, error.reason, error.message, error.field, event)
+                )
 
     def _summary(self) -> dict[str, object]:
         seconds, pace = self.pace()
@@ -149,8 +216,17 @@ class Load(running.Run[Batch, "identity_pb2.ResolveEventsResponse", Progress]):
             "seconds": seconds,
             "events_per_second": pace,
             **{name: getattr(progress, name) for name in (*_DECISIONS[1:], "repeated")},
+            "refused_by_rule": progress.refused_by_rule,
+            "not_read": progress.not_read,
             **self.errors_summary(),
         }
+
+
+def _add(counts: dict[str, int], key: str) -> None:
+    """Counts it; what is new when there is no room stands under one name."""
+    if key not in counts and len(counts) >= _PLACES_MAX:
+        key = "other places"
+    counts[key] = counts.get(key, 0) + 1
 
 
 def _check_length(answered: _Answered) -> None:

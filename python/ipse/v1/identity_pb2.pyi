@@ -483,7 +483,9 @@ class IgnoredField(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """The path in the event, for example `context.device.id`."""
+    """The path in the event, for example `context.device.id`; `channels[3].type=viber` where the
+    value says what was not read.
+    """
     reason: _builtins.str
     """Why, for example `null`, `array`, `type is not lower-case`."""
     def __init__(

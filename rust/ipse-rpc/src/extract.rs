@@ -52,6 +52,8 @@ pub(crate) struct Extracted<'a> {
     pub(crate) traits: Vec<SentTrait<'a>>,
     /// What was there and not usable.
     pub(crate) ignored: Vec<Ignored>,
+    /// Why the rules want none of it.
+    pub(crate) refused: Option<&'a str>,
 }
 
 /// A place that was not usable, and why.
@@ -117,6 +119,11 @@ impl<'n, 'a> Extraction<'n, 'a> {
             sources: Vec::new(),
             traits: Vec::new(),
             ignored: Vec::new(),
+            refused: mapping
+                .refuse
+                .iter()
+                .find(|rule| is_meant(event, &rule.when, &rule.unless))
+                .map(|rule| &*rule.because),
         };
         Extraction { event, found, seen_traits: HashSet::new() }
     }
@@ -257,8 +264,9 @@ impl<'n, 'a> Extraction<'n, 'a> {
                 for (name, _) in object.fields_from_last().filter(|(name, _)| !is_known(name)) {
                     this.ignore(|| field_place(&place(path, &reached), name), unread);
                 }
-            } else if reached.node.string().is_some_and(|name| !is_known(&name)) {
-                this.ignore(|| place(path, &reached), unread);
+            } else if let Some(name) = reached.node.string().filter(|name| !is_known(name)) {
+                let name = cut(&name, TRAIT_NAME_BYTES_MAX);
+                this.ignore(|| format!("{}={name}", place(path, &reached)), unread);
             }
         });
     }

@@ -118,6 +118,9 @@ impl<'a> ReadEvent<'a> {
         }
         let node = extract::parse(event.raw_json)?;
         let extracted = extract::extract(&node, mapping);
+        if let Some(because) = extracted.refused {
+            return Err(Status::invalid_field("event.raw_json", because));
+        }
         Ok(ReadEvent {
             event_id: or_else(event.event_id, extracted.event_id)?,
             verb: extracted.verb,

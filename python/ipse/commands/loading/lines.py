@@ -1,21 +1,24 @@
-"""Reads a file of events as batches of lines, without looking into them.
+"""Reads a file of events as batches, without looking into them.
 
 The file may be plain, gzip or standard input, and of any size: memory holds one block and one
-batch. Lines are judged by their length only; whether they hold JSON is for the server to say.
+batch. It holds a line for each event, or else JSON of another layout, as its beginning shows.
+Lines are judged by their length only; whether they hold JSON is for the server to say.
 """
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
 from ipse.commands import CommandError
+from ipse.commands.loading import documents
 
 # The bound of `Event.raw_json`.
 LINE_BYTES_MAX = 65_536
@@ -36,6 +39,8 @@ class Batch:
     events: list[bytes] = field(default_factory=list)
     # The line number of each event, from 1.
     line_numbers: list[int] = field(default_factory=list)
+    # Which event of the file each one is, from 1; empty if that is what the line says.
+    positions: list[int] = field(default_factory=list)
     # Lines that are too long to be sent.
     oversized_line_numbers: list[int] = field(default_factory=list)
     # Behind the last line of the batch, in uncompressed bytes and lines.
@@ -50,11 +55,21 @@ class Batch:
 
 
 class Source:
-    """A file of lines, from an offset."""
+    """A file of events, from an offset.
 
-    def __init__(self, path: str, line_bytes_max: int = LINE_BYTES_MAX) -> None:
+    `batch_fields` gives the fields that make an object a batch of events; without it the file
+    has lines, whatever it begins with.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        line_bytes_max: int = LINE_BYTES_MAX,
+        batch_fields: Callable[[], Collection[str]] | None = None,
+    ) -> None:
         self.path = path
         self._line_bytes_max = line_bytes_max
+        self._batch_fields = batch_fields
         self._file, self._size_bytes = _open(path)
         buffered = io.BufferedReader(cast(io.RawIOBase, self._file), _BLOCK_BYTES)
         self._buffered = buffered
@@ -62,11 +77,46 @@ class Source:
         self._stream: IO[bytes] = buffered
         if self._packed:
             self._stream = cast("IO[bytes]", gzip.GzipFile(fileobj=buffered))
+        # Read to see what the file is, and not given yet.
+        self._head = b""
         # Uncompressed, of what was read so far.
         self.read_bytes = 0
 
     def batches(self, batch_events: int, offset: int = 0, line: int = 0) -> Iterator[Batch]:
-        """The lines behind `offset`, the first of which is number `line` + 1."""
+        """The events behind `offset`; of lines the first is number `line` + 1."""
+        if self._batch_fields is not None:
+            # Asked once, and only where the file shows an object that could be a batch.
+            batch_fields = functools.cache(self._batch_fields)
+            self._head = self.read()
+            if documents.is_document(self._head, batch_fields):
+                yield from self._elements(batch_events, offset, batch_fields())
+                return
+        yield from self._lines(batch_events, offset, line)
+
+    def _elements(
+        self, batch_events: int, offset: int, batch_fields: Collection[str]
+    ) -> Iterator[Batch]:
+        """The events of a document behind `offset`, which only reading from its top tells."""
+        batch = Batch(end_offset=offset)
+        blocks = iter(self.read, b"")
+        found = documents.elements(blocks, batch_fields, self._line_bytes_max, self.path)
+        try:
+            for element in found:
+                if element.end_offset <= offset:
+                    continue
+                _add_element(batch, element)
+                if len(batch.events) >= batch_events or batch.size_bytes >= BATCH_BYTES_MAX:
+                    yield batch
+                    batch = Batch(end_offset=batch.end_offset, end_line=batch.end_line)
+        except CommandError:
+            # What came before the damage is loaded.
+            if batch.events or batch.oversized_line_numbers:
+                yield batch
+            raise
+        if batch.events or batch.oversized_line_numbers:
+            yield batch
+
+    def _lines(self, batch_events: int, offset: int, line: int) -> Iterator[Batch]:
         self._skip(offset)
         batch = Batch(end_offset=offset, end_line=line)
         carry = b""
@@ -111,7 +161,7 @@ class Source:
     def _skip(self, offset: int) -> None:
         if offset and not self._packed:
             self._stream.seek(offset)
-            self.read_bytes = offset
+            self.read_bytes, self._head = offset, b""
             return
         left = offset
         while left:
@@ -123,6 +173,9 @@ class Source:
 
     def read(self, size_bytes: int = _BLOCK_BYTES) -> bytes:
         """The next bytes, uncompressed; none at the end of the file."""
+        if self._head:
+            block, self._head = self._head[:size_bytes], self._head[size_bytes:]
+            return block
         try:
             block = self._stream.read(size_bytes)
         except (EOFError, gzip.BadGzipFile, zlib.error) as damage:
@@ -179,6 +232,17 @@ def _open(path: str) -> tuple[io.FileIO, int]:
     except OSError as failure:
         raise CommandError(f"cannot read {path}: {failure.strerror}") from None
     return file, Path(path).stat().st_size
+
+
+def _add_element(batch: Batch, element: documents.Element) -> None:
+    batch.end_offset, batch.end_line = element.end_offset, element.line
+    if element.text is None:
+        batch.oversized_line_numbers.append(element.line)
+        return
+    batch.events.append(element.text)
+    batch.line_numbers.append(element.line)
+    batch.positions.append(element.position)
+    batch.size_bytes += len(element.text)
 
 
 def _drop(batch: Batch) -> None:

@@ -30,6 +30,8 @@ class LineError:
     reason: str
     message: str
     field: str = ""
+    # Which event of the file it is, from 1; 0 if that is what the line says.
+    event: int = 0
 
 
 @dataclass(slots=True)
@@ -73,6 +75,10 @@ class Progress(Place):
     merged: int = 0
     unresolved: int = 0
     repeated: int = 0
+    # Identifiers that were dropped or refused, by rule.
+    refused_by_rule: dict[str, int] = field(default_factory=dict)
+    # Places that were not read, with the reason, by the events that had them.
+    not_read: dict[str, int] = field(default_factory=dict)
 
 
 @overload

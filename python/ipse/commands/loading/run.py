@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from ipse.commands import CommandError, UsageError
+from ipse.commands import EXIT_FAILED, EXIT_OK, CommandError, UsageError
 from ipse.commands.loading import places
 from ipse.commands.loading import progress as progress_file
 from ipse.commands.loading.bar import Bar, Measured
@@ -94,6 +94,10 @@ def progress_path(arguments: argparse.Namespace) -> Path | None:
     return Path(arguments.progress_file or arguments.file + progress_file.SUFFIX)
 
 
+class CannotWriteError(CommandError):
+    """A file that the run writes cannot be written."""
+
+
 class Run(ABC, Generic[BatchT, ResponseT, PlaceT]):
     """One run over a file. `progress` is what it has done so far, in earlier runs too."""
 
@@ -166,7 +170,8 @@ class Run(ABC, Generic[BatchT, ResponseT, PlaceT]):
         """The first of the refused lines, on stderr."""
         errors = self.progress.error_list[:ERRORS_PRINTED_MAX]
         for error in errors:
-            print(f"line {error.line}: {error.reason}: {error.message}", file=sys.stderr)
+            event = f", event {error.event}" if error.event else ""
+            print(f"line {error.line}{event}: {error.reason}: {error.message}", file=sys.stderr)
         if self.progress.errors > len(errors):
             print(f"... and {self.progress.errors - len(errors)} more lines", file=sys.stderr)
 
@@ -177,11 +182,26 @@ class Run(ABC, Generic[BatchT, ResponseT, PlaceT]):
             "errors": self.progress.errors,
             "error_list": [
                 {"line": e.line, "reason": e.reason, "message": e.message, "field": e.field}
+                | ({"event": e.event} if e.event else {})
                 for e in listed
             ],
             "errors_not_listed": self.progress.errors - len(listed),
             "retries": self._retries,
         }
+
+    def exit_code(self, accepted: int, refused: int) -> int:
+        """Failure if something was refused and nobody would take that, or nothing else was there.
+
+        `accepted` and `refused` are what became of the items, in earlier runs too.
+        """
+        errors, file = self.progress.errors, self._arguments.file
+        if errors and not accepted:
+            print(
+                f"ipse: none of the {self.ITEMS} of {file} was taken: {errors} refused",
+                file=sys.stderr,
+            )
+            return EXIT_FAILED
+        return EXIT_FAILED if self._arguments.strict and (errors or refused) else EXIT_OK
 
     def _prepare(self) -> None:
         arguments = self._arguments
@@ -204,6 +224,9 @@ class Run(ABC, Generic[BatchT, ResponseT, PlaceT]):
                     self._record(answered)
             for answered in sender.drain():
                 self._record(answered)
+        except CannotWriteError:
+            # Nothing may follow what could not be written.
+            raise
         except CommandError:
             # A damaged file must not cost the batches before the damage.
             for answered in sender.drain():
@@ -253,7 +276,8 @@ class Run(ABC, Generic[BatchT, ResponseT, PlaceT]):
             )
         # Not buffered: what was written when a write fails is known, and nothing follows it.
         mode = "r+b" if continued else "wb"
-        file = Path(path).open(mode, buffering=0)  # noqa: SIM115 -- closed by `close`
+        with _writing(path):
+            file = Path(path).open(mode, buffering=0)  # noqa: SIM115 -- closed by `close`
         self._out = self._closing.enter_context(file)
         if continued and Path(path).is_file():
             self._out.truncate(self.progress.out_bytes)
@@ -266,7 +290,8 @@ class Run(ABC, Generic[BatchT, ResponseT, PlaceT]):
         """Writes a batch out, and only then counts it and moves the place to resume from."""
         batch, progress = answered.batch, self.progress
         if self._out is not None:
-            progress.out_bytes += _write_whole(self._out, self._written(answered))
+            with _writing(self._out_path, f"; {self.how_to_continue()}"):
+                progress.out_bytes += _write_whole(self._out, self._written(answered))
         self._count(answered)
         progress.offset, progress.line = batch.end_offset, batch.end_line
         self._save()
@@ -283,7 +308,18 @@ class Run(ABC, Generic[BatchT, ResponseT, PlaceT]):
             length_bytes = min(self.progress.offset, _FINGERPRINT_BYTES_MAX)
             self.progress.fingerprint_bytes = length_bytes
             self.progress.fingerprint = fingerprint(self._arguments.file, length_bytes)
-        self.progress.save(self._progress_path)
+        with _writing(self._progress_path):
+            self.progress.save(self._progress_path)
+
+
+@contextlib.contextmanager
+def _writing(path: str | Path | None, what_to_do: str = "") -> Iterator[None]:
+    """Names the file that cannot be written."""
+    try:
+        yield
+    except OSError as failure:
+        reason = failure.strerror or str(failure)
+        raise CannotWriteError(f"cannot write {path}: {reason}{what_to_do}") from None
 
 
 def _write_whole(out: IO[bytes], lines: bytes) -> int:

@@ -36,6 +36,8 @@ pub struct Mapping {
     /// Which events are verbs: the first that matches. An event that matches none is an
     /// observation.
     pub verbs: Vec<VerbRule>,
+    /// Which events are refused, whatever else they say.
+    pub refuse: Vec<RefuseRule>,
 }
 
 /// Where the values of one namespace are.
@@ -47,6 +49,17 @@ pub struct NamespaceSources {
     pub from: Vec<ValueSource>,
     /// The namespace's key in snake_case and camelCase, each once; empty if it has none.
     pub key_spellings: Vec<String>,
+}
+
+/// Which events are refused, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefuseRule {
+    /// All of these must hold.
+    pub when: Vec<Condition>,
+    /// None of these may hold.
+    pub unless: Vec<Condition>,
+    /// What the refusal says.
+    pub because: String,
 }
 
 /// A place in an event, with conditions on the event.

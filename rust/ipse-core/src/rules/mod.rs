@@ -25,8 +25,8 @@ use crate::identifier::Normaliser;
 pub use blocked::Blocked;
 pub use lists::{blocked_list, blocked_list_names};
 pub use mapping::{
-    Condition, Literal, Mapping, NameSource, NamespaceSources, PairSource, Path, Source, Step,
-    TimeSource, TimeUnit, ValueSource, VerbRule,
+    Condition, Literal, Mapping, NameSource, NamespaceSources, PairSource, Path, RefuseRule,
+    Source, Step, TimeSource, TimeUnit, ValueSource, VerbRule,
 };
 pub use policies::{
     AmbiguousEvent, AnonymousHistory, Conflict, Guards, Kind, Logout, MarksKnown, NewKnown,

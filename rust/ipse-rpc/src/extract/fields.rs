@@ -103,7 +103,12 @@ fn expected(source: &TimeSource) -> &'static str {
     match source.unit {
         None => "not an RFC 3339 time such as 2024-05-01T12:30:00.000Z",
         Some(TimeUnit::Seconds) => "not a time: a number of seconds since 1970, or RFC 3339 text",
-        Some(_) => "not a time: a number of milliseconds since 1970, or RFC 3339 text",
+        Some(TimeUnit::Milliseconds) => {
+            "not a time: a number of milliseconds since 1970, or RFC 3339 text"
+        }
+        Some(TimeUnit::SecondsOrMilliseconds) => {
+            "not a time: a number of seconds or milliseconds since 1970, or RFC 3339 text"
+        }
     }
 }
 

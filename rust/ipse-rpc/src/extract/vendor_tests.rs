@@ -92,7 +92,7 @@ fn mparticle_batches() {
         [
             "Observe id=12 type=session_start time=1595542763908",
             "customerid=c-1",
-            "ignored user_identities[1].identity_type: no namespace of the rules reads it",
+            "ignored user_identities[1].identity_type=snapchat: no namespace of the rules reads it",
         ]
     );
 }
@@ -128,7 +128,7 @@ fn esputnik_events_and_contacts() {
             "set 1055=Text(\"gold\")",
             "set first_name=Text(\"Ann\")",
             "set town=Text(\"Kyiv\")",
-            "ignored channels[3].type: no namespace of the rules reads it",
+            "ignored channels[3].type=viber: no namespace of the rules reads it",
             "ignored fields[1]: has no value",
         ]
     );
@@ -200,6 +200,24 @@ fn mixpanel_original_verbs() {
         line("$merge", r#""distinct_id":"x","$distinct_ids":["u","v"]"#),
         [&format!("Link forced id= type=$merge {time}"), "distinct_id=u", "source distinct_id=v"]
     );
+}
+
+#[test]
+fn mixpanel_original_merges_exactly_two() {
+    let refused = |ids: &str| {
+        let text = preset("mixpanel-original").expect("a preset");
+        let rules = Rules::from_toml(text).expect("a preset is good");
+        let json = format!(r#"{{"event":"$merge","properties":{{"$distinct_ids":{ids}}}}}"#);
+        let node = parse(json.as_bytes()).expect("a JSON object");
+        extract(&node, rules.mapping()).refused.map(str::to_owned)
+    };
+    let more = Some("$merge joins exactly two ids, and $distinct_ids has more".to_owned());
+    let fewer = Some("$merge joins exactly two ids, and $distinct_ids has fewer".to_owned());
+    assert_eq!(refused(r#"["u","v"]"#), None);
+    assert_eq!(refused(r#"["u","v","w"]"#), more);
+    for ids in [r#"["u"]"#, r#"["u",null]"#, "[]", "null", r#""u""#] {
+        assert_eq!(refused(ids), fewer, "{ids}");
+    }
 }
 
 #[test]

@@ -496,7 +496,8 @@ pub struct IdentifierVerdict {
 /// A place in a raw event where an identifier or trait could have been and was not usable.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IgnoredField {
-    /// The path in the event, for example `context.device.id`.
+    /// The path in the event, for example `context.device.id`; `channels\[3\].type=viber` where the
+    /// value says what was not read.
     #[prost(string, tag = "1")]
     pub path: ::prost::alloc::string::String,
     /// Why, for example `null`, `array`, `type is not lower-case`.

@@ -3,8 +3,8 @@
 
 use super::super::Rules;
 use super::super::mapping::{
-    Condition, Literal, Mapping, NameSource, NamespaceSources, PairSource, Path, Source,
-    TimeSource, TimeUnit, ValueSource, VerbRule, spellings,
+    Condition, Literal, Mapping, NameSource, NamespaceSources, PairSource, Path, RefuseRule,
+    Source, TimeSource, TimeUnit, ValueSource, VerbRule, spellings,
 };
 use super::super::table::{Entry, TableReader};
 use super::namespace::Taken;
@@ -21,6 +21,8 @@ const UNITS: &[(&str, TimeUnit)] = &[
 const VERBS: &[(&str, Verb)] =
     &[("login", Verb::Login), ("logout", Verb::Logout), ("link", Verb::Link)];
 
+const BECAUSE_BYTES_MAX: usize = 256;
+
 /// Reads the `[mapping]` table. The places of identifiers stand with their namespaces, strongest
 /// first; the rules' namespaces must be known already.
 pub(super) fn mapping_rules(
@@ -36,6 +38,8 @@ pub(super) fn mapping_rules(
         mapping.external_ids = table.get("external_ids").and_then(|entry| source(&entry));
         mapping.identifier_names = list(table.get("identifier_names"), name_source);
         mapping.verbs = list(table.get("verbs"), |entry| verb_rule(entry, rules));
+        mapping.refuse = list(table.get("refuse"), refuse_rule);
+        batches(table.get("batches"));
         table.finish();
     }
     mapping.set_identifiers(identifiers);
@@ -134,6 +138,40 @@ fn verb_rule(entry: &Entry<'_>, rules: &Rules) -> Option<VerbRule> {
     };
     table.finish();
     Some(rule)
+}
+
+fn refuse_rule(entry: &Entry<'_>) -> Option<RefuseRule> {
+    let table = entry.table()?;
+    let (when, unless) = (table.get("when"), table.get("unless"));
+    let because = table.get("because");
+    if when.is_none() {
+        entry.problem("needs `when`: without it every event would be refused");
+    }
+    if because.is_none() {
+        entry.problem("needs `because`: what the refusal says");
+    }
+    let because = because.and_then(|because| {
+        let text = because.text()?;
+        if text.is_empty() || text.len() > BECAUSE_BYTES_MAX {
+            because.problem(format!("is a text of 1 to {BECAUSE_BYTES_MAX} bytes"));
+        }
+        Some(text.to_owned())
+    });
+    table.finish();
+    Some(RefuseRule {
+        when: when.map_or(Vec::new(), |entry| conditions(&entry)),
+        unless: unless.map_or(Vec::new(), |entry| conditions(&entry)),
+        because: because.unwrap_or_default(),
+    })
+}
+
+/// Only looked at: who reads files takes the names from the text. An event never holds others.
+fn batches(entry: Option<Entry<'_>>) {
+    for entry in entry.iter().flat_map(Entry::items) {
+        if entry.text().is_some_and(str::is_empty) {
+            entry.problem("is the name of a field");
+        }
+    }
 }
 
 /// `{ namespace = "email", from = "traits.email" }`

@@ -211,3 +211,27 @@ fn verbs_that_cannot_be_meant_are_refused() {
     );
     check(&login("forced = true"), "line 5: mapping.verbs[0].forced: unknown key; known here:");
 }
+
+#[test]
+fn what_is_refused_says_when_and_why() {
+    let mapping = mapping(
+        "[[mapping.refuse]]\nwhen = { e = \"in\" }\nunless = { f = 1 }\nbecause = \"no f\"",
+    );
+    assert_eq!(mapping.refuse.len(), 1);
+    assert_eq!((mapping.refuse[0].unless.len(), &*mapping.refuse[0].because), (1, "no f"));
+    let refuse = |rest: &str| format!("[[mapping.refuse]]\n{rest}");
+    check(&refuse("because = \"b\""), "line 2: mapping.refuse[0]: needs `when`");
+    check(&refuse("when = { e = 1 }"), "line 2: mapping.refuse[0]: needs `because`");
+    check(
+        &refuse("when = { e = 1 }\nbecause = \"\""),
+        "line 4: mapping.refuse[0].because: is a text of 1 to 256 bytes",
+    );
+}
+
+#[test]
+fn batches_are_names_of_fields() {
+    mapping("[mapping]\nbatches = [\"events\", \"contacts\"]");
+    mapping("[mapping]\nbatches = \"batch\"");
+    check("[mapping]\nbatches = [\"a\", \"\"]", "line 3: mapping.batches[1]: is the name of a");
+    check("[mapping]\nbatches = [1]", "line 3: mapping.batches[0]: must be a string");
+}
