@@ -297,6 +297,34 @@ def test_bodies_of_a_vendors_calls_are_read(
     assert [who[-1] for who in people] == ["a", "b"]
 
 
+# A profile's id over there, and an identifier that it has.
+PROFILES = {
+    "segment": ("use_1qaz2wsx", "user_id"),
+    "mparticle-conversion": ("-7136112345678901234", "customerid"),
+    "esputnik": ("19999991", "external_id"),
+    "mixpanel-simplified": ("$device:dev-1", "device_id"),
+    "mixpanel-original": ("user-1", "distinct_id"),
+    "posthog": ("0190a000-0000-7000-8000-000000000001", "distinct_id"),
+    "adobe": ("graph-1", "crmid"),
+}
+
+
+@pytest.mark.parametrize("preset", PROFILES)
+def test_a_profile_is_brought_with_its_vendors_id(
+    server: ServerProcess, tmp_path: Path, preset: str
+) -> None:
+    workspace = f"{preset}-profiles"
+    former_id, namespace = PROFILES[preset]
+    file = tmp_path / "profiles.jsonl"
+    file.write_text(json.dumps({"former_id": former_id, "identifiers": {namespace: "a"}}))
+    names = ["--preset", preset, "--workspace", workspace, "--address", server.address]
+    done = ipse("import", *names, "--strict", file)
+    assert done.returncode == 0, done.stderr
+    with package.Client(server.address) as client:
+        profile = client.get_profile(package.FormerId(former_id), workspace=workspace)
+    assert shown(profile).endswith(f"{namespace}: a")
+
+
 def said(summary: dict[str, Any]) -> tuple[list[tuple[int, int, str]], dict[str, int], list[str]]:
     """Errors, identifiers kept out by rule, and what was not read, each in one event."""
     assert set(summary["not_read"].values()) <= {1}

@@ -13,8 +13,8 @@ import re
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
-from itertools import repeat
+from collections.abc import Iterable, Iterator
+from itertools import chain, repeat
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -35,6 +35,9 @@ _METHOD = "/ipse.v1.IdentityService/ResolveEvents"
 # By number of ipse.v1.Decision: the field of Progress that counts it, and the word for --out.
 _DECISION_OF = attrgetter("resolution.decision")
 _IS_REPEATED = attrgetter("resolution.repeated")
+_VERDICTS_OF = attrgetter("resolution.verdicts")
+_VERDICT_OF = attrgetter("verdict")
+_IGNORED_OF = attrgetter("resolution.ignored")
 # What an export writes where there is nothing.
 _ABSENT = "null"
 _POSITION = re.compile(r"\[\d+\]")
@@ -179,17 +182,19 @@ class Load(running.Run[Batch, "identity_pb2.ResolveEventsResponse", Progress]):
             setattr(progress, name, getattr(progress, name) + counts[number])
         progress.repeated += sum(map(_IS_REPEATED, results))
         progress.events += len(batch.events)
-        for result in results:
-            self._count_left_out(result.resolution)
+        self._count_left_out(results)
         if counts[0]:
             self._list_errors(answered)
 
-    def _count_left_out(self, resolution: identity_pb2.Resolution) -> None:
+    def _count_left_out(self, results: Iterable[identity_pb2.ResolveEventsResult]) -> None:
         progress = self.progress
-        for each in resolution.verdicts:
-            if each.verdict in KEPT_OUT:
-                _add(progress.refused_by_rule, rule_of(each))
-        for place in resolution.ignored:
+        verdicts = list(chain.from_iterable(map(_VERDICTS_OF, results)))
+        # A look at them all without a Python loop: most batches have nothing to count here.
+        if not set(map(_VERDICT_OF, verdicts)).isdisjoint(KEPT_OUT):
+            for each in verdicts:
+                if each.verdict in KEPT_OUT:
+                    _add(progress.refused_by_rule, rule_of(each))
+        for place in chain.from_iterable(map(_IGNORED_OF, results)):
             if place.reason != _ABSENT:
                 path = _POSITION.sub("[]", place.path)
                 _add(progress.not_read, f"{path}: {place.reason}")
