@@ -660,7 +660,7 @@ class ResolveEventsRequest(_message.Message):
     workspace: _builtins.str
     """The workspace's name; empty means `default`."""
     read_only: _builtins.bool
-    """Answer what would happen to each, given the state before the call, and write nothing."""
+    """Answer what would happen to each by itself, given the state it meets, and write nothing."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
         """At most 1,000."""
@@ -1127,7 +1127,7 @@ class BatchGetProfilesResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
     sequence_number: _builtins.int
-    """The newest record the answer rests on."""
+    """The newest record when the call was begun: all up to it are in the answer."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchGetProfilesResult]:
         """One for each lookup, in the order of the request."""
@@ -1196,7 +1196,7 @@ class LookupProfilesResponse(_message.Message):
     profile_count: _builtins.int
     """How many hold it in all."""
     sequence_number: _builtins.int
-    """The newest record the answer rests on."""
+    """The newest record when the call was begun: all up to it are in the answer."""
     @_builtins.property
     def profiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Profile]:
         """In order of their attachment of the identifier; as many as the answer has room for."""
@@ -1489,7 +1489,7 @@ class TranslateIdentitiesResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
     sequence_number: _builtins.int
-    """The newest record the answer rests on."""
+    """The newest record when the call was begun: all up to it are in the answer."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___TranslateIdentitiesResult]:
         """One for each lookup, in order."""
@@ -2197,7 +2197,7 @@ class ImportProfilesRequest(_message.Message):
     source: _builtins.str
     """The system or file they come from; kept as evidence."""
     read_only: _builtins.bool
-    """Answer what would happen to each, given the state before the call, and write nothing."""
+    """Answer what would happen to each by itself, given the state it meets, and write nothing."""
     @_builtins.property
     def profiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportedProfile]:
         """At most 1,000."""

@@ -136,7 +136,8 @@ class IdentityServiceServicer:
 
     def ResolveEvents(self, request, context):
         """The same for up to 1,000 events of one workspace, in order. Each has its own
-        result; one that is refused does not touch the others.
+        result; one that is refused does not touch the others. Other callers' events may come
+        between them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -151,7 +152,8 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetProfiles(self, request, context):
-        """Reads up to 1,000 profiles, one result for each lookup, in order.
+        """Reads up to 1,000 profiles, one result for each lookup, in order. Each is as it is when it
+        is read; others may write meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

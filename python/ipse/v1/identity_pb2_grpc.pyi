@@ -45,14 +45,17 @@ class IdentityServiceStub:
     """
     ResolveEvents: _grpc.UnaryUnaryMultiCallable[_identity_pb2.ResolveEventsRequest, _identity_pb2.ResolveEventsResponse]
     """The same for up to 1,000 events of one workspace, in order. Each has its own
-    result; one that is refused does not touch the others.
+    result; one that is refused does not touch the others. Other callers' events may come
+    between them.
     """
     GetProfile: _grpc.UnaryUnaryMultiCallable[_identity_pb2.GetProfileRequest, _identity_pb2.GetProfileResponse]
     """Reads one profile by its id, an absorbed id, any identifier, its canonical id or the id that
     it had in a former system.
     """
     BatchGetProfiles: _grpc.UnaryUnaryMultiCallable[_identity_pb2.BatchGetProfilesRequest, _identity_pb2.BatchGetProfilesResponse]
-    """Reads up to 1,000 profiles, one result for each lookup, in order."""
+    """Reads up to 1,000 profiles, one result for each lookup, in order. Each is as it is when it
+    is read; others may write meanwhile.
+    """
     LookupProfiles: _grpc.UnaryUnaryMultiCallable[_identity_pb2.LookupProfilesRequest, _identity_pb2.LookupProfilesResponse]
     """Finds every profile that holds an identifier: several only in a shared
     namespace. Never writes; nobody is an empty answer, not an error.
@@ -105,14 +108,17 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """
     ResolveEvents: _aio.UnaryUnaryMultiCallable[_identity_pb2.ResolveEventsRequest, _identity_pb2.ResolveEventsResponse]  # type: ignore[assignment]
     """The same for up to 1,000 events of one workspace, in order. Each has its own
-    result; one that is refused does not touch the others.
+    result; one that is refused does not touch the others. Other callers' events may come
+    between them.
     """
     GetProfile: _aio.UnaryUnaryMultiCallable[_identity_pb2.GetProfileRequest, _identity_pb2.GetProfileResponse]  # type: ignore[assignment]
     """Reads one profile by its id, an absorbed id, any identifier, its canonical id or the id that
     it had in a former system.
     """
     BatchGetProfiles: _aio.UnaryUnaryMultiCallable[_identity_pb2.BatchGetProfilesRequest, _identity_pb2.BatchGetProfilesResponse]  # type: ignore[assignment]
-    """Reads up to 1,000 profiles, one result for each lookup, in order."""
+    """Reads up to 1,000 profiles, one result for each lookup, in order. Each is as it is when it
+    is read; others may write meanwhile.
+    """
     LookupProfiles: _aio.UnaryUnaryMultiCallable[_identity_pb2.LookupProfilesRequest, _identity_pb2.LookupProfilesResponse]  # type: ignore[assignment]
     """Finds every profile that holds an identifier: several only in a shared
     namespace. Never writes; nobody is an empty answer, not an error.
@@ -174,7 +180,8 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.ResolveEventsResponse, _abc.Awaitable[_identity_pb2.ResolveEventsResponse]]:
         """The same for up to 1,000 events of one workspace, in order. Each has its own
-        result; one that is refused does not touch the others.
+        result; one that is refused does not touch the others. Other callers' events may come
+        between them.
         """
 
     @_abc_1.abstractmethod
@@ -193,7 +200,9 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_pb2.BatchGetProfilesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.BatchGetProfilesResponse, _abc.Awaitable[_identity_pb2.BatchGetProfilesResponse]]:
-        """Reads up to 1,000 profiles, one result for each lookup, in order."""
+        """Reads up to 1,000 profiles, one result for each lookup, in order. Each is as it is when it
+        is read; others may write meanwhile.
+        """
 
     @_abc_1.abstractmethod
     def LookupProfiles(

@@ -273,7 +273,7 @@ impl Dispatch {
         }
     }
 
-    fn check_open(&self) -> Result<(), Status> {
+    pub(crate) fn check_open(&self) -> Result<(), Status> {
         if self.closed.load(Ordering::Acquire) {
             let problem = "the server is closing: use another, or come back";
             return Err(Status::new(Reason::NotServing, problem));

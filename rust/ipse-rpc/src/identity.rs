@@ -2,8 +2,7 @@
 //!
 //! One event is a batch of one: there is one path from a request to the graph, also for a
 //! login, a logout and a link. A batch is read outside the store's lock, then decided and
-//! committed under it in one go, so that its events are neighbours in the log and nothing of
-//! another caller comes between.
+//! committed event by event, in order and in turns: events of other callers may come between.
 
 use ipse_core::change::{ProfileNumber, Verb};
 use ipse_core::{Graph, Timestamp};
@@ -36,14 +35,16 @@ struct Batch<'a> {
 struct Told<'a> {
     resolution: Resolution<'a>,
     ignored: &'a [Ignored],
+    /// As the event left it.
+    graph: &'a Graph,
 }
 
 /// What became of one event.
 type Outcome<'a> = Result<Told<'a>, Status>;
 
 /// Hears what became of each event, in order.
-trait Listener: FnMut(Outcome<'_>, &Graph) {}
-impl<F: FnMut(Outcome<'_>, &Graph)> Listener for F {}
+trait Listener: FnMut(Outcome<'_>) {}
+impl<F: FnMut(Outcome<'_>)> Listener for F {}
 
 impl Dispatch {
     pub(crate) fn resolve_event(&self, request: &[u8], now: Timestamp) -> Handled {
@@ -80,9 +81,9 @@ impl Dispatch {
             now,
         };
         let mut out = Encoder::default();
-        let position = self.resolve_batch(&batch, |result, graph| {
+        let position = self.resolve_batch(&batch, |result| {
             out.message(1, |out| match result {
-                Ok(told) => out.message(1, |out| told.encode(graph, out)),
+                Ok(told) => out.message(1, |out| told.encode(out)),
                 Err(status) => out.encoded(2, &v1::ItemError::from(status)),
             });
         })?;
@@ -132,8 +133,8 @@ impl Dispatch {
         }
         let mut out = Encoder::default();
         let mut refusal = None;
-        let position = self.resolve_batch(batch, |result, graph| match result {
-            Ok(told) => out.message(1, |out| told.encode(graph, out)),
+        let position = self.resolve_batch(batch, |result| match result {
+            Ok(told) => out.message(1, |out| told.encode(out)),
             Err(status) => refusal = Some(status),
         })?;
         match refusal {
@@ -142,8 +143,7 @@ impl Dispatch {
         }
     }
 
-    /// Resolves events in order; each result is told with the graph as that event left it.
-    /// Gives the position that all of them rest on.
+    /// Resolves events in order and tells each result. Gives the position that all of them rest on.
     fn resolve_batch(
         &self,
         batch: &Batch<'_>,
@@ -156,27 +156,23 @@ impl Dispatch {
     /// [`Dispatch::resolve_batch`], beginning with a mapping that need not be in force any more.
     fn resolve_read_by(
         &self,
-        mut mapping: VersionedMapping,
+        mapping: VersionedMapping,
         batch: &Batch<'_>,
         told: &mut impl Listener,
     ) -> Result<LogPosition, Status> {
-        loop {
-            let read = |event| ReadEvent::read(event, batch.asked, &mapping.mapping);
-            let events: Vec<_> = batch.events.iter().map(read).collect();
-            let mut turn =
-                self.turn(batch.workspace, batch.asked.verb, batch.read_only, batch.now)?;
-            if batch.has_raw() && turn.graph().rules_version() != mapping.version {
-                // Rules were set since the events were read: read them by the new ones.
+        let read = |event| ReadEvent::read(event, batch.asked, &mapping.mapping);
+        let events: Vec<_> = batch.events.iter().map(|event| (event, read(event))).collect();
+        let turn = self.turn(batch.workspace, batch.asked.verb, batch.read_only, batch.now)?;
+        Ok(turn.for_each(events, |turn, (event, read)| match turn {
+            Ok(turn) if batch.is_outdated(event, &mapping, turn.graph()) => {
+                // Rules were set since: it is read again, under the lock, as that is rare.
                 let newest = self.mappings.of(turn.workspace(), turn.graph());
-                drop((events, turn));
-                mapping = newest;
-                continue;
+                let read = ReadEvent::read(event, batch.asked, &newest.mapping);
+                resolve_one(turn, read, batch.now, told);
             }
-            for event in events {
-                resolve_one(&mut turn, event, batch.now, told);
-            }
-            return Ok(turn.position());
-        }
+            Ok(turn) => resolve_one(turn, read, batch.now, told),
+            Err(closing) => told(Err(closing)),
+        }))
     }
 
     fn mapping(&self, batch: &Batch<'_>) -> Result<VersionedMapping, Status> {
@@ -193,11 +189,21 @@ impl Batch<'_> {
     fn has_raw(&self) -> bool {
         self.events.iter().any(|event| !event.raw_json.is_empty())
     }
+
+    /// Whether an event was read by other rules than those in force.
+    fn is_outdated(
+        &self,
+        event: &request::Event<'_>,
+        mapping: &VersionedMapping,
+        graph: &Graph,
+    ) -> bool {
+        !event.raw_json.is_empty() && mapping.version != graph.rules_version()
+    }
 }
 
 impl Told<'_> {
-    fn encode(&self, graph: &Graph, out: &mut Encoder) {
-        self.resolution.encode(self.ignored, graph, out);
+    fn encode(&self, out: &mut Encoder) {
+        self.resolution.encode(self.ignored, self.graph, out);
     }
 }
 
@@ -210,8 +216,7 @@ fn resolve_one(
     let mut read = match event {
         Ok(read) => read,
         Err(status) => {
-            let status = turn.count_refusal(status);
-            return told(Err(status), turn.graph());
+            return told(Err(turn.count_refusal(status)));
         }
     };
     let (place, ignored) = (read.place, std::mem::take(&mut read.ignored));
@@ -219,7 +224,8 @@ fn resolve_one(
     let event = read.take(profile);
     let decide = |graph: &Graph| graph.decide(&event, now).map_err(|why| refused(why, place));
     let outcome = turn.carry_out(decide);
-    told(outcome.map(|resolution| Told { resolution, ignored: &ignored }), turn.graph());
+    let graph = turn.graph();
+    told(outcome.map(|resolution| Told { resolution, ignored: &ignored, graph }));
 }
 
 /// The profile that an event names. An id that is none of this workspace's becomes a number
@@ -253,7 +259,7 @@ mod tests {
         dispatch.set_rules(&request.encode_to_vec(), now).expect("good rules");
 
         let mut seen = Vec::new();
-        let told = &mut |outcome: Outcome<'_>, _: &Graph| {
+        let told = &mut |outcome: Outcome<'_>| {
             let resolved = &outcome.expect("a good event").resolution.resolved;
             let shown = |found: &ObservedIdentifier<'_>| format!("{}", found.namespace);
             seen.extend(resolved.identifiers.iter().map(shown));

@@ -1,8 +1,7 @@
 //! ImportProfiles: profiles of another system, in order, each by itself.
 //!
-//! A request may be long, so it is carried out in turns: between two of them others get the
-//! store's lock. What was brought when the log has no more room stays, and what was not is
-//! refused by itself: an import is resumed by sending it again.
+//! What was brought when the server closes stays, and what was not is refused by itself: an
+//! import is resumed by sending it again.
 
 use std::borrow::Cow;
 
@@ -10,12 +9,11 @@ use ipse_core::Timestamp;
 use ipse_core::change::Verb;
 use ipse_core::command::{ImportProfile, ImportedIdentifier, ImportedTrait};
 use ipse_core::limits::{EVENT_TRAITS_MAX, IMPORT_IDENTIFIERS_MAX, SOURCE_BYTES_MAX};
-use ipse_store::LogPosition;
 
 use crate::convert::{sent_identifier, sent_time, sent_trait};
 use crate::dispatch::{Answer, Dispatch, Handled};
 use crate::encode::Encoder;
-use crate::limits::{IMPORT_TURN_IDENTIFIERS_MAX, PROFILES_MAX};
+use crate::limits::PROFILES_MAX;
 use crate::proto::v1;
 use crate::refusal::{Place, refused};
 use crate::request;
@@ -32,45 +30,22 @@ impl Dispatch {
         check_request(&request)?;
         let read = |(at, profile)| (at, read_profile(at, profile, request.source));
         let items: Vec<Item<'_>> = request.profiles.iter().enumerate().map(read).collect();
+        let turn = self.turn(request.workspace, Verb::Import, request.read_only, now)?;
         let mut out = Encoder::default();
-        let begin = || self.turn(request.workspace, Verb::Import, request.read_only, now);
-        let mut turn = begin()?;
-        let mut rest = items.as_slice();
-        let position = loop {
-            let (some, others) = rest.split_at(turn_length(rest));
-            for (at, profile) in some {
-                out.message(1, |out| import_one(&mut turn, *at, profile, now, out));
-            }
-            rest = others;
-            let position = turn.position();
-            drop(turn);
-            if rest.is_empty() {
-                break position;
-            }
-            std::thread::yield_now();
-            turn = match begin() {
-                Ok(next) => next,
-                Err(status) => break refuse_rest(rest, position, &status, &mut out),
-            };
-        };
+        let position = turn.for_each(items, |turn, (at, profile)| {
+            out.message(1, |out| match turn {
+                Ok(turn) => import_one(turn, at, profile, now, out),
+                Err(closing) => out.encoded(2, &v1::ItemError::from(closing)),
+            });
+        });
         Ok(Answer { position, bytes: out.into_bytes() })
     }
-}
-
-/// How many of the profiles one turn takes: at least one, if there is one.
-fn turn_length(rest: &[Item<'_>]) -> usize {
-    let mut identifiers = 0;
-    let mut fits = |(_, profile): &Item<'_>| {
-        identifiers += 1 + profile.as_ref().map_or(0, |profile| profile.identifiers.len());
-        identifiers <= IMPORT_TURN_IDENTIFIERS_MAX
-    };
-    rest.iter().position(|item| !fits(item)).map_or(rest.len(), |length| length.max(1))
 }
 
 fn import_one(
     turn: &mut Turn<'_>,
     at: usize,
-    profile: &Result<ImportProfile<'_>, Status>,
+    profile: Result<ImportProfile<'_>, Status>,
     now: Timestamp,
     out: &mut Encoder,
 ) {
@@ -83,18 +58,6 @@ fn import_one(
         Ok(resolution) => out.message(1, |out| resolution.encode(&[], turn.graph(), out)),
         Err(status) => out.encoded(2, &v1::ItemError::from(status)),
     }
-}
-
-fn refuse_rest(
-    rest: &[Item<'_>],
-    position: LogPosition,
-    status: &Status,
-    out: &mut Encoder,
-) -> LogPosition {
-    for _ in rest {
-        out.message(1, |out| out.encoded(2, &v1::ItemError::from(status.clone())));
-    }
-    position
 }
 
 fn check_request(request: &sent::ImportProfiles<'_>) -> Result<(), Status> {

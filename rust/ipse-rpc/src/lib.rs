@@ -6,8 +6,8 @@
 //! keeps every bound of the wire in [`limits`], so that all transports refuse alike.
 //!
 //! Reading order: [`dispatch`] (how a call goes), `identity`, `commands`, `import`, `profile`,
-//! `lookup`, `list`, `translate` and `admin` (the methods), `turn` and `resolution` (from a
-//! decision to the log and the answer), `request` and `extract` (how an event is read),
+//! `lookup`, `list`, `translate` and `admin` (the methods), `look` (how a long call goes in
+//! turns), `turn` and `resolution` (from a decision to the log and the answer), `request` and `extract` (how an event is read),
 //! [`status`] (how a call is refused).
 
 mod admin;
@@ -24,6 +24,7 @@ mod import;
 mod json;
 pub mod limits;
 mod list;
+mod look;
 mod lookup;
 mod mappings;
 mod metrics;

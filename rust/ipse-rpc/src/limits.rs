@@ -13,15 +13,15 @@ pub const GET_RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// TranslateIdentities refuse the profile that passes it and all that come after; LookupProfiles
 /// and ListProfiles end before it.
 pub const BATCH_GET_RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long a call of many things holds the graphs at a time, in milliseconds, but for the end of
+/// the thing that it is at: others get them between two turns.
+pub const TURN_MS_MAX: u64 = 1;
 /// Most events of one batch.
 pub const EVENTS_MAX: usize = 1_000;
 /// Most lookups of one batch.
 pub const LOOKUPS_MAX: usize = 1_000;
 /// Most profiles of one import.
 pub const PROFILES_MAX: usize = 1_000;
-/// Identifiers that an import brings to the graph in one turn, at least one profile's: others
-/// get the lock between turns.
-pub const IMPORT_TURN_IDENTIFIERS_MAX: usize = 1_000;
 /// Most changes of one ModifyIdentifiers.
 pub const CHANGES_MAX: usize = 64;
 /// Most targets of one translation.
@@ -30,10 +30,9 @@ pub const TRANSLATION_TARGETS_MAX: usize = 16;
 pub const TARGET_NAMESPACES_MAX: usize = 64;
 /// Profiles that one ListProfiles looks at.
 pub const LIST_SCANNED_MAX: usize = 100_000;
-/// Profiles that ListProfiles looks at in one turn: others get the lock between turns.
-pub const LIST_TURN_SCANNED_MAX: usize = 1_000;
-/// Size at which a turn of ListProfiles ends, in bytes, for the same reason.
-pub const LIST_TURN_BYTES_MAX: usize = 256 * 1024;
+/// Profiles that ListProfiles looks at before it asks whether its turn goes on: looking at one
+/// takes less time than asking.
+pub const LIST_STEP_SCANNED_MAX: usize = 64;
 /// Longest raw event, in bytes.
 pub const RAW_JSON_BYTES_MAX: usize = 65_536;
 /// How deeply the value of a JSON trait may be nested.

@@ -1,21 +1,19 @@
 //! ListProfiles: profiles in order of creation, with filters.
 //!
 //! A token names the last profile that was looked at, by its number: a profile that is created
-//! or merged between two pages is neither shown twice nor hides another. One call looks at so
-//! many profiles that it does so in turns: between two of them others get the store's lock.
+//! or merged between two pages is neither shown twice nor hides another.
 
-use ipse_core::change::{ProfileNumber, SequenceNumber};
+use ipse_core::change::ProfileNumber;
 use ipse_core::graph::ProfileView;
 use ipse_core::{Graph, Timestamp};
-use ipse_store::LogPosition;
 
-use crate::dispatch::{Answer, Dispatch, Handled, Refused, decode, find_workspace, resting_on};
+use crate::dispatch::{Answer, Dispatch, Handled, decode, resting_on};
 use crate::encode::Encoder;
 use crate::encode_profile::{NotWritten, Page, encode_profile};
 use crate::find::check_namespace;
 use crate::limits::{
-    BATCH_GET_RESPONSE_BYTES_MAX, GET_RESPONSE_BYTES_MAX, LIST_SCANNED_MAX, LIST_TURN_BYTES_MAX,
-    LIST_TURN_SCANNED_MAX, PAGE_SIZE_DEFAULT,
+    BATCH_GET_RESPONSE_BYTES_MAX, GET_RESPONSE_BYTES_MAX, LIST_SCANNED_MAX, LIST_STEP_SCANNED_MAX,
+    PAGE_SIZE_DEFAULT,
 };
 use crate::page_token;
 use crate::profile::{page_size, profile_too_long};
@@ -35,9 +33,8 @@ struct Listing<'a> {
     out: Encoder,
 }
 
-/// How a turn ended.
-#[derive(Clone, Copy)]
-enum TurnEnd {
+/// What a step came to.
+enum Step {
     /// There is more to look at, and room for it.
     More,
     /// The page is full.
@@ -59,57 +56,23 @@ impl Dispatch {
             shown: 0,
             out: Encoder::default(),
         };
-        let first = self.list_turn(&request.workspace, |graph| {
-            listing.begin(graph, &request.page_token)?;
-            listing.turn(graph)
-        })?;
-        let (mut end, mut position) = (first.end, first.position);
-        while matches!(end, TurnEnd::More) {
-            std::thread::yield_now();
-            let next = self.list_turn(&request.workspace, |graph| listing.turn(graph))?;
-            (end, position) = (next.end, next.position);
-        }
-        self.metrics.profiles_read.add(listing.shown as u64);
-        let token = match end {
-            TurnEnd::End => String::new(),
-            TurnEnd::More | TurnEnd::Full => first.token_of(&listing),
+        let mut look = self.look(&request.workspace)?;
+        let begun = look.graph().sequence();
+        let rests = resting_on(look.position());
+        listing.begin(look.graph(), &request.page_token).map_err(rests)?;
+        let token = loop {
+            match listing.step(look.graph()).map_err(resting_on(look.position()))? {
+                Step::More => look = look.go_on()?,
+                Step::Full => break listing.token(look.graph()),
+                Step::End => break String::new(),
+            }
         };
+        self.metrics.profiles_read.add(listing.shown as u64);
         let mut out = listing.out;
         out.string(2, &token);
-        // The first turn's: whoever lists next what was changed after it misses nothing.
-        out.number(3, first.sequence.0);
-        Ok(Answer { position, bytes: out.into_bytes() })
-    }
-
-    fn list_turn(
-        &self,
-        workspace: &str,
-        turn: impl FnOnce(&Graph) -> Result<TurnEnd, Status>,
-    ) -> Result<Turn, Refused> {
-        let locked = self.lock()?;
-        let workspace = find_workspace(&locked, "workspace", workspace)?;
-        let position = locked.workspace_position(workspace);
-        let graph = locked.graph(workspace);
-        let end = turn(graph).map_err(resting_on(position))?;
-        let workspace = graph.name().to_owned();
-        Ok(Turn { end, position, sequence: graph.sequence(), workspace })
-    }
-}
-
-/// What was found in one turn at the graphs.
-struct Turn {
-    end: TurnEnd,
-    position: LogPosition,
-    sequence: SequenceNumber,
-    workspace: String,
-}
-
-impl Turn {
-    fn token_of(&self, listing: &Listing<'_>) -> String {
-        let position = listing.after.map_or(0, |number| number.0).to_be_bytes();
-        with_subject(&self.workspace, listing.filter, |subject| {
-            page_token::encode(subject, &position)
-        })
+        // Whoever lists next what was changed after it misses nothing.
+        out.number(3, begun.0);
+        Ok(Answer { position: look.position(), bytes: out.into_bytes() })
     }
 }
 
@@ -131,28 +94,35 @@ impl Listing<'_> {
         Ok(())
     }
 
-    fn turn(&mut self, graph: &Graph) -> Result<TurnEnd, Status> {
-        let bytes_max = self.out.len() + LIST_TURN_BYTES_MAX;
+    /// Looks at some profiles, and at the first that is shown.
+    fn step(&mut self, graph: &Graph) -> Result<Step, Status> {
         let mut rest = graph.profiles_after(self.after);
-        for _ in 0..LIST_TURN_SCANNED_MAX {
+        for _ in 0..LIST_STEP_SCANNED_MAX {
             let Some((number, profile)) = rest.next() else {
-                return Ok(TurnEnd::End);
+                return Ok(Step::End);
             };
             if self.shown == self.size || self.scanned == LIST_SCANNED_MAX {
-                return Ok(TurnEnd::Full);
+                return Ok(Step::Full);
             }
-            if let Some(profile) = profile.filter(|&profile| self.wants(profile))
+            let wanted = profile.filter(|&profile| self.wants(profile));
+            if let Some(profile) = wanted
                 && !self.show(graph, profile)?
             {
-                return Ok(TurnEnd::Full);
+                return Ok(Step::Full);
             }
             self.scanned += 1;
             self.after = Some(number);
-            if self.out.len() > bytes_max {
+            if wanted.is_some() {
                 break;
             }
         }
-        Ok(TurnEnd::More)
+        Ok(Step::More)
+    }
+
+    /// What the next page goes on from.
+    fn token(&self, graph: &Graph) -> String {
+        let position = self.after.map_or(0, |number| number.0).to_be_bytes();
+        with_subject(graph.name(), self.filter, |subject| page_token::encode(subject, &position))
     }
 
     /// The cheap questions first.

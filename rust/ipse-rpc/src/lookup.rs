@@ -1,11 +1,20 @@
 //! LookupProfiles: every profile that holds an identifier.
+//!
+//! Who holds it is asked once, and then each is read, in turns. Those that were merged into one
+//! meanwhile are shown once.
 
-use ipse_core::Timestamp;
+use std::collections::HashSet;
 
-use crate::dispatch::{Answer, Dispatch, Handled, decode, find_workspace, resting_on};
+use ipse_core::change::ProfileNumber;
+use ipse_core::graph::ProfileView;
+use ipse_core::{Graph, Timestamp};
+use ipse_store::LogPosition;
+
+use crate::dispatch::{Answer, Dispatch, Handled, Refused, decode, resting_on};
 use crate::encode::Encoder;
 use crate::encode_profile::{NotWritten, Page, encode_profile};
 use crate::limits::{BATCH_GET_RESPONSE_BYTES_MAX, GET_RESPONSE_BYTES_MAX};
+use crate::look::Look;
 use crate::profile::{page_size, profile_too_long};
 use crate::proto::v1;
 use crate::read_mask::ReadMask;
@@ -20,36 +29,77 @@ impl Dispatch {
         let Some(v1::Identifier { namespace, value }) = &request.identifier else {
             return Err(Status::invalid_field("identifier", "is missing").into());
         };
-        let locked = self.lock()?;
-        let workspace = find_workspace(&locked, "workspace", &request.workspace)?;
-        let position = locked.workspace_position(workspace);
-        let graph = locked.graph(workspace);
-        let owners = graph
+        let look = self.look(&request.workspace)?;
+        let owners: Vec<_> = look
+            .graph()
             .owners(namespace, value)
             .map_err(|refusal| refused(refusal, Place::Within("identifier")))
-            .map_err(resting_on(position))?;
-        let mut out = Encoder::default();
-        for &owner in &owners {
-            let start = out.len();
-            // The first is shown whatever its length; the others as far as there is room.
-            let is_first = start == 0;
-            let answer_bytes_max =
-                if is_first { GET_RESPONSE_BYTES_MAX } else { BATCH_GET_RESPONSE_BYTES_MAX };
-            let page = Page { workspace: graph.name(), size, token: "", mask, answer_bytes_max };
-            match encode_profile(graph, owner, &page, &mut out) {
-                Ok(()) => self.metrics.profiles_read.add(1),
-                Err(NotWritten::NoRoom) if !is_first => {
-                    out.truncate(start);
-                    break;
-                }
-                Err(not_written) => {
-                    let status = not_written.status(|| profile_too_long("identifier"));
-                    return Err(resting_on(position)(status));
-                }
+            .map_err(resting_on(look.position()))?
+            .iter()
+            .map(ProfileView::number)
+            .collect();
+        let begun = look.graph().sequence();
+        let mut found = Found { size, mask, shown: HashSet::new(), out: Encoder::default() };
+        let position = found.show(look, &owners)?;
+        self.metrics.profiles_read.add(found.shown.len() as u64);
+        let mut out = found.out;
+        out.number(2, owners.len() as u64);
+        out.number(3, begun.0);
+        Ok(Answer { position, bytes: out.into_bytes() })
+    }
+}
+
+/// An answer being written.
+struct Found {
+    size: usize,
+    mask: ReadMask,
+    shown: HashSet<ProfileNumber>,
+    out: Encoder,
+}
+
+impl Found {
+    /// Shows as many as there is room for; gives the position that they rest on.
+    fn show(
+        &mut self,
+        mut look: Look<'_>,
+        owners: &[ProfileNumber],
+    ) -> Result<LogPosition, Refused> {
+        for (at, &owner) in owners.iter().enumerate() {
+            if at > 0 {
+                look = look.go_on()?;
+            }
+            let has_room =
+                self.show_one(look.graph(), owner).map_err(resting_on(look.position()))?;
+            if !has_room {
+                break;
             }
         }
-        out.number(2, owners.len() as u64);
-        out.number(3, graph.sequence().0);
-        Ok(Answer { position, bytes: out.into_bytes() })
+        Ok(look.position())
+    }
+
+    /// The first is shown whatever its length; the others as far as there is room.
+    fn show_one(&mut self, graph: &Graph, owner: ProfileNumber) -> Result<bool, Status> {
+        let unseen = graph.profile(owner).filter(|now| !self.shown.contains(&now.number()));
+        let Some(profile) = unseen else { return Ok(true) };
+        let is_first = self.shown.is_empty();
+        let start = self.out.len();
+        let page = Page {
+            workspace: graph.name(),
+            size: self.size,
+            token: "",
+            mask: self.mask,
+            answer_bytes_max: match is_first {
+                true => GET_RESPONSE_BYTES_MAX,
+                false => BATCH_GET_RESPONSE_BYTES_MAX,
+            },
+        };
+        match encode_profile(graph, profile, &page, &mut self.out) {
+            Ok(()) => Ok(self.shown.insert(profile.number())),
+            Err(NotWritten::NoRoom) if !is_first => {
+                self.out.truncate(start);
+                Ok(false)
+            }
+            Err(not_written) => Err(not_written.status(|| profile_too_long("identifier"))),
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! The methods of IdentityService that read profiles one by one.
 //!
 //! Reads hold the store's lock, so what they cost is bound by what they answer: a profile is
-//! given up as soon as the answer passes its bound, and those after it are not begun.
+//! given up as soon as the answer passes its bound, and those after it are not begun. A batch is
+//! read in turns, and its answer names the newest record of when it was begun: all up to there
+//! is in it, and of what was written meanwhile some.
 
 use ipse_core::{Graph, Timestamp};
-use ipse_store::{Locked, WorkspaceIndex};
 
-use crate::dispatch::{Answer, Dispatch, Handled, decode, find_workspace, resting_on};
+use crate::dispatch::{Answer, Dispatch, Handled, decode, resting_on};
 use crate::encode::Encoder;
 use crate::encode_profile::{NotWritten, Page, encode_profile};
 use crate::find::find_profile;
@@ -23,10 +24,9 @@ impl Dispatch {
         let request: v1::GetProfileRequest = decode(request)?;
         let size = page_size(request.page_size)?;
         let mask = ReadMask::read(request.read_mask.as_ref())?;
-        let locked = self.lock()?;
-        let workspace = find_workspace(&locked, "workspace", &request.workspace)?;
-        let rests = resting_on(locked.workspace_position(workspace));
-        let graph = locked.graph(workspace);
+        let look = self.look(&request.workspace)?;
+        let rests = resting_on(look.position());
+        let graph = look.graph();
         let page = Page {
             workspace: graph.name(),
             size,
@@ -38,7 +38,9 @@ impl Dispatch {
         let profile = find_profile(graph, "lookup", request.lookup.as_ref()).map_err(&rests)?;
         encode_profile(graph, profile, &page, &mut out)
             .map_err(|not_written| rests(not_written.status(|| profile_too_long("lookup"))))?;
-        Ok(self.read(&locked, workspace, 1, out))
+        out.number(2, graph.sequence().0);
+        self.metrics.profiles_read.add(1);
+        Ok(Answer { position: look.position(), bytes: out.into_bytes() })
     }
 
     pub(crate) fn batch_get_profiles(&self, request: &[u8], _now: Timestamp) -> Handled {
@@ -46,34 +48,24 @@ impl Dispatch {
         let size = page_size(request.page_size)?;
         let mask = ReadMask::read(request.read_mask.as_ref())?;
         let count = check_lookups(&request.lookups)?;
-        let locked = self.lock()?;
-        let workspace = find_workspace(&locked, "workspace", &request.workspace)?;
-        let graph = locked.graph(workspace);
-        let page = Page {
-            workspace: graph.name(),
-            size,
-            token: "",
-            mask,
-            answer_bytes_max: BATCH_GET_RESPONSE_BYTES_MAX,
-        };
+        let look = self.look(&request.workspace)?;
+        let begun = look.graph().sequence();
         let mut out = Encoder::default();
         let mut is_full = false;
-        for lookup in &request.lookups {
+        let look = look.for_each(&request.lookups, |look, lookup| {
+            let graph = look.graph();
+            let page = Page {
+                workspace: graph.name(),
+                size,
+                token: "",
+                mask,
+                answer_bytes_max: BATCH_GET_RESPONSE_BYTES_MAX,
+            };
             out.message(1, |out| encode_result(graph, lookup, &page, &mut is_full, out));
-        }
-        Ok(self.read(&locked, workspace, count as u64, out))
-    }
-
-    fn read(
-        &self,
-        locked: &Locked<'_>,
-        workspace: WorkspaceIndex,
-        profiles: u64,
-        mut out: Encoder,
-    ) -> Answer {
-        self.metrics.profiles_read.add(profiles);
-        out.number(2, locked.graph(workspace).sequence().0);
-        Answer { position: locked.workspace_position(workspace), bytes: out.into_bytes() }
+        })?;
+        out.number(2, begun.0);
+        self.metrics.profiles_read.add(count as u64);
+        Ok(Answer { position: look.position(), bytes: out.into_bytes() })
     }
 }
 

@@ -4,7 +4,7 @@ use ipse_core::graph::{IdentifierView, ProfileView};
 use ipse_core::identifier::sha256_hex;
 use ipse_core::{Graph, Timestamp};
 
-use crate::dispatch::{Answer, Dispatch, Handled, decode, find_workspace, resting_on};
+use crate::dispatch::{Answer, Dispatch, Handled, decode, resting_on};
 use crate::encode::Encoder;
 use crate::find::{check_namespace, find_profile};
 use crate::limits::{BATCH_GET_RESPONSE_BYTES_MAX, TARGET_NAMESPACES_MAX, TRANSLATION_TARGETS_MAX};
@@ -24,19 +24,18 @@ impl Dispatch {
         let request: v1::TranslateIdentitiesRequest = decode(request)?;
         let count = check_lookups(&request.lookups)?;
         let targets = targets(&request.targets)?;
-        let locked = self.lock()?;
-        let workspace = find_workspace(&locked, "workspace", &request.workspace)?;
-        let position = locked.workspace_position(workspace);
-        let graph = locked.graph(workspace);
-        check_namespaces(graph, &targets).map_err(resting_on(position))?;
+        let look = self.look(&request.workspace)?;
+        let begun = look.graph().sequence();
+        check_namespaces(look.graph(), &targets).map_err(resting_on(look.position()))?;
         let mut out = Encoder::default();
         let mut is_full = false;
-        for lookup in &request.lookups {
+        let look = look.for_each(&request.lookups, |look, lookup| {
+            let graph = look.graph();
             out.message(1, |out| encode_result(graph, lookup, &targets, &mut is_full, out));
-        }
-        out.number(2, graph.sequence().0);
+        })?;
+        out.number(2, begun.0);
         self.metrics.profiles_read.add(count as u64);
-        Ok(Answer { position, bytes: out.into_bytes() })
+        Ok(Answer { position: look.position(), bytes: out.into_bytes() })
     }
 }
 

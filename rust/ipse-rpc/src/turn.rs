@@ -1,24 +1,23 @@
-//! A call's turn at the graphs: what decides holds the store's lock from its first look to its
-//! last record, and there is one way from a decision to the log.
+//! A call's turn at the graphs to decide: each decision and its record are made under one hold
+//! of the store's lock, and there is one way from a decision to the log.
 
 use std::panic::AssertUnwindSafe;
 
 use ipse_core::change::Verb;
 use ipse_core::{Change, Decision, Graph, Record, SequenceNumber, Timestamp};
-use ipse_store::{Locked, LogPosition, WorkspaceIndex};
+use ipse_store::{LogPosition, WorkspaceIndex};
 
-use crate::dispatch::{Answer, Dispatch, Handled, Refused, find_workspace};
+use crate::dispatch::{Answer, Dispatch, Handled, Refused};
 use crate::encode::Encoder;
 use crate::fault::catching;
 use crate::limits::WRITE_QUEUE_RETRY_DELAY_MS;
+use crate::look::Look;
 use crate::resolution::Resolution;
 use crate::status::{Reason, Status};
 
-/// The graphs, locked for one call on one workspace.
+/// A look at the graphs of a call that may write.
 pub(crate) struct Turn<'d> {
-    dispatch: &'d Dispatch,
-    locked: Locked<'d>,
-    workspace: WorkspaceIndex,
+    look: Look<'d>,
     /// What the call asks for; events in JSON may ask for something else.
     verb: Verb,
     now: Timestamp,
@@ -27,7 +26,8 @@ pub(crate) struct Turn<'d> {
 
 impl Dispatch {
     /// Locks the graphs for a call that decides. The queue is looked at before anything is
-    /// decided, so that nothing has to be taken back.
+    /// decided, and not again: a batch that was let in is done to its end, so that nothing has
+    /// to be taken back or sent again, and the queue may pass its bound by its records.
     pub(crate) fn turn(
         &self,
         workspace: &str,
@@ -35,28 +35,48 @@ impl Dispatch {
         read_only: bool,
         now: Timestamp,
     ) -> Result<Turn<'_>, Status> {
-        let locked = self.lock()?;
-        let workspace = find_workspace(&locked, "workspace", workspace)?;
-        if !read_only && locked.queue_is_full() {
+        let look = self.look(workspace)?;
+        if !read_only && look.locked.queue_is_full() {
             return Err(write_queue_full());
         }
-        Ok(Turn { dispatch: self, locked, workspace, verb, now, read_only })
+        Ok(Turn { look, verb, now, read_only })
     }
 }
 
 impl Turn<'_> {
     /// The workspace's graph as it is now.
     pub(crate) fn graph(&self) -> &Graph {
-        self.locked.graph(self.workspace)
+        self.look.graph()
     }
 
     pub(crate) fn workspace(&self) -> WorkspaceIndex {
-        self.workspace
+        self.look.workspace()
     }
 
-    /// The position that everything said in this turn rests on.
+    /// The position that everything said up to now rests on.
     pub(crate) fn position(&self) -> LogPosition {
-        self.locked.workspace_position(self.workspace)
+        self.look.position()
+    }
+
+    /// Does `step` for each item, in turns, and gives the position that all of it rests on. If
+    /// the server closes meanwhile what was done is done, and `step` hears why the rest is not.
+    pub(crate) fn for_each<T>(
+        self,
+        items: impl IntoIterator<Item = T>,
+        mut step: impl FnMut(Result<&mut Self, Status>, T),
+    ) -> LogPosition {
+        let mut position = self.position();
+        let mut turn = Ok(self);
+        for (at, item) in items.into_iter().enumerate() {
+            if at > 0 {
+                turn = turn.and_then(Turn::go_on);
+            }
+            step(turn.as_mut().map_err(|closing| closing.clone()), item);
+            if let Ok(turn) = &turn {
+                position = turn.position();
+            }
+        }
+        position
     }
 
     /// Refuses the whole call before anything is decided.
@@ -69,17 +89,17 @@ impl Turn<'_> {
         &mut self,
         decide: impl FnOnce(&Graph) -> Result<Decision<'c>, Status>,
     ) -> Result<Resolution<'c>, Status> {
-        let graph = self.locked.graph(self.workspace);
+        let graph = self.look.graph();
         // Deciding only reads. Catching its bugs here spares the lock, and so everyone else.
         let decided = catching(AssertUnwindSafe(|| match decide(graph) {
             Ok(decision) if !self.read_only => self.readable(graph, decision),
             decided => decided,
         }))
-        .unwrap_or_else(|panic| Err(self.dispatch.panicked("decide", &panic)));
+        .unwrap_or_else(|panic| Err(self.look.dispatch.panicked("decide", &panic)));
         match decided {
             Ok(decision) => {
                 let resolution = self.commit(decision);
-                self.dispatch.metrics.count_resolution(&resolution);
+                self.look.dispatch.metrics.count_resolution(&resolution);
                 Ok(resolution)
             }
             Err(status) => Err(self.count_refusal(status)),
@@ -88,7 +108,7 @@ impl Turn<'_> {
 
     /// Counts a refusal, and gives it back.
     pub(crate) fn count_refusal(&self, status: Status) -> Status {
-        self.dispatch.metrics.count_refusal(self.verb, self.read_only);
+        self.look.dispatch.metrics.count_refusal(self.verb, self.read_only);
         status
     }
 
@@ -108,6 +128,10 @@ impl Turn<'_> {
         }
     }
 
+    fn go_on(self) -> Result<Self, Status> {
+        Ok(Turn { look: self.look.go_on()?, ..self })
+    }
+
     /// A decision whose record can be read back. A wrong one would stop every later start, so
     /// that it is better one call's INTERNAL. Plain events are too simple, and too many, to be
     /// looked at twice.
@@ -125,7 +149,7 @@ impl Turn<'_> {
         if let Err(invalid) = graph.validate(&record) {
             let (name, verb) = (graph.name(), self.verb);
             let text = format!("a decision cannot be read back: {verb:?} in {name}: {invalid}");
-            return Err(self.dispatch.internal(text));
+            return Err(self.look.dispatch.internal(text));
         }
         let Change::EventResolved(resolved) = record.change else {
             unreachable!("it was just put in")
@@ -151,7 +175,7 @@ impl Turn<'_> {
             return resolution(resolved, repeated.unwrap_or(newest), recorded);
         }
         let change = Change::EventResolved(resolved);
-        let (record, _) = self.locked.commit(self.workspace, self.now, change);
+        let (record, _) = self.look.locked.commit(self.look.workspace(), self.now, change);
         let Change::EventResolved(resolved) = record.change else {
             unreachable!("the store gives back the change that it was given")
         };

@@ -5,8 +5,8 @@
 //! that is [`ipse_core`]'s, and it knows neither Python nor the wire.
 //!
 //! Reading order: [`mod@format`] (what the files look like), [`codec`] (records as msgpack),
-//! `frame` and `segment` (the log's pieces), `wal` (appending), `writer` (group commit),
-//! `snapshot`, `recovery` (opening: `directory`, then `replay`), `store` (what callers use), [`fs`] (what is asked of a
+//! `frame` and `segment` (the log's pieces), `wal` (appending), `writer` (group commit), `line`
+//! (who waits for the graphs), `snapshot`, `recovery` (opening: `directory`, then `replay`), `store` (what callers use), [`fs`] (what is asked of a
 //! disk) and [`simulated`] (a disk that fails on demand).
 
 pub mod codec;
@@ -15,6 +15,7 @@ mod error;
 pub mod format;
 mod frame;
 pub mod fs;
+mod line;
 mod options;
 mod recovery;
 mod replay;

@@ -350,6 +350,16 @@ impl Locked<'_> {
         queue.has_ended() || queue.bytes() >= self.store.options.write_queue_bytes_max
     }
 
+    /// Lets all who wait for the graphs now have them first, and the log's thread what was
+    /// committed. What was read before may have changed.
+    #[must_use]
+    pub fn give_way(self) -> Self {
+        let store = self.store;
+        drop(self);
+        store.shared.let_others_go();
+        store.lock()
+    }
+
     /// Applies a change that was decided on the workspace's graph as it is now, and queues
     /// its record. Gives the record back, so that the answer is made from it. `log_time` is
     /// raised to that of the newest record if it is behind.

@@ -6,7 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, LockResult, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use crate::codec::encode_record;
 use crate::error::{IoFailed, LogFailed};
 use crate::format::GROUP_BYTES_TARGET;
 use crate::frame;
+use crate::line::Line;
 use crate::options::SyncPolicy;
 use crate::state::{State, WorkspaceIndex};
 use crate::wal::{Group, Log};
@@ -27,6 +28,7 @@ const SPARE_BUFFER_BYTES_MAX: usize = 4 << 20;
 /// What callers and the writer thread share.
 pub(crate) struct Shared {
     inner: Mutex<Inner>,
+    line: Line,
     work: Condvar,
     writer_waits: AtomicBool,
     pub(crate) progress: Progress,
@@ -97,6 +99,7 @@ impl Shared {
         let inner = Inner { state, queue: Queue::default() };
         Shared {
             inner: Mutex::new(inner),
+            line: Line::default(),
             work: Condvar::new(),
             writer_waits: AtomicBool::new(false),
             progress,
@@ -104,13 +107,19 @@ impl Shared {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().expect("no thread panicked while it changed the graphs")
+        self.take_turn().expect("no thread panicked while it changed the graphs")
+    }
+
+    /// Returns when all who wait for the graphs now have had them. Not to be called by who
+    /// holds them.
+    pub(crate) fn let_others_go(&self) {
+        self.line.let_others_go();
     }
 
     /// The same for those who must not panic: an error if a bug may have left the graphs half
     /// changed. Nothing may be read from them then, and nothing written.
     pub(crate) fn lock_whole(&self) -> Result<MutexGuard<'_, Inner>, LogFailed> {
-        self.inner.lock().map_err(|_| half_changed())
+        self.take_turn().map_err(|_| half_changed())
     }
 
     /// Why nothing will be written any more, if that is so.
@@ -122,6 +131,7 @@ impl Shared {
     /// Tells the writer, if it waits, that there is something to do.
     pub(crate) fn wake_writer(&self) {
         if self.writer_waits.swap(false, Ordering::AcqRel) {
+            self.line.join();
             self.work.notify_one();
         }
     }
@@ -135,30 +145,53 @@ impl Shared {
 
     pub(crate) fn end(&self, end: End) {
         // Closing must work even after a panic left the graphs in an unknown state.
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.take_turn().unwrap_or_else(PoisonError::into_inner);
         inner.queue.end.get_or_insert(end);
         drop(inner);
         self.wake_writer();
     }
 
+    fn take_turn(&self) -> LockResult<MutexGuard<'_, Inner>> {
+        match self.inner.try_lock() {
+            Err(TryLockError::WouldBlock) => self.line.wait(|| self.inner.lock()),
+            Err(TryLockError::Poisoned(poisoned)) => Err(poisoned),
+            Ok(inner) => Ok(inner),
+        }
+    }
+
     /// Waits for work, until `deadline` at most; gives back buffers of the work before.
     fn next_work(&self, done: Vec<Group>, deadline: Option<Instant>) -> Work {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.take_turn().unwrap_or_else(PoisonError::into_inner);
         inner.queue.recycle(done);
         while inner.queue.is_idle() {
-            self.writer_waits.store(true, Ordering::Release);
-            let Some(deadline) = deadline else {
-                inner = self.work.wait(inner).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
                 break;
-            };
-            let waited = self.work.wait_timeout(inner, left);
-            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            inner = self.wait_for_work(inner, left);
         }
-        self.writer_waits.store(false, Ordering::Release);
         inner.queue.take()
+    }
+
+    /// Waits until it is woken, or for as long as there is left.
+    fn wait_for_work<'a>(
+        &self,
+        inner: MutexGuard<'a, Inner>,
+        left: Option<Duration>,
+    ) -> MutexGuard<'a, Inner> {
+        self.writer_waits.store(true, Ordering::Release);
+        let inner = match left {
+            None => self.work.wait(inner).unwrap_or_else(PoisonError::into_inner),
+            Some(left) => {
+                let waited = self.work.wait_timeout(inner, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        if !self.writer_waits.swap(false, Ordering::AcqRel) {
+            // Whoever woke it put it in the line.
+            self.line.leave();
+        }
+        inner
     }
 }
 

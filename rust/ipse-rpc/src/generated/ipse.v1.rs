@@ -581,7 +581,7 @@ pub struct ResolveEventsRequest {
     /// At most 1,000.
     #[prost(message, repeated, tag = "2")]
     pub events: ::prost::alloc::vec::Vec<Event>,
-    /// Answer what would happen to each, given the state before the call, and write nothing.
+    /// Answer what would happen to each by itself, given the state it meets, and write nothing.
     #[prost(bool, tag = "3")]
     pub read_only: bool,
 }
@@ -806,7 +806,7 @@ pub struct BatchGetProfilesResponse {
     /// One for each lookup, in the order of the request.
     #[prost(message, repeated, tag = "1")]
     pub results: ::prost::alloc::vec::Vec<BatchGetProfilesResult>,
-    /// The newest record the answer rests on.
+    /// The newest record when the call was begun: all up to it are in the answer.
     #[prost(uint64, tag = "2")]
     pub sequence_number: u64,
 }
@@ -835,7 +835,7 @@ pub struct LookupProfilesResponse {
     /// How many hold it in all.
     #[prost(uint32, tag = "2")]
     pub profile_count: u32,
-    /// The newest record the answer rests on.
+    /// The newest record when the call was begun: all up to it are in the answer.
     #[prost(uint64, tag = "3")]
     pub sequence_number: u64,
 }
@@ -958,7 +958,7 @@ pub struct TranslateIdentitiesResponse {
     /// One for each lookup, in order.
     #[prost(message, repeated, tag = "1")]
     pub results: ::prost::alloc::vec::Vec<TranslateIdentitiesResult>,
-    /// The newest record the answer rests on.
+    /// The newest record when the call was begun: all up to it are in the answer.
     #[prost(uint64, tag = "2")]
     pub sequence_number: u64,
 }
@@ -1257,7 +1257,7 @@ pub struct ImportProfilesRequest {
     /// The system or file they come from; kept as evidence.
     #[prost(string, tag = "3")]
     pub source: ::prost::alloc::string::String,
-    /// Answer what would happen to each, given the state before the call, and write nothing.
+    /// Answer what would happen to each by itself, given the state it meets, and write nothing.
     #[prost(bool, tag = "4")]
     pub read_only: bool,
 }
