@@ -1,4 +1,11 @@
-"""One surface three times: the blocking client, its asyncio twin, and the embedded resolver."""
+"""One surface three times: the blocking client, its asyncio twin, and the embedded resolver.
+
+The two clients say each call's arguments and what it does twice, on purpose: an editor shows, and
+mypy and pyright check, what stands in the source. A descriptor over one table of calls, or an
+attribute typed by ParamSpec, keeps types but loses the docstring in editors, and `help()` shows
+an attribute; generated source would be as long and could not be edited. So it stands twice, and
+what follows proves that the two never part.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +51,24 @@ def test_all_three_take_the_same_arguments(name: str) -> None:
     )
     for other in others:
         assert list(first.values()) == list(other.values())
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_asyncio_twin_says_the_same_and_answers_the_same(name: str) -> None:
+    twin = getattr(ipse.aio.Client, name)
+    blocking = getattr(SyncCalls, name)
+    assert inspect.getdoc(twin)
+    assert inspect.getdoc(twin) == inspect.getdoc(blocking)
+    # Source text, as annotations are not evaluated: `Iterator` is `AsyncIterator` there.
+    answers = inspect.signature(blocking).return_annotation
+    expected = "Async" + answers if answers.startswith("Iterator[") else answers
+    assert inspect.signature(twin).return_annotation == expected
+    assert inspect.iscoroutinefunction(twin) is not answers.startswith("Iterator[")
+
+
+def test_the_asyncio_twin_has_no_calls_of_its_own() -> None:
+    own = {name for name in vars(ipse.aio.Client) if not name.startswith("_")}
+    assert own == {*CALLS, "wait_until_ready", "close"}
 
 
 def test_a_journey_without_asyncio(calls: SyncCalls) -> None:
