@@ -108,6 +108,25 @@ def test_what_is_refused_is_written_beside_with_its_reason(
     assert "1 refused (1 blocked_value)" in done.stdout
 
 
+def test_older_traits_are_written_beside_with_their_reason(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    file = write_people(tmp_path / "people.jsonl", 2)
+    bring(file, server)
+    older = person(1)
+    older["traits"] = {"plan": "older than it is"}
+    older["trait_times"] = {"plan": "2001-01-01T00:00:00Z"}
+    more = tmp_path / "more.jsonl"
+    more.write_text(json.dumps(older))
+    report = bring(more, server)
+    assert counts(report) == (0, 0, 1, 0)
+    assert report["ignored_traits"] == 1
+    (told,) = map(json.loads, Path(report["rejects"]).read_text().splitlines())
+    assert (told["line"], told["reason"], told["trait"]) == (1, "OLDER", "plan")
+    done = ipse("import", more, "--address", server.address)
+    assert "traits: 1 ignored: the profile's are newer" in done.stdout
+
+
 def test_a_preview_writes_nothing(server: ServerProcess, tmp_path: Path) -> None:
     file = write_people(tmp_path / "people.jsonl", 3)
     before = state(server)

@@ -44,6 +44,12 @@ _CAUSES = {
     identity_pb2.MOVE_CAUSE_SPLIT: "split",
 }
 
+_TRAIT_REASONS = {
+    identity_pb2.TRAIT_REASON_OLDER: "older than the profile's",
+    identity_pb2.TRAIT_REASON_SET_ALREADY: "set already",
+    identity_pb2.TRAIT_REASON_UNRESOLVED: "the event is nobody's",
+}
+
 _CLOCK_START = datetime(2026, 1, 1, tzinfo=UTC)
 """Where the clock of the other runners starts; a live server's is past it."""
 
@@ -67,6 +73,10 @@ def resolution(
         *(line for v in answer.verdicts if (line := _effect(v, number_of))),
         *(_move(each, number_of, preview=preview) for each in answer.moves),
         *(_source(each, number_of) for each in sources),
+        *(
+            f"  ignored trait.{each.name}: {_TRAIT_REASONS[each.reason]}"
+            for each in answer.ignored_traits
+        ),
         *_attributed_by(answer),
     ]
 

@@ -71,6 +71,16 @@ def test_the_asyncio_twin_has_no_calls_of_its_own() -> None:
     assert own == {*CALLS, "wait_until_ready", "close"}
 
 
+def test_traits_that_do_not_count_are_told(calls: SyncCalls) -> None:
+    ann = {"user_id": "u-1"}
+    calls.resolve(Event(identifiers=ann, traits={"plan": "gold"}), workspace="people")
+    late = Event(identifiers=ann, traits={"plan": "old", "age": 30}, timestamp=LONG_AGO)
+    answer = calls.resolve(late, workspace="people")
+    assert answer.ignored_traits == (ipse.IgnoredTrait("plan", ipse.TraitReason.OLDER),)
+    nobodys = calls.resolve(Event(traits={"plan": "gold"}), workspace="people")
+    assert nobodys.ignored_traits == (ipse.IgnoredTrait("plan", ipse.TraitReason.UNRESOLVED),)
+
+
 def test_a_journey_without_asyncio(calls: SyncCalls) -> None:
     first = calls.resolve(Event(identifiers={"anonymous_id": "a-1"}), workspace="people")
     assert first.decision is ipse.Decision.CREATED

@@ -106,6 +106,7 @@ class ImportProgress(Place):
     already_attached: int = 0
     refused: int = 0
     refused_by_rule: dict[str, int] = field(default_factory=dict)
+    ignored_traits: int = 0
 
 
 class Import(running.Run["ImportBatch", "identity_pb2.ImportProfilesResponse", ImportProgress]):
@@ -149,6 +150,8 @@ class Import(running.Run["ImportBatch", "identity_pb2.ImportProfilesResponse", I
             f"identifiers: {would}{progress.attached} attached, {progress.already_attached} "
             f"already attached, {progress.refused} refused{_by_rule(progress.refused_by_rule)}"
         )
+        if progress.ignored_traits:
+            print(f"traits: {progress.ignored_traits} ignored: the profile's are newer")
         if report["rejects"]:
             print(f"what was refused is in {report['rejects']}")
 
@@ -223,6 +226,7 @@ class Import(running.Run["ImportBatch", "identity_pb2.ImportProfilesResponse", I
                 "refused": progress.refused,
                 "refused_by_rule": progress.refused_by_rule,
             },
+            "ignored_traits": progress.ignored_traits,
             "rejects": self._out_path if progress.out_bytes else None,
             **self.errors_summary(),
         }
@@ -266,6 +270,7 @@ def _count_profile(progress: ImportProgress, resolution: identity_pb2.Resolution
     counts = Counter(int(each.verdict) for each in resolution.verdicts)
     for verdict, name in _COUNTED_VERDICTS.items():
         setattr(progress, name, getattr(progress, name) + counts[verdict])
+    progress.ignored_traits += len(resolution.ignored_traits)
     for each in resolution.verdicts:
         if each.verdict in KEPT_OUT:
             rule = rule_of(each)
@@ -274,7 +279,7 @@ def _count_profile(progress: ImportProgress, resolution: identity_pb2.Resolution
 
 
 def _rejects(row: Row, result: identity_pb2.ImportProfilesResult) -> Iterator[dict[str, Any]]:
-    """What of a profile was refused: all of it, or some identifiers."""
+    """What of a profile was refused: all of it, some identifiers, or some traits."""
     if result.HasField("error"):
         error = result.error
         yield {
@@ -297,6 +302,21 @@ def _rejects(row: Row, result: identity_pb2.ImportProfilesResult) -> Iterator[di
                 "limit": each.limit,
                 "collided_profile_id": each.collided_profile_id,
             }
+    for ignored in result.resolution.ignored_traits:
+        yield {
+            "line": row.line,
+            "reason": _trait_reason(ignored).upper(),
+            "message": "the profile's value of this trait stays; the rest was brought",
+            "trait": ignored.name,
+            "profile_id": result.resolution.profile_id,
+        }
+
+
+def _trait_reason(ignored: identity_pb2.IgnoredTrait) -> str:
+    from ipse.model.words import TRAIT_REASONS
+
+    reason = TRAIT_REASONS.get(ignored.reason)
+    return str(reason) if reason else "unknown"
 
 
 def _line_of(reject: dict[str, Any]) -> int:

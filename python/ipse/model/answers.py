@@ -12,11 +12,13 @@ from ipse.model.words import (
     MERGE_VERDICTS,
     MOVE_CAUSES,
     RULES,
+    TRAIT_REASONS,
     VERDICTS,
     Decision,
     MergeVerdict,
     MoveCause,
     Rule,
+    TraitReason,
     Verdict,
 )
 
@@ -73,6 +75,19 @@ class IgnoredField:
 
 
 @dataclass(frozen=True, slots=True)
+class IgnoredTrait:
+    """A trait that was sent and is not what the profile has now."""
+
+    name: str
+    reason: TraitReason
+
+    @classmethod
+    def from_proto(cls, message: identity_pb2.IgnoredTrait) -> IgnoredTrait:
+        """Read the message."""
+        return cls(message.name, TRAIT_REASONS[message.reason])
+
+
+@dataclass(frozen=True, slots=True)
 class IdentifierMove:
     """An identifier that left a profile without being on the event."""
 
@@ -111,7 +126,8 @@ class Resolution:
     """One for each distinct identifier, strongest first, and then for each source in the order of
     the call. Of `modify_identifiers`: for each change the old value's and then the new one's."""
     absorbed_profile_ids: tuple[str, ...]
-    """The profiles that this event merged away, oldest first."""
+    """The profiles that this event merged away, oldest first; of `merge_profiles` in the order of
+    the call."""
     sequence_number: int
     """The record that it wrote, or the newest one that the answer rests on."""
     recorded: bool
@@ -125,6 +141,9 @@ class Resolution:
     """Identifiers that are not the event's own and left a profile because of it."""
     attributed_by: FoundBy | None = None
     """By what the event is attributed, if by anything: whose it is later is a lookup of this."""
+    ignored_traits: tuple[IgnoredTrait, ...] = ()
+    """The traits that did not count, by name. One whose value the profile has already is not among
+    them, however old it is."""
 
     @classmethod
     def from_proto(cls, message: identity_pb2.Resolution) -> Resolution:
@@ -143,6 +162,7 @@ class Resolution:
             ignored=tuple(map(IgnoredField.from_proto, message.ignored)),
             moves=tuple(map(IdentifierMove.from_proto, message.moves)),
             attributed_by=found_by(message.attributed_by),
+            ignored_traits=tuple(map(IgnoredTrait.from_proto, message.ignored_traits)),
         )
 
 

@@ -15,7 +15,7 @@ class Decision(StrEnum):
     UNRESOLVED = "unresolved"
     """No usable identifier: the event belongs to no profile."""
     CREATED = "created"
-    """No identifier was known: a new profile."""
+    """No identifier led to a profile, or the rules ask for one: a new profile."""
     ATTACHED = "attached"
     """One profile was found and identifiers were attached to it."""
     ALREADY_ATTACHED = "already_attached"
@@ -101,6 +101,17 @@ class MoveCause(StrEnum):
     """The call split the profile."""
 
 
+class TraitReason(StrEnum):
+    """Why a trait that was sent did not count."""
+
+    OLDER = "older"
+    """The profile's value is newer than the event."""
+    SET_ALREADY = "set_already"
+    """It was to be set once, and the profile has another value."""
+    UNRESOLVED = "unresolved"
+    """The event belongs to no profile."""
+
+
 class MergeVerdict(StrEnum):
     """What became of one source of a merge."""
 
@@ -140,4 +151,5 @@ DECISIONS: Final = dict(enumerate(Decision, start=1))
 VERDICTS: Final = dict(enumerate(Verdict, start=1))
 RULES: Final = dict(enumerate(Rule, start=1))
 MOVE_CAUSES: Final = dict(enumerate(MoveCause, start=1))
+TRAIT_REASONS: Final = dict(enumerate(TraitReason, start=1))
 MERGE_VERDICTS: Final = dict(enumerate(MergeVerdict, start=1))

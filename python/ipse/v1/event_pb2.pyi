@@ -116,8 +116,9 @@ class Event(_message.Message):
     RAW_JSON_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """The caller's id of this event, at most 128 bytes. An id that comes again is
-    judged on type, timestamp, identifiers and traits: the same event gets the
-    recorded answer, another is refused with EVENT_ID_REUSED. Ids are remembered for a
+    judged on type, timestamp, identifiers and traits, and of a login, a logout or a link
+    also on the profile and key that it names, its other identifiers and `force`: the same
+    gets the recorded answer, another is refused with EVENT_ID_REUSED. Ids are remembered for a
     day, at most 262,144 of a workspace. Empty: not checked.
     """
     type: _builtins.str
@@ -131,7 +132,8 @@ class Event(_message.Message):
     key_namespace: _builtins.str
     """The namespace that is this event's key: its identifiers rank before all
     others on this event, whatever the rules' priorities. Where rules join by a key it is that
-    key, instead of the rules'.
+    key, instead of the rules'. One that the rules do not have, or that cannot be a key there
+    because it is exclusive or shared, is refused with INVALID_FIELD.
     """
     raw_json: _builtins.bytes
     """The event as a vendor's SDK sends or its export holds it: one JSON object, at most

@@ -157,9 +157,7 @@ class _RuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rule.ValueType],
     RULE_NOT_ATTACHED: _Rule.ValueType  # 21
     """The value to change or remove is not on the profile."""
     RULE_ATTRIBUTION_OVERLAP: _Rule.ValueType  # 22
-    """The history of the source in that range is attributed already, or either profile has
-    1,000 attributions.
-    """
+    """The history of the source in that range is attributed already."""
     RULE_ATTRIBUTION_CHAIN: _Rule.ValueType  # 23
     """The source was a destination before, or the destination a source."""
     RULE_ATTRIBUTION_OFF: _Rule.ValueType  # 24
@@ -217,9 +215,7 @@ RULE_DENIED_LINK: Rule.ValueType  # 20
 RULE_NOT_ATTACHED: Rule.ValueType  # 21
 """The value to change or remove is not on the profile."""
 RULE_ATTRIBUTION_OVERLAP: Rule.ValueType  # 22
-"""The history of the source in that range is attributed already, or either profile has
-1,000 attributions.
-"""
+"""The history of the source in that range is attributed already."""
 RULE_ATTRIBUTION_CHAIN: Rule.ValueType  # 23
 """The source was a destination before, or the destination a source."""
 RULE_ATTRIBUTION_OFF: Rule.ValueType  # 24
@@ -285,6 +281,34 @@ MERGE_VERDICT_NOT_FOUND: MergeVerdict.ValueType  # 3
 MERGE_VERDICT_REFUSED: MergeVerdict.ValueType  # 4
 """A rule kept it apart."""
 Global___MergeVerdict: _TypeAlias = MergeVerdict  # noqa: Y015
+
+class _TraitReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TraitReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TraitReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRAIT_REASON_UNSPECIFIED: _TraitReason.ValueType  # 0
+    """Never sent."""
+    TRAIT_REASON_OLDER: _TraitReason.ValueType  # 1
+    """The profile's value is newer than the event."""
+    TRAIT_REASON_SET_ALREADY: _TraitReason.ValueType  # 2
+    """It was to be set once, and the profile has another value."""
+    TRAIT_REASON_UNRESOLVED: _TraitReason.ValueType  # 3
+    """The event belongs to no profile."""
+
+class TraitReason(_TraitReason, metaclass=_TraitReasonEnumTypeWrapper):
+    """Why a trait that was sent did not count."""
+
+TRAIT_REASON_UNSPECIFIED: TraitReason.ValueType  # 0
+"""Never sent."""
+TRAIT_REASON_OLDER: TraitReason.ValueType  # 1
+"""The profile's value is newer than the event."""
+TRAIT_REASON_SET_ALREADY: TraitReason.ValueType  # 2
+"""It was to be set once, and the profile has another value."""
+TRAIT_REASON_UNRESOLVED: TraitReason.ValueType  # 3
+"""The event belongs to no profile."""
+Global___TraitReason: _TypeAlias = TraitReason  # noqa: Y015
 
 class _ValueChoice:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -503,6 +527,32 @@ class IgnoredField(_message.Message):
 Global___IgnoredField: _TypeAlias = IgnoredField  # noqa: Y015
 
 @_typing.final
+class IgnoredTrait(_message.Message):
+    """A trait that was sent and is not what the profile has now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The trait's name."""
+    reason: Global___TraitReason.ValueType
+    """Why it did not count."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        reason: Global___TraitReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IgnoredTrait: _TypeAlias = IgnoredTrait  # noqa: Y015
+
+@_typing.final
 class Resolution(_message.Message):
     """The answer to one event or command."""
 
@@ -521,6 +571,7 @@ class Resolution(_message.Message):
     IGNORED_FIELD_NUMBER: _builtins.int
     MOVES_FIELD_NUMBER: _builtins.int
     ATTRIBUTED_BY_FIELD_NUMBER: _builtins.int
+    IGNORED_TRAITS_FIELD_NUMBER: _builtins.int
     profile_id: _builtins.str
     """The profile the event belongs to. Empty if UNRESOLVED, and with `read_only` if the
     event would create it: ids are given out when profiles are created.
@@ -553,7 +604,9 @@ class Resolution(_message.Message):
 
     @_builtins.property
     def absorbed_profile_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The ids of the profiles that this event merged away, oldest first."""
+        """The ids of the profiles that this event merged away, oldest first; of MergeProfiles in the
+        order of the request, the target's first if another id goes on.
+        """
 
     @_builtins.property
     def ignored(self) -> _containers.RepeatedCompositeFieldContainer[Global___IgnoredField]:
@@ -566,6 +619,12 @@ class Resolution(_message.Message):
     @_builtins.property
     def attributed_by(self) -> Global___ProfileLookup:
         """By what the event is attributed, if by anything: whose it is later is a lookup of this."""
+
+    @_builtins.property
+    def ignored_traits(self) -> _containers.RepeatedCompositeFieldContainer[Global___IgnoredTrait]:
+        """The traits that did not count, by name, at most 300. One whose value the profile has
+        already is not among them, however old it is.
+        """
 
     def __init__(
         self,
@@ -583,10 +642,11 @@ class Resolution(_message.Message):
         ignored: _abc.Iterable[Global___IgnoredField] | None = ...,
         moves: _abc.Iterable[Global___IdentifierMove] | None = ...,
         attributed_by: Global___ProfileLookup | None = ...,
+        ignored_traits: _abc.Iterable[Global___IgnoredTrait] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attributed_by", b"attributed_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed_profile_ids", b"absorbed_profile_ids", "attributed_by", b"attributed_by", "created", b"created", "decision", b"decision", "ignored", b"ignored", "known", b"known", "moves", b"moves", "profile_id", b"profile_id", "recorded", b"recorded", "repeated", b"repeated", "rules_version", b"rules_version", "sequence_number", b"sequence_number", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed_profile_ids", b"absorbed_profile_ids", "attributed_by", b"attributed_by", "created", b"created", "decision", b"decision", "ignored", b"ignored", "ignored_traits", b"ignored_traits", "known", b"known", "moves", b"moves", "profile_id", b"profile_id", "recorded", b"recorded", "repeated", b"repeated", "rules_version", b"rules_version", "sequence_number", b"sequence_number", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1846,8 +1906,8 @@ class MergeProfilesRequest(_message.Message):
 
     @_builtins.property
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProfileLookup]:
-        """At most 64, judged in order. Among their traits the rules' survivorship decides; where
-        it lets sources fill gaps, the profile that was created first goes before.
+        """At most 64, judged and merged in order. Of their traits the rules' survivorship decides;
+        where it lets sources fill gaps, one that stands earlier here goes before a later one.
         """
 
     @_builtins.property

@@ -228,7 +228,7 @@ class IdentityServiceServicer:
 
     def AttributeHistory(self, request, context):
         """Records that what one profile did in a range of time counts as another's. Moves no
-        identifier.
+        identifier. Refused with LIMIT_EXCEEDED if either has 1,000 attributions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

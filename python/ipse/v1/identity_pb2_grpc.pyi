@@ -84,7 +84,7 @@ class IdentityServiceStub:
     """
     AttributeHistory: _grpc.UnaryUnaryMultiCallable[_identity_pb2.AttributeHistoryRequest, _identity_pb2.AttributeHistoryResponse]
     """Records that what one profile did in a range of time counts as another's. Moves no
-    identifier.
+    identifier. Refused with LIMIT_EXCEEDED if either has 1,000 attributions.
     """
     ImportProfiles: _grpc.UnaryUnaryMultiCallable[_identity_pb2.ImportProfilesRequest, _identity_pb2.ImportProfilesResponse]
     """Brings up to 1,000 profiles of another system, in order, each by itself. One whose
@@ -147,7 +147,7 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """
     AttributeHistory: _aio.UnaryUnaryMultiCallable[_identity_pb2.AttributeHistoryRequest, _identity_pb2.AttributeHistoryResponse]  # type: ignore[assignment]
     """Records that what one profile did in a range of time counts as another's. Moves no
-    identifier.
+    identifier. Refused with LIMIT_EXCEEDED if either has 1,000 attributions.
     """
     ImportProfiles: _aio.UnaryUnaryMultiCallable[_identity_pb2.ImportProfilesRequest, _identity_pb2.ImportProfilesResponse]  # type: ignore[assignment]
     """Brings up to 1,000 profiles of another system, in order, each by itself. One whose
@@ -291,7 +291,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.AttributeHistoryResponse, _abc.Awaitable[_identity_pb2.AttributeHistoryResponse]]:
         """Records that what one profile did in a range of time counts as another's. Moves no
-        identifier.
+        identifier. Refused with LIMIT_EXCEEDED if either has 1,000 attributions.
         """
 
     @_abc_1.abstractmethod

@@ -20,6 +20,7 @@ _VERBS: Final = dict(enumerate((
     "import",
 )))  # fmt: skip
 _CAUSES: Final = {0: "displaced", 1: "evicted", 2: "split"}
+TRAIT_REASONS: Final = {0: "older", 1: "set_already", 2: "unresolved"}
 _TARGETS: Final = {0: "unresolved", 1: "created", 2: "found", 3: "merged"}
 _PLAIN_VERDICTS: Final = {0: "attached", 1: "already_attached", 4: "removed"}
 _REASONED_VERDICTS: Final = {2: "dropped", 3: "refused"}
@@ -91,7 +92,7 @@ def _named_event(record: dict[str, Any]) -> dict[str, Any]:
 
 def _named_extra(extra: Sequence[Any]) -> dict[str, Any]:
     """What there is of it: most extras have one of these."""
-    marks_known, sources, moves, displaced, merges, attribution, imported = extra
+    marks_known, sources, moves, displaced, merges, attribution, imported, ignored = extra
     named = {
         "marks_known": marks_known,
         "sources": sources,
@@ -100,6 +101,7 @@ def _named_extra(extra: Sequence[Any]) -> dict[str, Any]:
         "merges": [_merge(*each) for each in merges],
         "attribution": None if attribution is None else _attribution(*attribution),
         "imported": None if imported is None else _imported(*imported),
+        "ignored_traits": {name: TRAIT_REASONS[reason] for name, reason in ignored},
     }
     return {name: value for name, value in named.items() if value}
 

@@ -18,7 +18,7 @@ from ipse.wal.files import (
     bytes_of,
     unpacked,
 )
-from ipse.wal.record import named_command, named_target, named_trait, named_verdict
+from ipse.wal.record import TRAIT_REASONS, named_command, named_target, named_trait, named_verdict
 
 _SNAPSHOT_HEADER: Final = struct.Struct("<8sIIQQQ20sI")
 _SECTION_HEADER: Final = struct.Struct("<IIQQII")
@@ -34,7 +34,10 @@ _PART_FIELDS: Final = {
     ),
     2: (
         "profiles",
-        ("parent", "merged_sequence", "bearer", "created_sequence", "created_time_ms", "flags"),
+        (
+            "parent", "merged_sequence", "bearer", "created_sequence", "created_time_ms",
+            "merge_rank", "flags",
+        ),
     ),
     3: (
         "identifiers",
@@ -53,7 +56,8 @@ _PART_FIELDS: Final = {
         "remembered_events",
         (
             "event_id", "digest", "sequence", "log_time_ms", "rules_version", "known",
-            "target", "verdicts", "record",
+            "target", "attributed_by", "verdicts", "ranks", "ignored_names", "ignored_reasons",
+            "record",
         ),
     ),
     11: ("remembered_refusals", ("hash",)),
@@ -162,6 +166,9 @@ def _named_part(part: Any, offset: int) -> dict[str, Any]:
         if name == "remembered_events":
             named["target"] = [named_target(each) for each in named["target"]]
             named["verdicts"] = [[named_verdict(v) for v in each] for each in named["verdicts"]]
+            named["ignored_reasons"] = [
+                [TRAIT_REASONS[reason] for reason in each] for each in named["ignored_reasons"]
+            ]
             named["record"] = [named_command(each) for each in named["record"]]
         elif name == "evidence":
             named["state"] = [_LINK_STATES[state] for state in named["state"]]

@@ -141,6 +141,8 @@ pub struct Extra<'a> {
     pub attribution: Option<HistoryAttribution>,
     /// What an imported profile brought besides identifiers and traits.
     pub imported: Option<Imported>,
+    /// The traits that did not count, by name.
+    pub ignored_traits: Vec<IgnoredTrait<'a>>,
 }
 
 /// An identifier that left a profile.
@@ -240,7 +242,8 @@ pub enum Target {
     Merged {
         /// Whose id goes on.
         survivor: ProfileNumber,
-        /// Whose ids retire, oldest first; at least one.
+        /// Whose ids retire, at least one, in the order of their merges: oldest first; of a
+        /// command, the target if it retires, then the sources as the request names them.
         absorbed: Vec<ProfileNumber>,
     },
 }
@@ -361,6 +364,26 @@ pub struct TraitSet<'a> {
     pub value: Option<TraitValue<'a>>,
 }
 
+/// A trait that was sent and is not what the profile has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IgnoredTrait<'a> {
+    /// The trait's name.
+    pub name: Cow<'a, str>,
+    /// Why it did not count.
+    pub reason: TraitReason,
+}
+
+/// Why a trait did not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraitReason {
+    /// The profile's value is newer than the event.
+    Older,
+    /// It was to be set once, and the profile has another value.
+    SetAlready,
+    /// The event is nobody's.
+    Unresolved,
+}
+
 impl fmt::Display for SequenceNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -383,6 +406,23 @@ impl EventResolved<'_> {
     /// Identifiers that left a profile and are not among the event's own.
     pub fn moves(&self) -> &[Move<'_>] {
         self.extra.as_ref().map_or(&[], |extra| &extra.moves)
+    }
+
+    /// The traits that did not count.
+    pub fn ignored_traits(&self) -> &[IgnoredTrait<'_>] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.ignored_traits)
+    }
+
+    /// Whether target, verdicts and ignored traits are the whole answer, and the event brings
+    /// the rest along when it comes again.
+    pub(crate) fn is_plain(&self) -> bool {
+        let is_bare = |extra: &Extra<'_>| {
+            let Extra { marks_known, sources, moves, displaced, merges, .. } = extra;
+            let lists = [moves.is_empty(), displaced.is_empty(), merges.is_empty()];
+            let others = [extra.attribution.is_none(), extra.imported.is_none()];
+            !marks_known && *sources == 0 && lists == [true; 3] && others == [true; 2]
+        };
+        self.verb == Verb::Observe && self.extra.as_deref().is_none_or(is_bare)
     }
 }
 

@@ -16,7 +16,7 @@ mod verify;
 
 use std::fmt;
 
-use crate::change::{EventResolved, RulesVersion, SequenceNumber, Target, Verdict};
+use crate::change::{EventResolved, RulesVersion, SequenceNumber, Target, TraitReason, Verdict};
 use crate::event::TraitValue;
 use crate::time::Timestamp;
 
@@ -90,6 +90,8 @@ pub struct ProfilesPart {
     pub created_sequence: Vec<u64>,
     /// Log time of that record, or what an import said, milliseconds.
     pub created_time: Vec<i64>,
+    /// Where its merge stands among those of its record, from 0; 0 for a root.
+    pub merge_rank: Vec<u16>,
     /// [`ProfilesPart::MARKED_KNOWN`] and [`ProfilesPart::SURVIVED`].
     pub flags: Vec<u8>,
 }
@@ -210,8 +212,17 @@ pub struct RememberedEventsPart {
     pub known: Vec<bool>,
     /// Whose the event was.
     pub target: Vec<Target>,
+    /// By what the event was attributed: 0 nothing, 1 its profile, n + 2 the identifier at place
+    /// n.
+    pub attributed_by: Vec<u32>,
     /// What became of its identifiers, in the order of (namespace, value).
     pub verdicts: Vec<Vec<Verdict>>,
+    /// The places of the same, strongest first.
+    pub ranks: Vec<Vec<u16>>,
+    /// The traits that did not count: hashes of their names.
+    pub ignored_names: Vec<Vec<u32>>,
+    /// Why not, each.
+    pub ignored_reasons: Vec<Vec<TraitReason>>,
     /// The record itself, where target and verdicts are not the whole answer.
     pub record: Vec<Option<EventResolved<'static>>>,
 }
@@ -233,12 +244,13 @@ impl ProfilesPart {
     /// The node was merged below another, and its side's id went on.
     pub const SURVIVED: u8 = 2;
 
-    fn other_columns(&self) -> [usize; 5] {
+    fn other_columns(&self) -> [usize; 6] {
         [
             self.merged_sequence.len(),
             self.bearer.len(),
             self.created_sequence.len(),
             self.created_time.len(),
+            self.merge_rank.len(),
             self.flags.len(),
         ]
     }
@@ -303,8 +315,12 @@ impl TraitsPart {
 }
 
 impl RememberedEventsPart {
-    fn other_columns(&self) -> [usize; 8] {
+    fn other_columns(&self) -> [usize; 12] {
         [
+            self.attributed_by.len(),
+            self.ranks.len(),
+            self.ignored_names.len(),
+            self.ignored_reasons.len(),
             self.digest.len(),
             self.sequence.len(),
             self.log_time.len(),

@@ -120,8 +120,9 @@ fn in_future(ahead_ms: i64, place: Place<'_>) -> Status {
 fn id_reused(sequence: u64, place: Place<'_>) -> Status {
     let (field, problem) = if place.has_event() {
         let problem = format!(
-            "an event of this id with another type, timestamp, identifiers or traits \
-             wrote record {sequence}: give each event an id of its own"
+            "an event of this id that says something else (its type, timestamp, identifiers or \
+             traits, or whom a login, a logout or a link names) wrote record {sequence}: give \
+             each event an id of its own"
         );
         (place.field("event.event_id".to_owned()), problem)
     } else {

@@ -5,7 +5,7 @@
 
 use ipse_core::change::{
     HistoryAttribution, MergeVerdict, Move, MoveCause, ProfileNumber, Reason as RuleReason, Rule,
-    SourceMerge, Verdict,
+    SourceMerge, TraitReason, Verdict,
 };
 use ipse_core::identifier::FORMER_ID;
 use ipse_core::{
@@ -63,10 +63,16 @@ impl Resolution<'_> {
                 out.message(13, |out| out.element(1, id.as_str()));
             }
             (AttributedBy::Identifier(at), _) => {
-                let by = &self.resolved.identifiers[at];
+                let by = &self.resolved.identifiers[usize::from(at)];
                 out.message(13, |out| out.message(2, |out| encode_identifier(by, out)));
             }
             (AttributedBy::Profile, None) | (AttributedBy::Nobody, _) => {}
+        }
+        for ignored in self.resolved.ignored_traits() {
+            out.message(14, |out| {
+                out.string(1, &ignored.name);
+                out.number(2, trait_reason_on_wire(ignored.reason) as u64);
+            });
         }
     }
 
@@ -223,6 +229,14 @@ fn verdict_on_wire(verdict: &Verdict) -> v1::Verdict {
         Verdict::Refused(_) => v1::Verdict::Refused,
         Verdict::Transferred { .. } => v1::Verdict::Transferred,
         Verdict::Removed => v1::Verdict::Removed,
+    }
+}
+
+fn trait_reason_on_wire(reason: TraitReason) -> v1::TraitReason {
+    match reason {
+        TraitReason::Older => v1::TraitReason::Older,
+        TraitReason::SetAlready => v1::TraitReason::SetAlready,
+        TraitReason::Unresolved => v1::TraitReason::Unresolved,
     }
 }
 

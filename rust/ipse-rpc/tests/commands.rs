@@ -352,6 +352,30 @@ fn history_is_attributed_once() {
 }
 
 #[test]
+fn a_profile_full_of_attributions_says_so() {
+    let server = with_rules(RULES);
+    resolved(&server, event("device_id=d1"));
+    resolved(&server, event("device_id=d2"));
+    resolved(&server, event("user_id=u1"));
+    let bound = ipse_core::limits::ATTRIBUTIONS_MAX as i64;
+    for at in 0..bound {
+        let request = attribute("device_id=d1", "user_id=u1", 2 * at, 2 * at + 1);
+        let answer: v1::AttributeHistoryResponse = ask(&server, "AttributeHistory", &request);
+        assert!(answer.applied);
+    }
+    for (source, field) in [("d1", "source_profile"), ("d2", "destination_profile")] {
+        let source = format!("device_id={source}");
+        let request = attribute(&source, "user_id=u1", 2 * bound, 2 * bound + 1);
+        let refusal = refused(call(&server, "AttributeHistory", &request));
+        assert_eq!((&*refusal.reason, &*refusal.fields[0]), ("LIMIT_EXCEEDED", field));
+        assert!(refusal.message.contains("1000"), "{}", refusal.message);
+    }
+    let overlap = attribute("device_id=d1", "user_id=u1", 0, 1);
+    let overlap: v1::AttributeHistoryResponse = ask(&server, "AttributeHistory", &overlap);
+    assert_eq!(overlap.rule(), v1::Rule::AttributionOverlap);
+}
+
+#[test]
 fn profiles_are_imported_each_by_itself() {
     let server = with_rules(RULES);
     let mut ann = imported("old-1", "user_id=u1 email=ann@x");

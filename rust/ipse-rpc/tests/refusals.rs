@@ -113,6 +113,27 @@ fn every_reason_is_given_with_its_code_and_field() {
 }
 
 #[test]
+fn a_key_that_would_do_nothing_is_refused() {
+    const BY_KEY: &str = "[workspace]\ntrigger = \"key\"\nkey = \"user\"\n[namespaces.user]\n\
+         limit = 1\n[namespaces.token]\nexclusive = true\n[namespaces.kiosk]\nshared = true";
+    let server = with_rules(BY_KEY);
+    let keyed =
+        |key: &str| v1::Event { key_namespace: key.into(), ..event("user=ann token=t kiosk=k") };
+    for (key, problem) in [("card", "no namespace"), ("token", "exclusive"), ("kiosk", "shared")] {
+        let refusal = refused(call(&server, "ResolveEvent", &resolve(keyed(key))));
+        let found = (&*refusal.reason, &*refusal.fields[0]);
+        assert_eq!(found, ("INVALID_FIELD", "event.key_namespace"));
+        assert!(refusal.message.contains(problem), "{}", refusal.message);
+        let login = v1::LoginRequest { event: Some(keyed(key)), ..Default::default() };
+        assert_eq!(refused(call(&server, "Login", &login)).fields, ["event.key_namespace"]);
+    }
+    resolved(&server, keyed("user"));
+    let plain = v1::Event { key_namespace: "card".into(), ..event("user_id=u1") };
+    let refusal = refused(call(&in_memory(), "ResolveEvent", &resolve(plain)));
+    assert_eq!(refusal.fields, ["event.key_namespace"]);
+}
+
+#[test]
 fn refusals_come_in_one_order() {
     // Each request has the fault it is refused for and every fault of those after it.
     let dir = tempfile::tempdir().expect("a directory");

@@ -99,7 +99,7 @@
 //! verb        0 observe, 1 login, 2 logout, 3 link, 4 modify, 5 merge, 6 split,
 //!             7 attribute_history, 8 import
 //! extra       [marks_known bool, sources uint, [move, …], [displaced, …], [merge, …],
-//!             attribution|nil, imported|nil]
+//!             attribution|nil, imported|nil, [ignored, …]]
 //! move        [namespace str, value str, from, to uint|nil, cause]
 //! cause       0 displaced, 1 evicted, 2 split
 //! displaced   [namespace str, value str, namespace str, value str]
@@ -109,6 +109,7 @@
 //! attribution [source, destination, start_ms, end_ms, rule|nil], the rule if refused
 //! imported    [created_time_ms, [attached_time_ms of each identifier, …],
 //!             [time_ms of each trait, …]]
+//! ignored     [name str, reason] of a trait: 0 older, 1 set already, 2 of an unresolved event
 //! trait       [name str, value]
 //! value       str text | int | float64 | bool | [str] JSON text | nil removed
 //! ```
@@ -156,7 +157,7 @@
 //!                       created_time_ms, sequence, log_time_ms, rules_version, rules str,
 //!                       [namespace str, …], state_hash bin(16)
 //! tag 2 profiles        parent, merged_sequence, bearer, created_sequence, created_time_ms,
-//!                       flags
+//!                       merge_rank (among the merges of one record, from 0), flags
 //! tag 3 identifiers     namespace (index), value str, profile (0 for nobody),
 //!                       attached_sequence, attached_time_ms, flags
 //! tag 4 links           stronger, weaker (identifier indexes from 0), sequence
@@ -169,12 +170,15 @@
 //!                       other trace on it
 //! tag 9 traits          profile, name str, value, time_ms, sequence
 //! tag 10 remembered_events  event_id str, digest bin(16)|nil, sequence, log_time_ms,
-//!                       rules_version, known bool, target, [verdict, …], record
+//!                       rules_version, known bool, target, attributed_by, [verdict, …] by
+//!                       name, [rank, …] of each, [name hash, …] and [reason, …] of ignored
+//!                       traits, record
 //! tag 11 remembered_refusals    hash uint
 //!
 //! flags       of a profile: 1 marked known, 2 merged below another whose id retired;
 //!             of an identifier: 1 was a source of a login or a link
 //! state       0 active, 1 displaced, 2 denied, 3 forced; displaced_by is 0 unless displaced
+//! attributed_by   0 nothing, 1 the profile, n + 2 the identifier of rank n
 //! record      nil | [the fields of a command_resolved from event_id on]
 //! ```
 

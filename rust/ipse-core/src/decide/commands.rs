@@ -80,7 +80,7 @@ impl Graph {
                 let problem = "is the source: nothing is to be attributed";
                 return invalid("destination_profile", problem);
             }
-            Ok(attribute(self, source, destination, command))
+            attribute(self, source, destination, command)
         })
     }
 
@@ -134,7 +134,8 @@ fn merge<'a>(
             choice.extra.merges.iter().any(is_there)
         }
     };
-    conclude(graph, Vec::new(), choice)
+    let target = survivor::ordered_target(graph, &choice.joined);
+    Resolved { target, ..conclude(graph, Vec::new(), choice) }
 }
 
 fn merge_one(
@@ -206,16 +207,27 @@ fn attribute<'a>(
     source: u32,
     destination: u32,
     command: &AttributeHistory<'_>,
-) -> Resolved<'a> {
+) -> Result<Resolved<'a>, Refusal> {
+    let refused = refused_attribution(graph, source, destination, command);
+    if refused.is_none() {
+        check_attributions(graph, "source_profile", source)?;
+        check_attributions(graph, "destination_profile", destination)?;
+    }
     let attribution = HistoryAttribution {
         source: graph.profiles.bearer(source),
         destination: graph.profiles.bearer(destination),
         start: command.start,
         end: command.end,
-        refused: refused_attribution(graph, source, destination, command),
+        refused,
     };
     let extra = Extra { attribution: Some(attribution), ..Extra::default() };
-    of_target(graph, destination, extra)
+    Ok(of_target(graph, destination, extra))
+}
+
+/// Whether a profile has room for one more attribution.
+fn check_attributions(graph: &Graph, field: &str, root: u32) -> Result<(), Refusal> {
+    let found = graph.attributions_of(root).len() + 1;
+    bound(field, "attributions of the profile", found, ATTRIBUTIONS_MAX)
 }
 
 /// mParticle's rules for aliases: no range twice, and no chains.
@@ -241,8 +253,7 @@ fn refused_attribution(
     let overlaps = of_source.iter().any(|known| {
         root(known.source) == source && known.start <= command.end && command.start <= known.end
     });
-    let is_full = of_source.len().max(of_destination.len()) >= ATTRIBUTIONS_MAX;
-    (overlaps || is_full).then_some(Rule::AttributionOverlap)
+    overlaps.then_some(Rule::AttributionOverlap)
 }
 
 /// A command that changes no identifier of its own.

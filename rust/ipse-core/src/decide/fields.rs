@@ -2,15 +2,34 @@
 
 use crate::command::Operation;
 use crate::event::{Event, SentIdentifier, SentTrait, TraitValue};
+use crate::graph::Graph;
 use crate::identifier::is_namespace_name;
 use crate::limits::{
     EVENT_ID_BYTES_MAX, EVENT_IDENTIFIERS_MAX, EVENT_TIME_AHEAD_MS_MAX, EVENT_TRAITS_MAX,
     EVENT_TYPE_BYTES_MAX, IDENTIFIER_VALUE_BYTES_MAX, NAMESPACE_BYTES_MAX, SOURCE_BYTES_MAX,
     TRAIT_NAME_BYTES_MAX, TRAIT_VALUE_BYTES_MAX,
 };
+use crate::rules::Trigger;
 use crate::time::Timestamp;
 
 use super::Refusal;
+
+/// Refuses a key that would do nothing: one that rules do not have, or that joins no profiles
+/// where a key has to.
+pub(super) fn check_key(graph: &Graph, key: &str) -> Result<(), Refusal> {
+    if key.is_empty() {
+        return Ok(());
+    }
+    let rules = graph.namespaces().rules_for(graph.namespaces().index(key));
+    let joins_by_key = graph.rules().trigger == Trigger::Key;
+    let problem = match rules {
+        None => "is no namespace of the rules",
+        Some(rules) if joins_by_key && rules.exclusive => "is exclusive: it moves, and is no key",
+        Some(rules) if joins_by_key && rules.shared => "is shared: it joins nobody, and is no key",
+        Some(_) => return Ok(()),
+    };
+    invalid("event.key_namespace", problem)
+}
 
 /// Refuses a field that passes a bound or is not what it must be, the first in their order.
 pub(super) fn check(event: &Event<'_>) -> Result<(), Refusal> {

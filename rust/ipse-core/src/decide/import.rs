@@ -42,14 +42,15 @@ impl Graph {
         let dates_back = choice.joined.iter().any(|&root| is_younger(self, root, created_time));
         let mut resolved = conclude(self, candidates, choice);
         self.check_capacity(&resolved)?;
-        let (traits, trait_times) = teach::imported_traits(self, command, &resolved, created_time)?;
+        let (lesson, trait_times) = teach::imported_lesson(self, command, &resolved, created_time)?;
         let mut extra = resolved.extra.take().unwrap_or_default();
         extra.imported = Some(Imported { created_time, identifier_times: times, trait_times });
+        extra.ignored_traits = lesson.ignored;
         resolved.extra = Some(extra);
         let operation = Operation { source: command.source, ..Operation::default() };
         let mut decision = self.decision_of(&operation, Verb::Import, 0, created_time, resolved);
-        decision.teaches |= !traits.is_empty() || dates_back && command.created_time.is_some();
-        decision.resolved.traits = traits;
+        decision.teaches |= lesson.teaches || dates_back && command.created_time.is_some();
+        decision.resolved.traits = lesson.traits;
         Ok(decision)
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! A decision carries its evidence whole, so that it can be logged, answered and explained
 //! from one value. Refusals come in a fixed order: fields, time, the named profile, the
-//! event id, capacity.
+//! event id, the key, capacity. Rules change what may be a key: a repeat is not asked again.
 
 mod candidates;
 mod commands;
@@ -37,13 +37,14 @@ mod tests;
 use std::borrow::Cow;
 
 use crate::change::{
-    Change, EventResolved, ObservedIdentifier, RulesVersion, SequenceNumber, Target, Verb,
+    Change, EventResolved, Extra, IgnoredTrait, RulesVersion, SequenceNumber, Target, Verb,
 };
 use crate::command::Operation;
 use crate::event::Event;
 use crate::graph::Graph;
+pub use crate::graph::attributed::AttributedBy;
 use crate::limits::{NAMESPACES_MAX, PROFILES_MAX, RECORD_DISPLACED_MAX, RECORD_MOVES_MAX};
-use crate::rules::{AnonymousHistory, RulesProblem, RulesText};
+use crate::rules::{RulesProblem, RulesText};
 use crate::time::Timestamp;
 
 use resolve::Resolved;
@@ -61,17 +62,6 @@ pub struct Decision<'a> {
     pub repeated: Option<SequenceNumber>,
     /// By what the event is attributed: whose it is later is a lookup of that.
     pub attributed_by: AttributedBy,
-}
-
-/// By what an event is attributed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttributedBy {
-    /// Nothing: it is nobody's.
-    Nobody,
-    /// Its profile.
-    Profile,
-    /// The identifier at this place of the record.
-    Identifier(usize),
 }
 
 /// Why a request is refused. An ordinary value: nothing happened.
@@ -145,10 +135,11 @@ impl Graph {
             return Ok(decision);
         }
 
+        fields::check_key(self, event.key_namespace)?;
         let timestamp = event.timestamp.unwrap_or(now);
         let resolved = resolve::resolve(self, event, candidates, sources, named, timestamp);
         self.check_capacity(&resolved)?;
-        let lesson = teach::lesson(self, event, &resolved, timestamp)?;
+        let lesson = teach::lesson(self, &event.traits, &resolved, timestamp)?;
         Ok(Decision {
             known: resolved.known,
             // A command with an id is recorded whatever it comes to, for its repeat.
@@ -168,7 +159,7 @@ impl Graph {
                 target: resolved.target,
                 identifiers: resolved.identifiers,
                 traits: lesson.traits,
-                extra: resolved.extra,
+                extra: with_ignored(resolved.extra, lesson.ignored),
             },
         })
     }
@@ -235,35 +226,6 @@ impl Graph {
         }
     }
 
-    /// By what an event is attributed.
-    fn attributed_by(
-        &self,
-        target: &Target,
-        identifiers: &[ObservedIdentifier<'_>],
-    ) -> AttributedBy {
-        if *target == Target::Unresolved {
-            return AttributedBy::Nobody;
-        }
-        let kept = |observed: &ObservedIdentifier<'_>| observed.verdict.is_kept();
-        match self.rules().anonymous_history {
-            AnonymousHistory::Retroactive => AttributedBy::Profile,
-            AnonymousHistory::Moves => {
-                let strongest = identifiers.iter().position(kept);
-                strongest.map_or(AttributedBy::Profile, AttributedBy::Identifier)
-            }
-            AnonymousHistory::Nobody => {
-                let logs_in = |observed: &ObservedIdentifier<'_>| {
-                    let rules = self.rules().namespace(&observed.namespace);
-                    kept(observed) && rules.is_some_and(|rules| rules.login)
-                };
-                match identifiers.iter().any(logs_in) {
-                    true => AttributedBy::Profile,
-                    false => AttributedBy::Nobody,
-                }
-            }
-        }
-    }
-
     /// Refuses what the tables cannot address.
     fn check_capacity(&self, resolved: &Resolved<'_>) -> Result<(), Refusal> {
         let creates = matches!(resolved.target, Target::Created(_));
@@ -280,6 +242,18 @@ impl Graph {
         let displaced = extra.map_or(0, |extra| extra.displaced.len());
         fields::bound("event", "links that it displaces", displaced, RECORD_DISPLACED_MAX)
     }
+}
+
+/// An extra that names the traits that did not count, if there are any.
+fn with_ignored<'a>(
+    extra: Option<Box<Extra<'a>>>,
+    ignored_traits: Vec<IgnoredTrait<'a>>,
+) -> Option<Box<Extra<'a>>> {
+    if ignored_traits.is_empty() {
+        return extra;
+    }
+    let extra = extra.map_or_else(Extra::default, |extra| *extra);
+    Some(Box::new(Extra { ignored_traits, ..extra }))
 }
 
 impl Refusal {

@@ -1,25 +1,26 @@
 //! Events that come again.
 //!
 //! An event id that wrote a record is remembered with a digest of what the event was judged
-//! on: type, timestamp, normalised identifiers and traits. Nothing else counts, because SDKs
-//! change the rest of an event when they send it again.
+//! on: type, timestamp, normalised identifiers and traits; of a login, a logout and a link also
+//! sources, `force`, the named profile and the key. Nothing else counts, because SDKs change
+//! the rest of an event when they send it again.
 //!
 //! The digest has two halves: the upper one of the identifiers as they were normalised, the
 //! lower one as they were sent. An event is the same if either half is. Normalised ones are
 //! the same however they were written; sent ones are the same even if other rules normalise
 //! them in another way by now.
 
-use crate::change::{EventResolved, ObservedIdentifier, Verb};
+use crate::change::{EventResolved, IgnoredTrait, ObservedIdentifier, Verb};
 use crate::command::Operation;
 use crate::event::{Event, SentTrait};
 use crate::graph::Graph;
-use crate::graph::remembered::RememberedEvent;
+use crate::graph::remembered::{RememberedEvent, name_hash};
 use crate::graph::state_hash::{Kind, RecordHash, RecordHasher};
 use crate::graph::traits::hash_value;
 use crate::time::Timestamp;
 
 use super::candidates::Candidate;
-use super::{Decision, Refusal};
+use super::{AttributedBy, Decision, Refusal, with_ignored};
 use std::borrow::Cow;
 
 /// The digest of what an event is judged on; 0 if it has no id and is not judged.
@@ -64,20 +65,16 @@ pub(super) fn recorded_command<'a>(
     if !is_same(remembered.digest, digest) {
         return Err(Refusal::EventIdReused { sequence: remembered.sequence });
     }
-    Ok(remembered.record.as_ref().map(|record| again(graph, remembered, record)))
+    Ok(remembered.record.as_ref().map(|record| again(remembered, record)))
 }
 
 /// The recorded decision, whole.
-fn again<'a>(
-    graph: &Graph,
-    remembered: &RememberedEvent,
-    record: &EventResolved<'static>,
-) -> Decision<'a> {
+fn again<'a>(remembered: &RememberedEvent, record: &EventResolved<'static>) -> Decision<'a> {
     Decision {
         known: remembered.known,
         teaches: false,
         repeated: Some(remembered.sequence),
-        attributed_by: graph.attributed_by(&record.target, &record.identifiers),
+        attributed_by: remembered.attributed_by,
         resolved: record.clone(),
     }
 }
@@ -107,6 +104,7 @@ fn digest_with(event: &Event<'_>, mut identifiers: Vec<(&str, &str)>) -> RecordH
     }
     for sent in traits {
         hasher = hash_value(hasher.text(sent.name.as_bytes()), sent.value.as_ref());
+        hasher = hasher.number(u64::from(sent.set_once));
     }
     hasher.finish()
 }
@@ -129,13 +127,12 @@ pub(super) fn recorded<'a>(
         return Err(Refusal::EventIdReused { sequence: remembered.sequence });
     }
     Ok(Some(match &remembered.record {
-        Some(record) => again(graph, remembered, record),
-        None => answer(graph, event, candidates, remembered),
+        Some(record) => again(remembered, record),
+        None => answer(event, candidates, remembered),
     }))
 }
 
 fn answer<'a>(
-    graph: &Graph,
     event: &'a Event<'a>,
     candidates: &[Candidate<'a>],
     remembered: &RememberedEvent,
@@ -145,7 +142,10 @@ fn answer<'a>(
         known: remembered.known,
         teaches: false,
         repeated: Some(remembered.sequence),
-        attributed_by: graph.attributed_by(&remembered.target, &identifiers),
+        attributed_by: match remembered.attributed_by {
+            AttributedBy::Identifier(_) if identifiers.is_empty() => AttributedBy::Profile,
+            attributed_by => attributed_by,
+        },
         resolved: EventResolved {
             event_id: Cow::Borrowed(event.event_id),
             digest: remembered.digest,
@@ -159,13 +159,28 @@ fn answer<'a>(
             target: remembered.target.clone(),
             identifiers,
             traits: Vec::new(),
-            extra: None,
+            extra: with_ignored(None, ignored_again(event, remembered)),
         },
     }
 }
 
-/// The event's identifiers with the verdicts they got then, strongest first by today's rules.
-/// None, if today's rules find others on it than those of then did.
+/// The traits of the event that did not count then.
+fn ignored_again<'a>(event: &'a Event<'a>, remembered: &RememberedEvent) -> Vec<IgnoredTrait<'a>> {
+    let reason_of = |sent: &&'a SentTrait<'a>| {
+        let hash = name_hash(&sent.name);
+        let mut ignored = remembered.ignored_traits.iter();
+        ignored.find_map(|&(held, reason)| (held == hash).then_some((*sent, reason)))
+    };
+    let ignored = event.traits.iter().filter_map(|sent| reason_of(&sent));
+    let mut ignored: Vec<IgnoredTrait<'a>> = ignored
+        .map(|(sent, reason)| IgnoredTrait { name: Cow::Borrowed(&*sent.name), reason })
+        .collect();
+    ignored.sort_by(|a, b| a.name.cmp(&b.name));
+    ignored
+}
+
+/// The event's identifiers with the verdicts they got then, in the order they had then. None, if
+/// today's rules find others on it than those of then did.
 fn with_verdicts<'a>(
     candidates: &[Candidate<'a>],
     remembered: &RememberedEvent,
@@ -173,22 +188,20 @@ fn with_verdicts<'a>(
     if candidates.len() != remembered.verdicts.len() {
         return Vec::new();
     }
-    let mut order: Vec<usize> = (0..candidates.len()).collect();
-    order.sort_by_key(|&at| (&candidates[at].namespace, &candidates[at].value));
-    let mut ranked: Vec<(usize, ObservedIdentifier<'a>)> = order
-        .into_iter()
-        .zip(&remembered.verdicts)
-        .map(|(at, verdict)| {
-            let candidate = &candidates[at];
+    let mut by_name: Vec<&Candidate<'a>> = candidates.iter().collect();
+    by_name.sort_by_key(|candidate| (&candidate.namespace, &candidate.value));
+    let ranked = by_name.into_iter().zip(&remembered.verdicts);
+    let mut ranked: Vec<(u16, ObservedIdentifier<'a>)> = ranked
+        .map(|(candidate, then)| {
             let observed = ObservedIdentifier {
                 namespace: candidate.namespace.clone(),
                 value: candidate.value.clone(),
                 raw: candidate.raw.clone(),
-                verdict: verdict.clone(),
+                verdict: then.verdict.clone(),
             };
-            (at, observed)
+            (then.rank, observed)
         })
         .collect();
-    ranked.sort_by_key(|(at, _)| *at);
+    ranked.sort_by_key(|(rank, _)| *rank);
     ranked.into_iter().map(|(_, observed)| observed).collect()
 }

@@ -21,6 +21,17 @@ pub(super) fn target(graph: &Graph, joined: &[u32], creates: bool) -> Target {
     }
 }
 
+/// The same where the caller gave the order: absorbed profiles stay in that.
+pub(super) fn ordered_target(graph: &Graph, joined: &[u32]) -> Target {
+    match target(graph, joined, true) {
+        Target::Merged { survivor, .. } => {
+            let bearers = joined.iter().map(|&root| graph.profiles.bearer(root));
+            Target::Merged { survivor, absorbed: bearers.filter(|&b| b != survivor).collect() }
+        }
+        target => target,
+    }
+}
+
 /// The root of the profile whose id is kept, of at least one.
 pub(super) fn root(graph: &Graph, joined: &[u32]) -> u32 {
     let age = |root: &u32| age(graph, graph.profiles.bearer(*root));

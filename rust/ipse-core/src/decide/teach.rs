@@ -2,11 +2,12 @@
 //!
 //! It teaches when it creates, attaches or merges; when it shows two identifiers together for
 //! the first time; when it changes a trait; and when a rule drops or refuses an identifier
-//! for the first time. The recency of a trait that keeps its value is kept to the day.
+//! for the first time. The recency of a trait that keeps its value is kept to the day. A trait
+//! that does not count teaches nothing, and the answer says why it does not.
 
-use crate::change::{Extra, Target, TraitSet};
-use crate::command::ImportProfile;
-use crate::event::{Event, SentTrait};
+use crate::change::{Extra, IgnoredTrait, Target, TraitReason, TraitSet};
+use crate::command::{ImportProfile, ImportedTrait};
+use crate::event::SentTrait;
 use crate::graph::Graph;
 use crate::graph::remembered::RefusalHash;
 use crate::graph::survivorship::{Folded, FoldedTraits};
@@ -23,39 +24,39 @@ pub(super) struct Lesson<'a> {
     pub(super) teaches: bool,
     /// The traits that it changes, by name.
     pub(super) traits: Vec<TraitSet<'a>>,
+    /// The traits that do not count, by name.
+    pub(super) ignored: Vec<IgnoredTrait<'a>>,
 }
 
 /// Finds out what an event teaches, once its identifiers have their verdicts.
 pub(super) fn lesson<'a>(
     graph: &Graph,
-    event: &'a Event<'a>,
+    traits: &'a [SentTrait<'a>],
     resolved: &Resolved<'a>,
     time: Timestamp,
 ) -> Result<Lesson<'a>, Refusal> {
-    let traits = changed_traits(graph, &event.traits, resolved, time)?;
+    let sent = traits.iter().map(|sent| (sent, time));
+    let judged = judge(graph, sent, &resolved.target);
+    check_room(&judged).map_err(|refusal| refusal.at_field("event.traits"))?;
+    let traits: Vec<TraitSet<'a>> = judged.changed.into_iter().map(|(set, _)| set).collect();
     let teaches = !traits.is_empty() || changes_graph(graph, resolved);
-    Ok(Lesson { teaches, traits })
+    Ok(Lesson { teaches, traits, ignored: judged.ignored })
 }
 
-/// The traits that an imported profile changes, by name, and when each was set.
-pub(super) fn imported_traits<'a>(
+/// What the traits of an imported profile teach, and when each that it changes was set.
+pub(super) fn imported_lesson<'a>(
     graph: &Graph,
     command: &'a ImportProfile<'a>,
     resolved: &Resolved<'_>,
     created_time: Timestamp,
-) -> Result<(Vec<TraitSet<'a>>, Vec<Timestamp>), Refusal> {
-    let mut changed: Vec<(TraitSet<'a>, Timestamp)> = Vec::new();
-    for imported in &command.traits {
-        let time = imported.time.unwrap_or(created_time);
-        let sent = std::slice::from_ref(&imported.sent);
-        let traits = changed_traits(graph, sent, resolved, time)?;
-        changed.extend(traits.into_iter().map(|set| (set, time)));
-    }
-    changed.sort_by(|a, b| a.0.name.cmp(&b.0.name));
-    let (traits, times): (Vec<TraitSet<'a>>, Vec<Timestamp>) = changed.into_iter().unzip();
-    let held = graph.folded_traits(graph.target_roots(&resolved.target));
-    check_room(&held, &traits).map_err(|refusal| refusal.at_field("traits"))?;
-    Ok((traits, times))
+) -> Result<(Lesson<'a>, Vec<Timestamp>), Refusal> {
+    let time = |imported: &ImportedTrait<'_>| imported.time.unwrap_or(created_time);
+    let sent = command.traits.iter().map(|imported| (&imported.sent, time(imported)));
+    let judged = judge(graph, sent, &resolved.target);
+    check_room(&judged)?;
+    let (traits, times): (Vec<TraitSet<'a>>, Vec<Timestamp>) = judged.changed.into_iter().unzip();
+    let teaches = !traits.is_empty() || changes_graph(graph, resolved);
+    Ok((Lesson { teaches, traits, ignored: judged.ignored }, times))
 }
 
 /// Whether anything but a trait changes, or is refused for the first time.
@@ -79,54 +80,90 @@ fn shows_new_refusal(graph: &Graph, resolved: &Resolved<'_>) -> bool {
         .any(|refusal| !graph.remembered_refusals.contains(refusal))
 }
 
-/// The traits that the event changes. An event that is nobody's changes none.
-fn changed_traits<'a>(
-    graph: &Graph,
-    sent: &'a [SentTrait<'a>],
-    resolved: &Resolved<'_>,
-    time: Timestamp,
-) -> Result<Vec<TraitSet<'a>>, Refusal> {
-    if sent.is_empty() || resolved.target == Target::Unresolved {
-        return Ok(Vec::new());
-    }
-    let held = graph.folded_traits(graph.target_roots(&resolved.target));
-    let mut changed: Vec<TraitSet<'a>> = sent
-        .iter()
-        .filter(|sent| changes(held.get(&sent.name), sent, time))
-        .map(|sent| TraitSet { name: Cow::Borrowed(&sent.name), value: sent.value.clone() })
-        .collect();
-    changed.sort_by(|a, b| a.name.cmp(&b.name));
-    check_room(&held, &changed)?;
-    Ok(changed)
+/// Traits that were sent, by what becomes of them; both by name.
+#[derive(Default)]
+struct Judged<'g, 'a> {
+    held: Option<FoldedTraits<'g>>,
+    changed: Vec<(TraitSet<'a>, Timestamp)>,
+    ignored: Vec<IgnoredTrait<'a>>,
 }
 
-/// A removal counts where nothing is held, too: news from before it may still come.
-fn changes(held: Option<Folded<'_>>, sent: &SentTrait<'_>, time: Timestamp) -> bool {
+/// What becomes of a trait.
+enum Effect {
+    Changes,
+    /// The profile has that value.
+    Keeps,
+    Ignored(TraitReason),
+}
+
+/// Judges traits, each set at its time. Those of an event that is nobody's all come to nothing.
+fn judge<'g, 'a>(
+    graph: &'g Graph,
+    sent: impl ExactSizeIterator<Item = (&'a SentTrait<'a>, Timestamp)>,
+    target: &Target,
+) -> Judged<'g, 'a> {
+    let mut judged = Judged::default();
+    if sent.len() == 0 {
+        return judged;
+    }
+    if *target != Target::Unresolved {
+        judged.held = Some(graph.folded_traits(graph.target_roots(target)));
+    }
+    for (sent, time) in sent {
+        let name = Cow::Borrowed(&*sent.name);
+        let effect = match &judged.held {
+            Some(held) => effect(held.get(&sent.name), sent, time),
+            None => Effect::Ignored(TraitReason::Unresolved),
+        };
+        match effect {
+            Effect::Changes => {
+                judged.changed.push((TraitSet { name, value: sent.value.clone() }, time));
+            }
+            Effect::Keeps => {}
+            Effect::Ignored(reason) => judged.ignored.push(IgnoredTrait { name, reason }),
+        }
+    }
+    judged.changed.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    judged.ignored.sort_by(|a, b| a.name.cmp(&b.name));
+    judged
+}
+
+/// What a trait comes to beside what is held. A removal counts where nothing is held, too:
+/// news from before it may still come. Nothing is lost of a value that is there already.
+fn effect(held: Option<Folded<'_>>, sent: &SentTrait<'_>, time: Timestamp) -> Effect {
     let Some(held) = held else {
-        return true;
+        return Effect::Changes;
     };
-    if time < held.time || sent.set_once && held.value.is_some() {
-        return false;
-    }
+    let reason = if sent.set_once && held.value.is_some() {
+        Some(TraitReason::SetAlready)
+    } else {
+        (time < held.time).then_some(TraitReason::Older)
+    };
     let day = |time: Timestamp| time.as_millis().div_euclid(DAY_MS);
-    held.value.as_deref() != sent.value.as_ref() || day(time) > day(held.time)
+    let is_same = held.value.as_deref() == sent.value.as_ref();
+    match reason {
+        Some(reason) if !is_same => Effect::Ignored(reason),
+        Some(_) => Effect::Keeps,
+        None if is_same && day(time) <= day(held.time) => Effect::Keeps,
+        None => Effect::Changes,
+    }
 }
 
-/// Refuses an event that would give a profile more traits than it may have; one that only
-/// changes traits that are there is never refused.
-fn check_room(held: &FoldedTraits<'_>, changed: &[TraitSet<'_>]) -> Result<(), Refusal> {
-    if changed.is_empty() {
+/// Refuses traits that would give a profile more than it may have; who only changes those
+/// that are there is never refused.
+fn check_room(judged: &Judged<'_, '_>) -> Result<(), Refusal> {
+    let Some(held) = judged.held.as_ref().filter(|_| !judged.changed.is_empty()) else {
         return Ok(());
-    }
+    };
     let names = held.names();
-    let is_new = |set: &&TraitSet<'_>| names.binary_search(&&*set.name).is_err();
-    let new = changed.iter().filter(is_new).count();
+    let is_new = |(set, _): &&(TraitSet<'_>, _)| names.binary_search(&&*set.name).is_err();
+    let new = judged.changed.iter().filter(is_new).count();
     let found = names.len() + new;
     if new == 0 || found <= PROFILE_TRAITS_MAX {
         return Ok(());
     }
     Err(Refusal::LimitExceeded {
-        field: "event.traits".to_owned(),
+        field: "traits".to_owned(),
         what: "traits of the profile",
         bound: PROFILE_TRAITS_MAX,
         found,

@@ -23,7 +23,7 @@ use super::holders::Holder;
 use super::identifiers::IdentifierId;
 use super::links::{Link, add_link, is_linked, link_hash};
 use super::namespaces::Namespaces;
-use super::remembered::{RefusalHash, RememberedEvent, event_hash};
+use super::remembered::{RankedVerdict, RefusalHash, RememberedEvent, event_hash, name_hash};
 use super::traits::{TraitRow, trait_hash};
 use super::{Graph, Workspace};
 
@@ -104,11 +104,8 @@ impl Graph {
                 Some(self.root_of_profile(*profile))
             }
             Target::Merged { survivor, absorbed } => {
-                // In the order of their numbers, by which a loaded graph tells them apart, too.
-                let mut absorbed = absorbed.clone();
-                absorbed.sort_unstable();
-                for profile in absorbed {
-                    self.merge(*survivor, profile);
+                for (at, &profile) in absorbed.iter().enumerate() {
+                    self.merge(*survivor, profile, u16::try_from(at).unwrap_or(u16::MAX));
                 }
                 Some(self.root_of_profile(*survivor))
             }
@@ -130,12 +127,12 @@ impl Graph {
         }
     }
 
-    fn merge(&mut self, survivor: ProfileNumber, absorbed: ProfileNumber) {
+    fn merge(&mut self, survivor: ProfileNumber, absorbed: ProfileNumber, rank: u16) {
         let (a, b) = (self.root_of_profile(survivor), self.root_of_profile(absorbed));
         for root in [a, b] {
             self.state.remove(self.profiles.hash(root));
         }
-        self.profiles.merge(a, b, self.sequence);
+        self.profiles.merge(a, b, self.sequence, rank);
         for node in [a, b] {
             self.state.add(self.profiles.hash(node));
         }
@@ -272,9 +269,8 @@ impl Graph {
         if event.event_id.is_empty() {
             return;
         }
-        let mut sorted: Vec<&ObservedIdentifier<'_>> = event.identifiers.iter().collect();
-        sorted.sort_by_key(|observed| (&observed.namespace, &observed.value));
-        let is_whole = event.verb == Verb::Observe && event.extra.is_none();
+        let is_plain = event.is_plain();
+        let ignored = if is_plain { event.ignored_traits() } else { &[] };
         let remembered = RememberedEvent {
             event_id: event.event_id.as_ref().into(),
             digest: event.digest,
@@ -283,8 +279,10 @@ impl Graph {
             rules_version: event.rules_version,
             known: root.is_some_and(|root| self.profiles.known(root)),
             target: event.target.clone(),
-            verdicts: sorted.iter().map(|observed| observed.verdict.clone()).collect(),
-            record: (!is_whole).then(|| Box::new(event.to_static())),
+            attributed_by: self.attributed_by(&event.target, &event.identifiers),
+            verdicts: ranked_verdicts(&event.identifiers),
+            ignored_traits: ignored.iter().map(|i| (name_hash(&i.name), i.reason)).collect(),
+            record: (!is_plain).then(|| Box::new(event.to_static())),
         };
         self.state.add(event_hash(&remembered));
         let state = &mut self.state;
@@ -312,6 +310,17 @@ impl Graph {
         self.find_identifier(&observed.namespace, &observed.value)
             .expect("an identifier that was kept is attached")
     }
+}
+
+/// What became of identifiers, by name, and their places.
+fn ranked_verdicts(identifiers: &[ObservedIdentifier<'_>]) -> Box<[RankedVerdict]> {
+    let mut ranked: Vec<(u16, &ObservedIdentifier<'_>)> = (0..).zip(identifiers).collect();
+    ranked.sort_by_key(|(_, observed)| (&observed.namespace, &observed.value));
+    let verdict = |(rank, observed): (u16, &ObservedIdentifier<'_>)| RankedVerdict {
+        rank,
+        verdict: observed.verdict.clone(),
+    };
+    ranked.into_iter().map(verdict).collect()
 }
 
 fn parsed(rules: &RulesText<'_>) -> Arc<Rules> {

@@ -7,6 +7,7 @@
 
 mod apply;
 mod arena;
+pub(crate) mod attributed;
 pub(crate) mod attributions;
 mod check;
 pub(crate) mod chunked;

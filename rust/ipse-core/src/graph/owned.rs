@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::change::{EventResolved, Extra, LinkPair, Move, ObservedIdentifier, TraitSet};
+use crate::change::{
+    EventResolved, Extra, IgnoredTrait, LinkPair, Move, ObservedIdentifier, TraitSet,
+};
 use crate::event::TraitValue;
 
 impl EventResolved<'_> {
@@ -39,7 +41,12 @@ fn extra(extra: &Extra<'_>) -> Extra<'static> {
         merges: extra.merges.clone(),
         attribution: extra.attribution.clone(),
         imported: extra.imported.clone(),
+        ignored_traits: extra.ignored_traits.iter().map(ignored_trait).collect(),
     }
+}
+
+fn ignored_trait(ignored: &IgnoredTrait<'_>) -> IgnoredTrait<'static> {
+    IgnoredTrait { name: owned(&ignored.name), reason: ignored.reason }
 }
 
 fn identifier(observed: &ObservedIdentifier<'_>) -> ObservedIdentifier<'static> {

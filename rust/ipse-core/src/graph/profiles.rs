@@ -35,6 +35,8 @@ struct ProfileRow {
     next_sibling: u32,
     created_sequence: Packed48,
     created_time: PackedTime,
+    /// Where the merge of this child stands among those of its record, from 0.
+    merge_rank: u16,
     flags: u8,
 }
 
@@ -128,13 +130,12 @@ impl Profiles {
         std::iter::successors(first, |&child| self.rows.get(child).next_sibling.checked_sub(1))
     }
 
-    /// The same in the order of their merges. Of those that one record merged, the side whose
-    /// id went on was there before the others; they follow by the ids they bore.
+    /// The same in the order of their merges.
     pub(crate) fn children_by_merge(&self, node: Node) -> Vec<(Node, SequenceNumber)> {
         let merged = |child| Some((child, self.parent(child)?.1));
         let mut children: Vec<_> = self.children(node).filter_map(merged).collect();
         children.sort_unstable_by_key(|&(child, merged)| {
-            (merged, !self.survived(child), self.bearer(child))
+            (merged, self.rows.get(child).merge_rank, child)
         });
         children
     }
@@ -164,14 +165,21 @@ impl Profiles {
     }
 
     /// Joins the profile with the root `absorbed` to the one with the root `survivor`, whose id
-    /// goes on.
-    pub(crate) fn merge(&mut self, survivor: Node, absorbed: Node, sequence: SequenceNumber) {
+    /// goes on, as the merge of this rank in its record.
+    pub(crate) fn merge(
+        &mut self,
+        survivor: Node,
+        absorbed: Node,
+        sequence: SequenceNumber,
+        rank: u16,
+    ) {
         let bearer = self.rows.get(survivor).bearer;
         let Union::Joined { root, child } = self.forest.union(survivor, absorbed, sequence) else {
             unreachable!("a merge joins different profiles: decide and validate see to it");
         };
         self.hang(child, root);
         self.rows.get_mut(root).bearer = bearer;
+        self.rows.get_mut(child).merge_rank = rank;
         if child == survivor {
             self.rows.get_mut(child).flags |= SURVIVED;
         }
@@ -219,6 +227,7 @@ impl Profiles {
         row.bearer = bearer.0;
         row.flags |= if marks.known { KNOWN | MARKED_KNOWN } else { 0 };
         row.flags |= if marks.survived { SURVIVED } else { 0 };
+        row.merge_rank = marks.merge_rank;
     }
 
     /// Puts back the edge of a merge. Edges come in the order of their merges, so that each
@@ -237,7 +246,8 @@ impl Profiles {
 
     /// What was noted of a node itself.
     pub(crate) fn marks(&self, node: Node) -> NodeMarks {
-        NodeMarks { known: self.marked_known(node), survived: self.survived(node) }
+        let merge_rank = self.rows.get(node).merge_rank;
+        NodeMarks { known: self.marked_known(node), survived: self.survived(node), merge_rank }
     }
 
     /// What the state hash takes of a node.
@@ -279,6 +289,8 @@ pub(crate) struct NodeMarks {
     pub(crate) known: bool,
     /// It was merged below another, and its side's id went on.
     pub(crate) survived: bool,
+    /// Where its merge stands among those of its record, from 0.
+    pub(crate) merge_rank: u16,
 }
 
 /// What the state hash takes of a node.
@@ -294,7 +306,8 @@ pub(crate) struct ProfileRecord {
 }
 
 pub(crate) fn profile_hash(record: &ProfileRecord) -> RecordHash {
-    let marks = u64::from(record.marks.known) | u64::from(record.marks.survived) << 1;
+    let NodeMarks { known, survived, merge_rank } = record.marks;
+    let marks = u64::from(known) | u64::from(survived) << 1 | u64::from(merge_rank) << 8;
     RecordHasher::new(Kind::Profile)
         .number(u64::from(record.node))
         .number(u64::from(record.parent) | marks << 32)

@@ -12,14 +12,16 @@ use hashbrown::{HashSet, HashTable};
 use std::hash::BuildHasher;
 
 use crate::change::{
-    EventResolved, ObservedIdentifier, Rule, RulesVersion, SequenceNumber, Target, Verdict,
+    EventResolved, ObservedIdentifier, Rule, RulesVersion, SequenceNumber, Target, TraitReason,
+    Verdict,
 };
 use crate::limits::{
     REMEMBERED_EVENTS_AGE_MS_MAX, REMEMBERED_EVENTS_MAX, REMEMBERED_RECORDS_BYTES_MAX,
-    REMEMBERED_REFUSALS_MAX, TRAIT_VALUE_BYTES_MAX,
+    REMEMBERED_REFUSALS_MAX, TRAIT_NAME_BYTES_MAX, TRAIT_VALUE_BYTES_MAX,
 };
 use crate::time::Timestamp;
 
+use super::attributed::AttributedBy;
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
 /// An event that wrote a record, and its answer. The identifiers are not kept: an event that
@@ -33,11 +35,22 @@ pub(crate) struct RememberedEvent {
     pub(crate) rules_version: RulesVersion,
     pub(crate) known: bool,
     pub(crate) target: Target,
-    /// In the order of (namespace, value), not of strength, which other rules see otherwise.
-    pub(crate) verdicts: Box<[Verdict]>,
+    pub(crate) attributed_by: AttributedBy,
+    /// In the order of (namespace, value), which other rules do not change.
+    pub(crate) verdicts: Box<[RankedVerdict]>,
+    /// The traits that did not count, by the hash of their names. Two of an event that share one
+    /// are told alike.
+    pub(crate) ignored_traits: Box<[(u32, TraitReason)]>,
     /// The record itself, where that is not the whole answer: of commands, and of what some
     /// rules bring.
     pub(crate) record: Option<Box<EventResolved<'static>>>,
+}
+
+/// What became of an identifier, and its place in the record: from 0, strongest first.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RankedVerdict {
+    pub(crate) rank: u16,
+    pub(crate) verdict: Verdict,
 }
 
 /// Remembered events, by id and by age.
@@ -114,14 +127,25 @@ impl RememberedEvents {
     }
 }
 
-/// What a whole record weighs, by the text that its lists hold.
+/// What lists of unusual length weigh, by the text that they hold: of a whole record, and of
+/// ignored traits.
 fn record_bytes(event: &RememberedEvent) -> usize {
     const ENTRY_BYTES: usize = 128;
-    let Some(record) = &event.record else { return 0 };
+    let ignored = size_of_val(&*event.ignored_traits);
+    let Some(record) = &event.record else { return ignored };
     let identifiers = record.identifiers.iter().map(|observed| observed.value.len() + ENTRY_BYTES);
     let moves = record.moves().iter().map(|moved| moved.value.len() + ENTRY_BYTES);
     let traits = record.traits.len() * (TRAIT_VALUE_BYTES_MAX + ENTRY_BYTES);
-    identifiers.chain(moves).sum::<usize>() + traits + ENTRY_BYTES
+    let ignored = record.ignored_traits().len() * (TRAIT_NAME_BYTES_MAX + ENTRY_BYTES);
+    identifiers.chain(moves).sum::<usize>() + traits + ignored + ENTRY_BYTES
+}
+
+/// What is remembered of a trait's name.
+pub(crate) fn name_hash(name: &str) -> u32 {
+    use std::hash::Hasher;
+    let mut hasher = siphasher::sip::SipHasher13::new();
+    hasher.write(name.as_bytes());
+    hasher.finish() as u32
 }
 
 fn is_expired(event: &RememberedEvent, log_time: Timestamp) -> bool {

@@ -40,11 +40,8 @@ pub(crate) struct FoldedTraits<'a> {
 
 impl Graph {
     /// The traits of the profile that would come of profiles with these roots: the survivor's,
-    /// then the others' in any order.
-    pub(crate) fn folded_traits(&self, mut roots: Vec<Node>) -> FoldedTraits<'_> {
-        if let Some((_, absorbed)) = roots.split_first_mut() {
-            absorbed.sort_unstable_by_key(|&root| self.profiles.bearer(root));
-        }
+    /// then the others' in the order of their merges.
+    pub(crate) fn folded_traits(&self, roots: Vec<Node>) -> FoldedTraits<'_> {
         let nodes = roots.iter().flat_map(|&root| self.profiles.tree(root));
         let nodes = nodes.filter(|&node| !self.traits.of_node(node).is_empty()).collect();
         FoldedTraits { graph: self, roots, nodes }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::change::SequenceNumber;
 use crate::graph::Graph;
+use crate::graph::attributed::AttributedBy;
 use crate::graph::attributions::{AttributionView, Attributions};
 use crate::graph::departures::Departures;
 use crate::graph::evidence::{Evidence, EvidenceLink};
@@ -124,6 +125,7 @@ fn profile_parts(profiles: Profiles) -> impl Iterator<Item = Part> + Send {
             let known = if marks.known { ProfilesPart::MARKED_KNOWN } else { 0 };
             let survived = if marks.survived { ProfilesPart::SURVIVED } else { 0 };
             part.flags.push(known | survived);
+            part.merge_rank.push(marks.merge_rank);
         }
         Part::Profiles(part)
     })
@@ -252,7 +254,16 @@ fn event_parts(events: VecDeque<Arc<RememberedEvent>>) -> impl Iterator<Item = P
             part.rules_version.push(event.rules_version.0);
             part.known.push(event.known);
             part.target.push(event.target.clone());
-            part.verdicts.push(event.verdicts.to_vec());
+            part.attributed_by.push(match event.attributed_by {
+                AttributedBy::Nobody => 0,
+                AttributedBy::Profile => 1,
+                AttributedBy::Identifier(place) => u32::from(place) + 2,
+            });
+            part.verdicts.push(event.verdicts.iter().map(|then| then.verdict.clone()).collect());
+            part.ranks.push(event.verdicts.iter().map(|then| then.rank).collect());
+            part.ignored_names.push(event.ignored_traits.iter().map(|&(name, _)| name).collect());
+            let reasons = event.ignored_traits.iter().map(|&(_, reason)| reason);
+            part.ignored_reasons.push(reasons.collect());
             part.record.push(event.record.as_deref().cloned());
         }
         Part::RememberedEvents(part)

@@ -102,7 +102,7 @@ impl Loader {
             let created = sequence(part.created_sequence[row])?;
             self.edges.push((part.parent[row], sequence(part.merged_sequence[row])?));
             let bearer = ProfileNumber(part.bearer[row]);
-            let marks = marks_of(part.flags[row])?;
+            let marks = marks_of(part, row)?;
             self.graph.profiles.restore(bearer, created, created_time, marks);
         }
         Ok(())

@@ -2,14 +2,17 @@
 //!
 //! Knows single rows only; whether rows fit together is for the reader to find out.
 
-use crate::change::{EventResolved, ProfileNumber, RulesVersion, SequenceNumber};
+use crate::change::{
+    EventResolved, ProfileNumber, RulesVersion, SequenceNumber, TraitReason, Verdict,
+};
+use crate::graph::attributed::AttributedBy;
 use crate::graph::attributions::AttributionView;
 use crate::graph::evidence::{EvidenceLink, LinkState};
 use crate::graph::holders::Holder;
 use crate::graph::identifiers::{IdentifierId, NO_NODE};
 use crate::graph::links::Link;
 use crate::graph::profiles::NodeMarks;
-use crate::graph::remembered::RememberedEvent;
+use crate::graph::remembered::{RankedVerdict, RememberedEvent};
 use crate::graph::traits::TraitRow;
 use crate::time::Timestamp;
 
@@ -35,12 +38,14 @@ pub(super) fn links_of(part: &LinksPart) -> Result<Vec<Link>, InvalidPart> {
 }
 
 /// What a row of profiles notes of a node.
-pub(super) fn marks_of(flags: u8) -> Result<NodeMarks, InvalidPart> {
+pub(super) fn marks_of(part: &ProfilesPart, row: usize) -> Result<NodeMarks, InvalidPart> {
+    let (flags, merge_rank) = (part.flags[row], part.merge_rank[row]);
     let possible = ProfilesPart::MARKED_KNOWN | ProfilesPart::SURVIVED;
     ensure(flags & !possible == 0, || format!("a profile has the flags {flags:#x}"))?;
     Ok(NodeMarks {
         known: flags & ProfilesPart::MARKED_KNOWN != 0,
         survived: flags & ProfilesPart::SURVIVED != 0,
+        merge_rank,
     })
 }
 
@@ -151,9 +156,13 @@ pub(super) fn traits_of(part: TraitsPart) -> Result<Vec<(u32, TraitRow)>, Invali
 /// The remembered events of a part, oldest first.
 pub(super) fn events_of(part: RememberedEventsPart) -> Result<Vec<RememberedEvent>, InvalidPart> {
     columns(part.event_id.len(), &part.other_columns())?;
-    let owned = part.event_id.into_iter().zip(part.target).zip(part.verdicts).zip(part.record);
+    let verdicts = part.verdicts.into_iter().zip(part.ranks);
+    let ignored = part.ignored_names.into_iter().zip(part.ignored_reasons);
+    let owned = part.event_id.into_iter().zip(part.target).zip(verdicts).zip(ignored);
     let mut events = Vec::with_capacity(part.digest.len());
-    for (row, (((event_id, target), verdicts), record)) in owned.enumerate() {
+    for (row, ((((event_id, target), verdicts), ignored), record)) in
+        owned.zip(part.record).enumerate()
+    {
         let event = RememberedEvent {
             event_id: event_id.into(),
             digest: part.digest[row],
@@ -162,13 +171,45 @@ pub(super) fn events_of(part: RememberedEventsPart) -> Result<Vec<RememberedEven
             rules_version: RulesVersion(part.rules_version[row]),
             known: part.known[row],
             target,
-            verdicts: verdicts.into(),
+            attributed_by: attributed_by_of(part.attributed_by[row], verdicts.0.len())?,
+            verdicts: ranked(verdicts)?,
+            ignored_traits: ignored_of(ignored)?,
             record: record.map(Box::new),
         };
         check_record(&event)?;
         events.push(event);
     }
     Ok(events)
+}
+
+fn attributed_by_of(number: u32, identifiers: usize) -> Result<AttributedBy, InvalidPart> {
+    let place = match number {
+        0 => return Ok(AttributedBy::Nobody),
+        1 => return Ok(AttributedBy::Profile),
+        number => u16::try_from(number - 2).ok().filter(|&at| usize::from(at) < identifiers),
+    };
+    let wrong = || InvalidPart(format!("an event of {identifiers} is attributed by {number}"));
+    place.map(AttributedBy::Identifier).ok_or_else(wrong)
+}
+
+fn ranked(
+    (verdicts, ranks): (Vec<Verdict>, Vec<u16>),
+) -> Result<Box<[RankedVerdict]>, InvalidPart> {
+    let mut sorted = ranks.clone();
+    sorted.sort_unstable();
+    let is_order = sorted.iter().zip(0..).all(|(&rank, place)| rank == place);
+    ensure(is_order && ranks.len() == verdicts.len(), || {
+        "verdicts of an event are in no order".to_owned()
+    })?;
+    let verdicts = ranks.into_iter().zip(verdicts);
+    Ok(verdicts.map(|(rank, verdict)| RankedVerdict { rank, verdict }).collect())
+}
+
+fn ignored_of(
+    (names, reasons): (Vec<u32>, Vec<TraitReason>),
+) -> Result<Box<[(u32, TraitReason)]>, InvalidPart> {
+    ensure(names.len() == reasons.len(), || "ignored traits without reasons".to_owned())?;
+    Ok(names.into_iter().zip(reasons).collect())
 }
 
 /// Whether the record that an event remembers is its own.

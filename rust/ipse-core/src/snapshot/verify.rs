@@ -102,7 +102,7 @@ impl Verifier {
                 bearer: ProfileNumber(part.bearer[row]),
                 created: sequence(part.created_sequence[row])?,
                 created_time: time(part.created_time[row])?,
-                marks: marks_of(part.flags[row])?,
+                marks: marks_of(part, row)?,
             }));
             self.nodes += 1;
         }

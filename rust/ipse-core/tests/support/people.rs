@@ -256,7 +256,7 @@ impl People {
     fn check_extra(&self, decision: &Decision<'_>, after: &People) -> Holds {
         let resolved = &decision.resolved;
         if let AttributedBy::Identifier(place) = decision.attributed_by {
-            prop_assert!(resolved.identifiers[place].verdict.is_kept());
+            prop_assert!(resolved.identifiers[usize::from(place)].verdict.is_kept());
         }
         if resolved.target == Target::Unresolved {
             prop_assert_eq!(decision.attributed_by, AttributedBy::Nobody);

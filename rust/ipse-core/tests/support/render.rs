@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use ipse_core::change::{
-    HistoryAttribution, MergeVerdict, Move, MoveCause, Reason, Rule, SourceMerge, Verdict,
+    HistoryAttribution, IgnoredTrait, MergeVerdict, Move, MoveCause, Reason, Rule, SourceMerge,
+    TraitReason, Verdict,
 };
 use ipse_core::graph::ProfileView;
 use ipse_core::identifier::FORMER_ID;
@@ -48,6 +49,7 @@ pub(crate) fn decision(decision: &Decision<'_>, read_only: bool) -> String {
     if matches!(resolved.target, Target::Merged { .. }) {
         attached.iter().for_each(|shown| text += &format!("  attached {shown}\n"));
     }
+    effects.extend(resolved.ignored_traits().iter().map(ignored_trait));
     text + &effects + &attributed_by(decision)
 }
 
@@ -116,11 +118,21 @@ fn source(source: &SourceMerge) -> String {
     format!("  source {profile} {verdict}\n")
 }
 
+fn ignored_trait(ignored: &IgnoredTrait<'_>) -> String {
+    let why = match ignored.reason {
+        TraitReason::Older => "older than the profile's",
+        TraitReason::SetAlready => "set already",
+        TraitReason::Unresolved => "the event is nobody's",
+    };
+    format!("  ignored trait.{}: {why}\n", ignored.name)
+}
+
 /// By what an event is attributed, where that is not simply its profile.
 fn attributed_by(decision: &Decision<'_>) -> String {
     match decision.attributed_by {
         AttributedBy::Identifier(place) => {
-            format!("  attributed by {}\n", identifier(&decision.resolved.identifiers[place]))
+            let by = &decision.resolved.identifiers[usize::from(place)];
+            format!("  attributed by {}\n", identifier(by))
         }
         AttributedBy::Nobody if decision.resolved.target != Target::Unresolved => {
             "  attributed to nobody\n".into()

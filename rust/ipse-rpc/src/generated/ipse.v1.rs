@@ -390,8 +390,9 @@ pub mod r#trait {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Event {
     /// The caller's id of this event, at most 128 bytes. An id that comes again is
-    /// judged on type, timestamp, identifiers and traits: the same event gets the
-    /// recorded answer, another is refused with EVENT_ID_REUSED. Ids are remembered for a
+    /// judged on type, timestamp, identifiers and traits, and of a login, a logout or a link
+    /// also on the profile and key that it names, its other identifiers and `force`: the same
+    /// gets the recorded answer, another is refused with EVENT_ID_REUSED. Ids are remembered for a
     /// day, at most 262,144 of a workspace. Empty: not checked.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
@@ -411,7 +412,8 @@ pub struct Event {
     pub profile_id: ::prost::alloc::string::String,
     /// The namespace that is this event's key: its identifiers rank before all
     /// others on this event, whatever the rules' priorities. Where rules join by a key it is that
-    /// key, instead of the rules'.
+    /// key, instead of the rules'. One that the rules do not have, or that cannot be a key there
+    /// because it is exclusive or shared, is refused with INVALID_FIELD.
     #[prost(string, tag = "6")]
     pub key_namespace: ::prost::alloc::string::String,
     /// The identifiers seen together, at most 64, in any order.
@@ -504,6 +506,16 @@ pub struct IgnoredField {
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
 }
+/// A trait that was sent and is not what the profile has now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IgnoredTrait {
+    /// The trait's name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Why it did not count.
+    #[prost(enumeration = "TraitReason", tag = "2")]
+    pub reason: i32,
+}
 /// The answer to one event or command.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Resolution {
@@ -525,7 +537,8 @@ pub struct Resolution {
     /// says.
     #[prost(message, repeated, tag = "5")]
     pub verdicts: ::prost::alloc::vec::Vec<IdentifierVerdict>,
-    /// The ids of the profiles that this event merged away, oldest first.
+    /// The ids of the profiles that this event merged away, oldest first; of MergeProfiles in the
+    /// order of the request, the target's first if another id goes on.
     #[prost(string, repeated, tag = "6")]
     pub absorbed_profile_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The workspace's sequence number of the record this event wrote; if it taught
@@ -551,6 +564,10 @@ pub struct Resolution {
     /// By what the event is attributed, if by anything: whose it is later is a lookup of this.
     #[prost(message, optional, tag = "13")]
     pub attributed_by: ::core::option::Option<ProfileLookup>,
+    /// The traits that did not count, by name, at most 300. One whose value the profile has
+    /// already is not among them, however old it is.
+    #[prost(message, repeated, tag = "14")]
+    pub ignored_traits: ::prost::alloc::vec::Vec<IgnoredTrait>,
 }
 /// Resolve one event.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1099,8 +1116,8 @@ pub struct MergeProfilesRequest {
     /// The target.
     #[prost(message, optional, tag = "3")]
     pub target: ::core::option::Option<ProfileLookup>,
-    /// At most 64, judged in order. Among their traits the rules' survivorship decides; where
-    /// it lets sources fill gaps, the profile that was created first goes before.
+    /// At most 64, judged and merged in order. Of their traits the rules' survivorship decides;
+    /// where it lets sources fill gaps, one that stands earlier here goes before a later one.
     #[prost(message, repeated, tag = "4")]
     pub sources: ::prost::alloc::vec::Vec<ProfileLookup>,
     /// Pass over the guards of the rules' `commands.merge`.
@@ -1433,8 +1450,7 @@ pub enum Rule {
     DeniedLink = 20,
     /// The value to change or remove is not on the profile.
     NotAttached = 21,
-    /// The history of the source in that range is attributed already, or either profile has
-    /// 1,000 attributions.
+    /// The history of the source in that range is attributed already.
     AttributionOverlap = 22,
     /// The source was a destination before, or the destination a source.
     AttributionChain = 23,
@@ -1581,6 +1597,43 @@ impl MergeVerdict {
             "MERGE_VERDICT_ALREADY_MERGED" => Some(Self::AlreadyMerged),
             "MERGE_VERDICT_NOT_FOUND" => Some(Self::NotFound),
             "MERGE_VERDICT_REFUSED" => Some(Self::Refused),
+            _ => None,
+        }
+    }
+}
+/// Why a trait that was sent did not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TraitReason {
+    /// Never sent.
+    Unspecified = 0,
+    /// The profile's value is newer than the event.
+    Older = 1,
+    /// It was to be set once, and the profile has another value.
+    SetAlready = 2,
+    /// The event belongs to no profile.
+    Unresolved = 3,
+}
+impl TraitReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TRAIT_REASON_UNSPECIFIED",
+            Self::Older => "TRAIT_REASON_OLDER",
+            Self::SetAlready => "TRAIT_REASON_SET_ALREADY",
+            Self::Unresolved => "TRAIT_REASON_UNRESOLVED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TRAIT_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "TRAIT_REASON_OLDER" => Some(Self::Older),
+            "TRAIT_REASON_SET_ALREADY" => Some(Self::SetAlready),
+            "TRAIT_REASON_UNRESOLVED" => Some(Self::Unresolved),
             _ => None,
         }
     }

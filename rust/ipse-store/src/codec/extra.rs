@@ -4,17 +4,20 @@ use std::borrow::Cow;
 
 use ipse_core::Timestamp;
 use ipse_core::change::{
-    Extra, HistoryAttribution, Imported, LinkPair, MergeVerdict, Move, ProfileNumber, SourceMerge,
+    Extra, HistoryAttribution, IgnoredTrait, Imported, LinkPair, MergeVerdict, Move, ProfileNumber,
+    SourceMerge,
 };
 
 use super::msgpack::{Malformed, Reader, Writer};
-use super::number::{cause_number, read_cause, read_rule, rule_number};
+use super::number::{
+    cause_number, read_cause, read_rule, read_trait_reason, rule_number, trait_reason_number,
+};
 use super::{
     read_optional, read_profile, read_reason_fields, read_time, read_variant, write_optional,
     write_reason,
 };
 
-const EXTRA_FIELDS: usize = 7;
+const EXTRA_FIELDS: usize = 8;
 /// Tag of [`MergeVerdict::Refused`], whose reason follows.
 const MERGE_REFUSED: u64 = 3;
 
@@ -27,6 +30,7 @@ pub(super) fn write_extra(out: &mut Writer<'_>, extra: &Extra<'_>) {
     out.list(&extra.merges, write_merge);
     write_optional(out, extra.attribution.as_ref(), write_attribution);
     write_optional(out, extra.imported.as_ref(), write_imported);
+    out.list(&extra.ignored_traits, write_ignored);
 }
 
 pub(super) fn read_extra<'a>(input: &mut Reader<'a>) -> Result<Extra<'a>, Malformed> {
@@ -39,6 +43,7 @@ pub(super) fn read_extra<'a>(input: &mut Reader<'a>) -> Result<Extra<'a>, Malfor
         merges: input.list("merges", read_merge)?,
         attribution: read_optional(input, read_attribution)?,
         imported: read_optional(input, read_imported)?,
+        ignored_traits: input.list("ignored traits", read_ignored)?,
     })
 }
 
@@ -143,6 +148,18 @@ fn read_imported(input: &mut Reader<'_>) -> Result<Imported, Malformed> {
             .list("identifier times", |input| read_time(input, "attached time"))?,
         trait_times: input.list("trait times", |input| read_time(input, "trait time"))?,
     })
+}
+
+fn write_ignored(out: &mut Writer<'_>, ignored: &IgnoredTrait<'_>) {
+    out.array(2);
+    out.text(&ignored.name);
+    out.uint(trait_reason_number(ignored.reason));
+}
+
+fn read_ignored<'a>(input: &mut Reader<'a>) -> Result<IgnoredTrait<'a>, Malformed> {
+    input.fixed_array("ignored trait", 2)?;
+    let name = Cow::Borrowed(input.text("trait name")?);
+    Ok(IgnoredTrait { name, reason: read_trait_reason(input)? })
 }
 
 fn write_time(out: &mut Writer<'_>, time: &Timestamp) {

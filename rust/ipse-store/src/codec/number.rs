@@ -3,7 +3,7 @@
 //! A number is given once and for all: a variant may be renamed or moved in the core, and
 //! a new one gets a new number. The matches are exhaustive, so that none can be forgotten.
 
-use ipse_core::change::{MoveCause, Rule, Verb};
+use ipse_core::change::{MoveCause, Rule, TraitReason, Verb};
 
 use super::msgpack::{Malformed, Reader};
 
@@ -41,6 +41,12 @@ numbers!("cause of a move", MoveCause, cause_number, read_cause {
     0 MoveCause::Displaced,
     1 MoveCause::Evicted,
     2 MoveCause::Split,
+});
+
+numbers!("reason of an ignored trait", TraitReason, trait_reason_number, read_trait_reason {
+    0 TraitReason::Older,
+    1 TraitReason::SetAlready,
+    2 TraitReason::Unresolved,
 });
 
 numbers!("rule", Rule, rule_number, read_rule {

@@ -9,6 +9,7 @@ use ipse_core::snapshot::{
 use ipse_core::{EventResolved, SequenceNumber};
 
 use super::msgpack::{Malformed, Reader, Writer};
+use super::number::{read_trait_reason, trait_reason_number};
 use super::record::{COMMAND_FIELDS, read_command, write_command};
 use super::{
     read_digest, read_optional, read_target, read_time, read_trait_value, read_verdict,
@@ -57,7 +58,7 @@ pub fn decode_part(bytes: &[u8]) -> Result<(u32, Part, usize), Malformed> {
 fn shape(part: &Part) -> (usize, u64) {
     match part {
         Part::Workspace(_) => (9, part_tag::WORKSPACE),
-        Part::Profiles(_) => (6, part_tag::PROFILES),
+        Part::Profiles(_) => (7, part_tag::PROFILES),
         Part::Identifiers(_) => (6, part_tag::IDENTIFIERS),
         Part::Links(_) => (3, part_tag::LINKS),
         Part::Holders(_) => (4, part_tag::HOLDERS),
@@ -65,7 +66,7 @@ fn shape(part: &Part) -> (usize, u64) {
         Part::Attributions(_) => (5, part_tag::ATTRIBUTIONS),
         Part::Departures(_) => (2, part_tag::DEPARTURES),
         Part::Traits(_) => (5, part_tag::TRAITS),
-        Part::RememberedEvents(_) => (9, part_tag::REMEMBERED_EVENTS),
+        Part::RememberedEvents(_) => (13, part_tag::REMEMBERED_EVENTS),
         Part::RememberedRefusals(_) => (1, part_tag::REMEMBERED_REFUSALS),
     }
 }
@@ -73,7 +74,7 @@ fn shape(part: &Part) -> (usize, u64) {
 fn read_columns(input: &mut Reader<'_>, fields: usize) -> Result<Part, Malformed> {
     Ok(match (input.uint("part tag")?, fields) {
         (part_tag::WORKSPACE, 9) => Part::Workspace(read_workspace(input)?),
-        (part_tag::PROFILES, 6) => Part::Profiles(read_profiles(input)?),
+        (part_tag::PROFILES, 7) => Part::Profiles(read_profiles(input)?),
         (part_tag::IDENTIFIERS, 6) => Part::Identifiers(read_identifiers(input)?),
         (part_tag::LINKS, 3) => Part::Links(read_links(input)?),
         (part_tag::HOLDERS, 4) => Part::Holders(read_holders(input)?),
@@ -81,7 +82,7 @@ fn read_columns(input: &mut Reader<'_>, fields: usize) -> Result<Part, Malformed
         (part_tag::ATTRIBUTIONS, 5) => Part::Attributions(read_attributions(input)?),
         (part_tag::DEPARTURES, 2) => Part::Departures(read_departures(input)?),
         (part_tag::TRAITS, 5) => Part::Traits(read_traits(input)?),
-        (part_tag::REMEMBERED_EVENTS, 9) => Part::RememberedEvents(read_remembered_events(input)?),
+        (part_tag::REMEMBERED_EVENTS, 13) => Part::RememberedEvents(read_remembered_events(input)?),
         (part_tag::REMEMBERED_REFUSALS, 1) => {
             Part::RememberedRefusals(RememberedRefusalsPart { hash: read_u64s(input, "refusal")? })
         }
@@ -128,6 +129,7 @@ fn write_profiles(out: &mut Writer<'_>, part: &ProfilesPart) {
     write_uints(out, &part.bearer);
     write_uints(out, &part.created_sequence);
     write_ints(out, &part.created_time);
+    write_uints(out, &part.merge_rank);
     write_uints(out, &part.flags);
 }
 
@@ -138,6 +140,7 @@ fn read_profiles(input: &mut Reader<'_>) -> Result<ProfilesPart, Malformed> {
         bearer: read_u32s(input, "bearer")?,
         created_sequence: read_u64s(input, "created sequence")?,
         created_time: read_i64s(input, "created time")?,
+        merge_rank: read_u16s(input, "rank of a merge")?,
         flags: read_u8s(input, "flags of a profile")?,
     })
 }
@@ -153,7 +156,7 @@ fn write_identifiers(out: &mut Writer<'_>, part: &IdentifiersPart) {
 
 fn read_identifiers(input: &mut Reader<'_>) -> Result<IdentifiersPart, Malformed> {
     Ok(IdentifiersPart {
-        namespace: input.list("namespace", |input| input.uint16("namespace"))?,
+        namespace: read_u16s(input, "namespace")?,
         value: read_texts(input, "identifier value")?,
         profile: read_u32s(input, "profile")?,
         attached_sequence: read_u64s(input, "attached sequence")?,
@@ -271,7 +274,13 @@ fn write_remembered_events(out: &mut Writer<'_>, part: &RememberedEventsPart) {
     write_uints(out, &part.rules_version);
     out.list(&part.known, |out, known| out.bool(*known));
     out.list(&part.target, write_target);
+    write_uints(out, &part.attributed_by);
     out.list(&part.verdicts, |out, verdicts| out.list(verdicts, write_verdict));
+    out.list(&part.ranks, |out, ranks| write_uints(out, ranks));
+    out.list(&part.ignored_names, |out, names| write_uints(out, names));
+    out.list(&part.ignored_reasons, |out, reasons| {
+        out.list(reasons, |out, reason| out.uint(trait_reason_number(*reason)));
+    });
     out.list(&part.record, |out, record| write_optional(out, record.as_ref(), write_record));
 }
 
@@ -284,7 +293,12 @@ fn read_remembered_events(input: &mut Reader<'_>) -> Result<RememberedEventsPart
         rules_version: read_u32s(input, "rules version")?,
         known: input.list("known", |input| input.bool("known"))?,
         target: input.list("target", read_target)?,
+        attributed_by: read_u32s(input, "attributed by")?,
         verdicts: input.list("verdicts", |input| input.list("verdicts", read_verdict))?,
+        ranks: input.list("ranks", |input| read_u16s(input, "ranks"))?,
+        ignored_names: input.list("ignored names", |input| read_u32s(input, "ignored names"))?,
+        ignored_reasons: input
+            .list("ignored reasons", |input| input.list("ignored reasons", read_trait_reason))?,
         record: read_records(input)?,
     })
 }
@@ -318,6 +332,10 @@ fn write_texts(out: &mut Writer<'_>, column: &[String]) {
 
 fn read_u8s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec<u8>, Malformed> {
     input.list(what, |input| input.uint8(what))
+}
+
+fn read_u16s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec<u16>, Malformed> {
+    input.list(what, |input| input.uint16(what))
 }
 
 fn read_u32s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec<u32>, Malformed> {

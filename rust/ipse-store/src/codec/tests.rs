@@ -171,17 +171,17 @@ fn a_plain_event_has_no_fields_for_what_it_lacks() {
     let plain = size(Verb::Observe, None);
     // The array's longer head, the verb and the extra.
     assert_eq!(size(Verb::Login, None), plain + 2 + 1 + 1);
-    assert_eq!(size(Verb::Observe, Some(Box::default())), plain + 2 + 1 + 8);
+    assert_eq!(size(Verb::Observe, Some(Box::default())), plain + 2 + 1 + 9);
 }
 
 #[test]
 fn what_is_wrong_with_a_command_is_named() {
-    let known: &[u8] = &[0x97, 0xc2, 0];
-    let cases: [(u8, &[&[u8]], &str); 11] = [
+    let known: &[u8] = &[0x98, 0xc2, 0];
+    let cases: [(u8, &[&[u8]], &str); 12] = [
         (9, &[&[0xc0]], "verb is of an unknown number"),
-        (1, &[&[0x90]], "extra is of 0 fields, not 7"),
-        (1, &[&[0x97, 0]], "marks known is not true or false"),
-        (1, &[&[0x97, 0xc2, 0xcd, 1, 0]], "sources is over 8 bits"),
+        (1, &[&[0x90]], "extra is of 0 fields, not 8"),
+        (1, &[&[0x98, 0]], "marks known is not true or false"),
+        (1, &[&[0x98, 0xc2, 0xcd, 1, 0]], "sources is over 8 bits"),
         (
             6,
             &[known, &[0x91, 0x95, 0xa0, 0xa0, 1, 0xc0, 3]],
@@ -193,20 +193,27 @@ fn what_is_wrong_with_a_command_is_named() {
         (5, &[known, &[0x90, 0x90, 0x91, 0x92, 1, 0x94, 3, 25]], "rule is of an unknown number"),
         (7, &[known, &[0x90, 0x90, 0x90, 0x93, 1, 2, 3]], "attribution is of 3 fields, not 5"),
         (8, &[known, &[0x90, 0x90, 0x90, 0xc0, 0x90]], "import is of 0 fields, not 3"),
+        (
+            0,
+            &[known, &[0x90, 0x90, 0x90, 0xc0, 0xc0, 0x91, 0x92, 0xa1, b'a', 3]],
+            "reason of an ignored trait is of an unknown number",
+        ),
     ];
     for (verb, extra, problem) in cases {
         let mut bytes = with_extra(verb, &extra.concat());
         bytes.extend_from_slice(&[0xc1; 16]);
         assert_eq!(decode_record(&bytes).expect_err("malformed").problem, problem, "{bytes:?}");
     }
-    let whole = with_extra(5, &[known, &[0x90, 0x90, 0x90, 0xc0, 0xc0]].concat());
+    let whole = with_extra(5, &[known, &[0x90, 0x90, 0x90, 0xc0, 0xc0, 0x90]].concat());
     assert!(decode_record(&whole).is_ok());
 }
 
 #[test]
 fn rows_that_take_a_byte_each_are_bounded() {
     let rows = PART_ROWS_MAX + 1;
-    let mut bytes = vec![0x9b, 0, 10, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0xdc];
+    let mut bytes = vec![0x9f, 0, 10];
+    bytes.extend_from_slice(&[0x90; 12]);
+    bytes.push(0xdc);
     bytes.extend_from_slice(&u16::try_from(rows).expect("a short part").to_be_bytes());
     bytes.resize(bytes.len() + rows, 0xc0);
     let error = decode_part(&bytes).expect_err("too many");

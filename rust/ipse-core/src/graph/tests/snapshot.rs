@@ -147,6 +147,23 @@ fn impossible_notes_are_refused() {
     refused("is remembered as another", |part| {
         if let Part::RememberedEvents(part) = part {
             part.verdicts[0].clear();
+            part.ranks[0].clear();
+            part.attributed_by[0] = 0;
+        }
+    });
+    refused("in no order", |part| {
+        if let Part::RememberedEvents(part) = part {
+            part.ranks[0].push(7);
+        }
+    });
+    refused("is attributed by 99", |part| {
+        if let Part::RememberedEvents(part) = part {
+            part.attributed_by[0] = 99;
+        }
+    });
+    refused("ignored traits without reasons", |part| {
+        if let Part::RememberedEvents(part) = part {
+            part.ignored_names[0].push(7);
         }
     });
     refused("columns of", |part| {

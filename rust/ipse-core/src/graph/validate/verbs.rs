@@ -1,12 +1,13 @@
 //! Which parts a record of each verb has. Looks at the record alone.
 
 use crate::change::{
-    EventResolved, Extra, HistoryAttribution, Imported, MergeVerdict, MoveCause, SourceMerge,
-    Target, Verb, Verdict,
+    EventResolved, Extra, HistoryAttribution, IgnoredTrait, Imported, MergeVerdict, MoveCause,
+    SourceMerge, Target, TraitReason, Verb, Verdict,
 };
 use crate::limits::{
-    COMMAND_SOURCES_MAX, EVENT_IDENTIFIERS_MAX, IMPORT_IDENTIFIERS_MAX, MODIFY_CHANGES_MAX,
-    RECORD_DISPLACED_MAX, RECORD_MOVES_MAX, SPLIT_IDENTIFIERS_MAX,
+    COMMAND_SOURCES_MAX, EVENT_IDENTIFIERS_MAX, EVENT_TRAITS_MAX, IMPORT_IDENTIFIERS_MAX,
+    MODIFY_CHANGES_MAX, RECORD_DISPLACED_MAX, RECORD_MOVES_MAX, SPLIT_IDENTIFIERS_MAX,
+    TRAIT_NAME_BYTES_MAX,
 };
 
 use super::{Checked, ensure, fail};
@@ -71,6 +72,7 @@ fn check_extra(event: &EventResolved<'_>, extra: &Extra<'_>) -> Checked {
     let displaced = extra.displaced.len();
     ensure(displaced <= RECORD_DISPLACED_MAX, || format!("{displaced} displaced links"))?;
     check_merges(event, &extra.merges)?;
+    check_ignored(event, &extra.ignored_traits)?;
     match (verb, &extra.attribution) {
         (Verb::AttributeHistory, Some(attribution)) => check_attribution(event, attribution)?,
         (Verb::AttributeHistory, None) => fail("an attribution of history that attributes none")?,
@@ -106,6 +108,27 @@ fn check_moves(event: &EventResolved<'_>, extra: &Extra<'_>) -> Checked {
         let evicts = moved.cause == MoveCause::Evicted;
         ensure(!evicts || moved.to.is_none(), || {
             "an evicted identifier moves to a profile".to_owned()
+        })?;
+    }
+    Ok(())
+}
+
+fn check_ignored(event: &EventResolved<'_>, ignored: &[IgnoredTrait<'_>]) -> Checked {
+    let has_traits = matches!(
+        event.verb,
+        Verb::Observe | Verb::Login | Verb::Logout | Verb::Link | Verb::Import
+    );
+    ensure(ignored.is_empty() || has_traits, || format!("a {:?} ignores traits", event.verb))?;
+    let count = ignored.len();
+    ensure(count <= EVENT_TRAITS_MAX, || format!("{count} ignored traits"))?;
+    for trait_ignored in ignored {
+        let bytes = trait_ignored.name.len();
+        ensure((1..=TRAIT_NAME_BYTES_MAX).contains(&bytes), || {
+            format!("an ignored trait's name has {bytes} bytes")
+        })?;
+        let is_nobodys = event.target == Target::Unresolved;
+        ensure(is_nobodys == (trait_ignored.reason == TraitReason::Unresolved), || {
+            format!("a trait is ignored because of {:?}", trait_ignored.reason)
         })?;
     }
     Ok(())

@@ -12,7 +12,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::records::{event, number, target, text, time, trait_value, verdict};
+use super::records::{event, number, target, text, time, trait_reason, trait_value, verdict};
 
 const ROWS: usize = 3;
 
@@ -70,13 +70,15 @@ fn workspace() -> impl Strategy<Value = WorkspacePart> {
 }
 
 fn profiles() -> impl Strategy<Value = ProfilesPart> {
-    (numbers(), sequences(), numbers(), sequences(), times(), bytes()).prop_map(
-        |(parent, merged_sequence, bearer, created_sequence, created_time, flags)| ProfilesPart {
+    let merges = (sequences(), vec(any::<u16>(), ROWS));
+    (numbers(), merges, numbers(), sequences(), times(), bytes()).prop_map(
+        |(parent, merges, bearer, created_sequence, created_time, flags)| ProfilesPart {
             parent,
-            merged_sequence,
+            merged_sequence: merges.0,
             bearer,
             created_sequence,
             created_time,
+            merge_rank: merges.1,
             flags,
         },
     )
@@ -154,9 +156,11 @@ fn traits() -> impl Strategy<Value = TraitsPart> {
 
 fn remembered_events() -> impl Strategy<Value = RememberedEventsPart> {
     let head = (strings(), vec(any::<u128>(), ROWS), sequences(), times(), numbers());
-    let answers = (vec(target(), ROWS), vec(vec(verdict(), 0..5), ROWS));
+    let verdicts = (vec(vec(verdict(), 0..5), ROWS), vec(vec(any::<u16>(), 0..5), ROWS));
+    let ignored = (vec(vec(any::<u32>(), 0..5), ROWS), vec(vec(trait_reason(), 0..5), ROWS));
+    let answers = (vec(target(), ROWS), numbers(), verdicts, ignored);
     (head, vec(any::<bool>(), ROWS), answers, vec(option::of(event()), ROWS)).prop_map(
-        |(head, known, (target, verdicts), record)| RememberedEventsPart {
+        |(head, known, (target, attributed_by, verdicts, ignored), record)| RememberedEventsPart {
             event_id: head.0,
             digest: head.1,
             sequence: head.2,
@@ -164,7 +168,11 @@ fn remembered_events() -> impl Strategy<Value = RememberedEventsPart> {
             rules_version: head.4,
             known,
             target,
-            verdicts,
+            attributed_by,
+            verdicts: verdicts.0,
+            ranks: verdicts.1,
+            ignored_names: ignored.0,
+            ignored_reasons: ignored.1,
             record,
         },
     )

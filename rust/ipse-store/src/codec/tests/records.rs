@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use ipse_core::change::{
-    Extra, HistoryAttribution, Imported, LinkPair, MergeVerdict, Move, MoveCause, PassedLimit,
-    ProfileNumber, Reason, Rule, RulesVersion, SourceMerge, Target, Verb, Verdict,
+    Extra, HistoryAttribution, IgnoredTrait, Imported, LinkPair, MergeVerdict, Move, MoveCause,
+    PassedLimit, ProfileNumber, Reason, Rule, RulesVersion, SourceMerge, Target, TraitReason, Verb,
+    Verdict,
 };
 use ipse_core::rules::RulesText;
 use ipse_core::{
@@ -143,18 +144,29 @@ fn imported() -> impl Strategy<Value = Imported> {
 fn extra() -> impl Strategy<Value = Extra<'static>> {
     let pair = (name(), name()).prop_map(|(a, b)| LinkPair { a, b });
     let lists = (vec(moved(), 0..20), vec(pair, 0..20), vec(merge(), 0..20));
-    let options = (option::of(attribution()), option::of(imported()));
+    let options = (option::of(attribution()), option::of(imported()), vec(ignored(), 0..20));
     (any::<bool>(), any::<u8>(), lists, options).prop_map(
-        |(marks_known, sources, (moves, displaced, merges), (attribution, imported))| Extra {
-            marks_known,
-            sources,
-            moves,
-            displaced,
-            merges,
-            attribution,
-            imported,
+        |(marks_known, sources, (moves, displaced, merges), (attribution, imported, ignored))| {
+            Extra {
+                marks_known,
+                sources,
+                moves,
+                displaced,
+                merges,
+                attribution,
+                imported,
+                ignored_traits: ignored,
+            }
         },
     )
+}
+
+fn ignored() -> impl Strategy<Value = IgnoredTrait<'static>> {
+    (text(), trait_reason()).prop_map(|(name, reason)| IgnoredTrait { name, reason })
+}
+
+pub(super) fn trait_reason() -> impl Strategy<Value = TraitReason> {
+    select(vec![TraitReason::Older, TraitReason::SetAlready, TraitReason::Unresolved])
 }
 
 pub(super) fn event() -> impl Strategy<Value = EventResolved<'static>> {
