@@ -90,12 +90,9 @@ pub struct Rules {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Uses {
     logins: bool,
-    immutables: bool,
-    exclusives: bool,
     shared: bool,
     pair_limits: bool,
     hashes: bool,
-    patterns: bool,
 }
 
 /// The rules of one namespace.
@@ -188,12 +185,6 @@ impl Rules {
         self.trait_survivorship.get(name).copied().unwrap_or(self.survivorship)
     }
 
-    /// Whether the newer value wins for every trait, so that no merge has to be looked at.
-    pub fn newest_trait_wins(&self) -> bool {
-        self.survivorship == Survivorship::Newest
-            && self.trait_survivorship.values().all(|one| *one == Survivorship::Newest)
-    }
-
     /// Whether links are kept as evidence.
     pub fn keeps_evidence(&self) -> bool {
         self.conflict == Conflict::Replay
@@ -202,16 +193,6 @@ impl Rules {
     /// Whether any namespace makes a profile known.
     pub fn has_logins(&self) -> bool {
         self.uses.logins
-    }
-
-    /// Whether any namespace is immutable.
-    pub fn has_immutables(&self) -> bool {
-        self.uses.immutables
-    }
-
-    /// Whether any namespace is exclusive.
-    pub fn has_exclusives(&self) -> bool {
-        self.uses.exclusives
     }
 
     /// Whether any namespace is shared.
@@ -229,11 +210,6 @@ impl Rules {
         self.uses.hashes
     }
 
-    /// Whether any namespace says what its values look like.
-    pub fn has_patterns(&self) -> bool {
-        self.uses.patterns
-    }
-
     /// The namespaces whose values are the SHA-256 of a namespace's: at most one, in good rules.
     fn hash_names_of(&self, plain: &str) -> impl Iterator<Item = &str> {
         let is_hash = move |n: &&NamespaceRules| n.sha256_of.as_deref() == Some(plain);
@@ -244,12 +220,9 @@ impl Rules {
         let any = |has: fn(&NamespaceRules) -> bool| self.namespaces.iter().any(has);
         self.uses = Uses {
             logins: any(|n| n.login),
-            immutables: any(|n| n.immutable),
-            exclusives: any(|n| n.exclusive),
             shared: any(|n| n.shared),
             pair_limits: any(|n| !n.pair_limits.is_empty()),
             hashes: any(|n| n.sha256_of.is_some()),
-            patterns: any(|n| n.pattern.is_some()),
         };
     }
 

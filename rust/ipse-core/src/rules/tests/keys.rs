@@ -43,7 +43,11 @@ fn what_is_not_said_is_segments_way() {
     assert_eq!((rules.merges_max, rules.identifiers_max), (100, 1_000));
     assert_eq!((rules.moved_max, rules.holders_max), (10_000_000, 1_000));
     assert!(rules.attributes_history && rules.canonical_id.is_empty() && rules.key.is_none());
-    assert!(rules.newest_trait_wins() && !rules.has_pair_limits() && !rules.derives_hashes());
+    assert!(
+        rules.survivorship == Survivorship::Newest
+            && !rules.has_pair_limits()
+            && !rules.derives_hashes()
+    );
     let rules = Rules::from_toml(&with_namespace("[workspace]\ntrigger = \"explicit\""));
     assert_eq!(rules.expect("the rules are good").conflict, Conflict::Refuse);
 }
@@ -196,7 +200,6 @@ fn each_trait_may_have_its_own_survivorship() {
     let rules = rules("[traits]\nsurvivorship = \"survivor\"\n[traits.by_name]\n\"a b\" = \"sum\"");
     assert_eq!(rules.survivorship_of("a b"), Survivorship::Sum);
     assert_eq!(rules.survivorship_of("x"), Survivorship::Survivor);
-    assert!(!rules.newest_trait_wins());
     for word in ["newest", "oldest", "absorbed", "survivor_only", "union", "min", "max"] {
         Rules::from_toml(&with_namespace(&format!("[traits]\nsurvivorship = {word:?}")))
             .expect("the word is known");
@@ -236,14 +239,11 @@ fn rules_know_what_they_use() {
         Rules::from_toml(&text).expect("the rules are good")
     };
     let plain = uses("");
-    assert!(!plain.has_logins() && !plain.has_immutables() && !plain.has_exclusives());
-    assert!(!plain.has_shared() && !plain.has_patterns() && !plain.keeps_evidence());
-    assert!(uses("login = true").has_logins() && uses("immutable = true").has_immutables());
-    assert!(uses("exclusive = true").has_exclusives() && uses("shared = true").has_shared());
+    assert!(!plain.has_logins() && !plain.has_shared() && !plain.keeps_evidence());
+    assert!(uses("login = true").has_logins() && uses("shared = true").has_shared());
     assert!(
         uses("per = { b = 1 }").has_pair_limits() && uses("sha256_of = \"b\"").derives_hashes()
     );
-    assert!(uses("pattern = \"x\"").has_patterns());
 }
 
 #[test]
