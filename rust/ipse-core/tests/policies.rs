@@ -4,7 +4,7 @@
 mod support;
 
 use ipse_core::change::{ProfileNumber, Verb, Verdict};
-use ipse_core::rules::{self, Conflict, OverLimit, Trigger, Window};
+use ipse_core::rules::{self, Conflict, Trigger, Window};
 use ipse_core::{Change, Decision, Graph, Refusal, Rules, Target, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestError, TestRunner};
@@ -82,6 +82,15 @@ fn rules_that_mix_a_key_with_transfers() {
 #[test]
 fn rules_that_mix_replay_with_shared_and_exclusive() {
     hold(MIXED[1].1);
+}
+
+/// The same where a full profile takes nothing more.
+#[test]
+fn rules_that_mix_replay_with_full_profiles() {
+    let evicts = "over_limit = \"evict_by_kind\"\nevict_order = [\"cookie\", \"device\"]\n";
+    assert!(MIXED[1].1.contains(evicts));
+    let text = MIXED[1].1.replace(evicts, "").replace("merges_max = 2", "merges_max = 100");
+    hold(&text);
 }
 
 #[test]
@@ -329,6 +338,13 @@ impl Moment<'_> {
             let came = moves.filter(|moved| moved.to.is_some_and(|to| to.0 == number));
             let came = came.map(|moved| moved.from.0);
             parts.extend(came.filter(|from| self.before.persons.contains_key(from)));
+            if decision.resolved.target.profile() == Some(ProfileNumber(number)) {
+                let verdicts = decision.resolved.identifiers.iter().map(|seen| &seen.verdict);
+                parts.extend(verdicts.filter_map(|verdict| match verdict {
+                    Verdict::Transferred { from } => Some(from.0),
+                    _ => None,
+                }));
+            }
             let fullest =
                 |of: &dyn Fn(u32) -> usize| parts.iter().map(|p| of(*p)).max().unwrap_or(0);
             for namespace in self.rules.namespaces() {
@@ -350,8 +366,7 @@ impl Moment<'_> {
         if let Target::Merged { survivor, absorbed } = &decision.resolved.target {
             let of = |part: &ProfileNumber| self.before.persons[&part.0].held.len();
             let moved: usize = absorbed.iter().map(of).sum();
-            let evicts = self.rules.over_limit != OverLimit::Refuse;
-            prop_assert!(evicts || moved <= self.rules.moved_max as usize, "into {}", survivor);
+            prop_assert!(moved <= self.rules.moved_max as usize, "into {}", survivor);
         }
         Ok(())
     }

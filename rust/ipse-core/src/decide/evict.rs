@@ -56,7 +56,7 @@ pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mu
     // The rest of an overfull profile goes with the next events.
     held.truncate(EVICTIONS_MAX);
     let left = excess.saturating_sub(held.len());
-    let left = left - keep_away(choice, left, to_target);
+    let left = left - keep_away(graph, choice, left, to_target);
     refuse_weakest(graph, candidates, choice, left);
     for (root, id) in held.into_iter().take(excess) {
         choice.extra.moves.push(Move {
@@ -69,9 +69,11 @@ pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mu
     }
 }
 
-/// Leaves identifiers where they are that another profile than the target has no room for.
+/// Gives identifiers a profile of their own that another profile than the target has no room
+/// for: with what they leave they cannot be.
 fn trim_moves(graph: &Graph, choice: &mut Choice<'_>, to_target: impl Fn(ProfileNumber) -> bool) {
     let identifiers_max = graph.rules().identifiers_max as usize;
+    let mut apart = Apart::new(graph, choice, identifiers_max);
     let moves = &mut choice.extra.moves;
     let mut at = moves.len();
     while at > 0 {
@@ -82,25 +84,52 @@ fn trim_moves(graph: &Graph, choice: &mut Choice<'_>, to_target: impl Fn(Profile
         let gone = moves.iter().filter(|moved| moved.from == to).count();
         let come = moves.iter().filter(|moved| moved.to == Some(to)).count();
         if held + come > identifiers_max + gone {
-            moves.remove(at);
+            moves[at].to = Some(apart.number(to));
         }
     }
 }
 
-/// Leaves the weakest identifiers that would come along where they are; gives how many.
+/// Gives the weakest identifiers that would come along a profile of their own; gives how many.
 fn keep_away(
+    graph: &Graph,
     choice: &mut Choice<'_>,
     excess: usize,
     to_target: impl Fn(ProfileNumber) -> bool,
 ) -> usize {
-    let mut kept = 0;
-    while kept < excess {
-        let comes = |moved: &Move<'_>| moved.to.is_some_and(&to_target);
-        let Some(at) = choice.extra.moves.iter().rposition(comes) else { break };
-        choice.extra.moves.remove(at);
-        kept += 1;
+    let mut apart = Apart::new(graph, choice, graph.rules().identifiers_max as usize);
+    let comes = |moved: &&mut Move<'_>| moved.to.is_some_and(&to_target);
+    let coming = choice.extra.moves.iter_mut().rev().filter(comes).take(excess);
+    coming.map(|moved| moved.to = moved.to.map(|to| apart.number(to))).count()
+}
+
+/// The new profiles of what has no room where it belongs: what belongs together stays so, as
+/// far as one profile has room.
+struct Apart {
+    newest: u32,
+    identifiers_max: usize,
+    given: Vec<(ProfileNumber, ProfileNumber, usize)>,
+}
+
+impl Apart {
+    fn new(graph: &Graph, choice: &Choice<'_>, identifiers_max: usize) -> Apart {
+        let moved = choice.extra.moves.iter().filter_map(|moved| moved.to);
+        // One may be the target's; numbers that nobody gets are closed up.
+        let newest = moved.map(|to| to.0).chain([graph.profiles.len() + 1]).max().unwrap_or(0);
+        Apart { newest, identifiers_max, given: Vec::new() }
     }
-    kept
+
+    fn number(&mut self, of: ProfileNumber) -> ProfileNumber {
+        let has_room =
+            |given: &&mut (ProfileNumber, ProfileNumber, usize)| given.0 == of && given.2 > 0;
+        if let Some((_, number, room)) = self.given.iter_mut().find(has_room) {
+            *room -= 1;
+            return *number;
+        }
+        self.newest += 1;
+        let number = ProfileNumber(self.newest);
+        self.given.push((of, number, self.identifiers_max - 1));
+        number
+    }
 }
 
 /// Where nothing more can be evicted, the event's weakest new identifiers have no room.

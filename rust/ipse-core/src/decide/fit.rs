@@ -16,6 +16,8 @@ pub(super) struct Fit<'g> {
     pub(super) time: Timestamp,
     /// The namespace of which a profile may have one value, because it is the event's key.
     pub(super) key: &'g str,
+    /// What comes along to the event's profile, beside what the event shows.
+    pub(super) along: Vec<Candidate<'static>>,
     holdings: Vec<Holding>,
 }
 
@@ -23,7 +25,7 @@ impl<'g> Fit<'g> {
     pub(super) fn new(graph: &'g Graph, key: &'g str, time: Timestamp) -> Fit<'g> {
         // Ranking first is all that a key does where events join whatever they show.
         let key = if graph.rules().trigger == crate::rules::Trigger::Key { key } else { "" };
-        Fit { graph, time, key, holdings: Vec::new() }
+        Fit { graph, time, key, along: Vec::new(), holdings: Vec::new() }
     }
 
     /// For commands on profiles, which name no key: that of the rules binds them.
@@ -34,13 +36,14 @@ impl<'g> Fit<'g> {
     /// Why profiles and identifiers that are new to all of them cannot be one profile. One
     /// profile alone always can.
     pub(super) fn check(&mut self, roots: &[u32], new: &[&Candidate<'_>]) -> Result<(), Reason> {
-        if new.is_empty() && roots.len() < 2 {
+        if new.is_empty() && self.along.is_empty() && roots.len() < 2 {
             return Ok(());
         }
         self.count(roots);
+        let new: Vec<&Candidate<'_>> = new.iter().copied().chain(&self.along).collect();
         let holdings: Vec<&Holding> =
             self.holdings.iter().filter(|holding| roots.contains(&holding.root)).collect();
-        if let Some(index) = passed_immutable(self.graph, &holdings, new) {
+        if let Some(index) = passed_immutable(self.graph, &holdings, &new) {
             let namespace = Some(self.graph.namespaces().name(index).into());
             let limit = Some(PassedLimit { namespace, value: 1 });
             return Err(Reason { rule: Rule::Immutable, limit, collided: None });

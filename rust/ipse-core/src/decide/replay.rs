@@ -8,7 +8,8 @@
 //! with it.
 //!
 //! Each profile keeps its id on the side of its strongest identifier; a side without a
-//! profile begins a new one.
+//! profile begins a new one. Where several profiles' sides are one, they become one profile,
+//! as far as the caps on a merge allow; a profile that is too much stays out of it.
 
 mod component;
 mod parts;
@@ -16,14 +17,25 @@ mod parts;
 use crate::change::{LinkPair, Move, MoveCause, ProfileNumber, Reason, Rule};
 use crate::graph::Graph;
 use crate::graph::evidence::{EvidenceLink, LinkState};
+use crate::graph::identifiers::IdentifierId;
 use crate::time::Timestamp;
 
 use super::candidates::{Candidate, Role};
-use super::fit::Fit;
+use super::fit::{Fit, passed_cap};
 use super::resolve::{Choice, Fate, because};
 use super::{finders, survivor};
-use component::{Component, is_several};
+use component::{Component, Member, is_several};
 use parts::{Parts, rebuild};
+
+/// What a rebuild found out that the next has to begin with.
+#[derive(Default)]
+struct Fixed {
+    /// Profiles that a cap keeps out of a merge, and which cap it was.
+    kept_out: Vec<(u32, Reason)>,
+    /// Identifiers that the event shows and that stay on its profile, whatever holds them
+    /// there: the event does not take apart what it shows.
+    pinned: Vec<IdentifierId>,
+}
 
 /// Chooses for candidates, strongest first.
 pub(super) fn choose<'a>(
@@ -32,21 +44,70 @@ pub(super) fn choose<'a>(
     named: Option<u32>,
     forces: bool,
 ) -> Choice<'a> {
+    let mut fixed = Fixed::default();
+    loop {
+        // It ends: each time one more profile or identifier is fixed.
+        match rebuilt(fit, candidates, named, forces, &fixed) {
+            Ok(choice) => return choice,
+            Err(more) => {
+                fixed.kept_out.extend(more.kept_out);
+                fixed.pinned.extend(more.pinned);
+            }
+        }
+    }
+}
+
+/// The choice, or what must be fixed before there can be one.
+fn rebuilt<'a>(
+    fit: &mut Fit<'_>,
+    candidates: &[Candidate<'_>],
+    named: Option<u32>,
+    forces: bool,
+    fixed: &Fixed,
+) -> Result<Choice<'a>, Fixed> {
     let graph = fit.graph;
-    let component = Component::of(graph, candidates, named);
-    let parts = rebuild(graph, &component, component.links(graph, fit.time, forces, named));
+    let is_out = |root: u32| fixed.kept_out.iter().any(|(out, _)| *out == root);
+    let component = Component::of(graph, candidates, named, is_out);
+    let mut links = component.links(graph, fit.time, forces, named);
+    links.edges.extend(fixed.pinned.iter().filter_map(|&id| component.pin(graph, id)));
+    let parts = rebuild(graph, &component, links);
     let outcome = Outcome::of(&component, &parts, named);
+    let more = Fixed { kept_out: outcome.passes_caps(graph), pinned: outcome.left_behind() };
+    if !more.kept_out.is_empty() || !more.pinned.is_empty() {
+        return Err(more);
+    }
     let mut choice = Choice::new(graph, None, candidates);
     choice.joined = outcome.joined();
     choice.creates = outcome.target.is_some();
     choice.links = outcome.shows_news(graph, fit.time, forces);
     outcome.settle_shown(graph, &mut choice);
+    refuse_kept_out(graph, candidates, &fixed.kept_out, &mut choice);
     choice.extra.displaced = outcome.displaced(graph);
     // What finds may yet give the event its profile, and the moves name that.
     settle_several(graph, candidates, &mut choice);
+    fit.along = outcome.comes_along();
     finders::settle(fit, candidates, &mut choice, true);
     choice.extra.moves = outcome.moves(graph, &choice.joined);
-    choice
+    Ok(choice)
+}
+
+/// What a cap keeps out of a merge stays where it is.
+fn refuse_kept_out(
+    graph: &Graph,
+    candidates: &[Candidate<'_>],
+    kept_out: &[(u32, Reason)],
+    choice: &mut Choice<'_>,
+) {
+    for (at, candidate) in candidates.iter().enumerate() {
+        let joins = candidate.dropped.is_none() && candidate.role == Role::Joins;
+        let Some(found) = candidate.found.filter(|_| joins && !is_several(graph, candidate)) else {
+            continue;
+        };
+        if let Some((_, reason)) = kept_out.iter().find(|(out, _)| *out == found.root) {
+            let collided = Some(graph.profiles.bearer(found.root));
+            choice.fates[at] = Some(Fate::Refuse(Reason { collided, ..reason.clone() }));
+        }
+    }
 }
 
 /// What is several profiles' finds the first of them, if nothing else does, and stays.
@@ -99,6 +160,33 @@ impl<'o> Outcome<'o> {
         self.empty_named.into_iter().chain(claimed.map(|(root, _)| *root)).collect()
     }
 
+    /// The profiles that would be one with the event's, were there no caps on a merge: from the
+    /// strongest claim on, each has to fit with those before it.
+    fn passes_caps(&self, graph: &Graph) -> Vec<(u32, Reason)> {
+        let mut fitting: Vec<u32> = Vec::new();
+        let mut passed = Vec::new();
+        for root in self.joined() {
+            fitting.push(root);
+            if let Some(reason) = passed_cap(graph, &fitting, 0).filter(|_| fitting.len() > 1) {
+                fitting.pop();
+                passed.push((root, reason));
+            }
+        }
+        passed
+    }
+
+    /// What the event shows and refuses, although its profile is the event's.
+    fn left_behind(&self) -> Vec<IdentifierId> {
+        let joined = self.joined();
+        let is_left = |&(at, member): &(usize, &Member<'_>)| {
+            let is_targets = Some(self.parts.of[at]) == self.target;
+            let is_there = member.root.is_some_and(|root| joined.contains(&root));
+            member.candidate.is_some() && !is_targets && is_there
+        };
+        let members = self.component.members.iter().enumerate();
+        members.filter(is_left).filter_map(|(_, member)| member.id).collect()
+    }
+
     /// Whether a member's profile goes to the member's part.
     fn stays(&self, at: usize) -> bool {
         let root = self.component.members[at].root;
@@ -124,6 +212,15 @@ impl<'o> Outcome<'o> {
         let rule = if is_denied { Rule::DeniedLink } else { Rule::Displaced };
         let collided = self.component.members[at].root.map(|root| graph.profiles.bearer(root));
         Reason { collided, ..because(rule) }
+    }
+
+    /// The members of the event's part that it does not show and no profile of its own holds.
+    fn comes_along(&self) -> Vec<Candidate<'static>> {
+        let members = self.component.members.iter().enumerate();
+        let comes = members.filter(|&(at, member)| {
+            member.candidate.is_none() && Some(self.parts.of[at]) == self.target && !self.stays(at)
+        });
+        comes.map(|(_, member)| member.to_candidate()).collect()
     }
 
     /// Where members go that are not with their profile any more and not on the event.

@@ -10,7 +10,7 @@ use crate::graph::identifiers::IdentifierId;
 use crate::identifier::FORMER_ID;
 use crate::time::Timestamp;
 
-use crate::decide::candidates::{Candidate, Role};
+use crate::decide::candidates::{Candidate, Found, Role};
 
 /// An identifier of the component.
 pub(super) struct Member<'c> {
@@ -73,17 +73,19 @@ pub(super) fn is_several(graph: &Graph, candidate: &Candidate<'_>) -> bool {
 
 impl<'c> Component<'c> {
     /// The members of every profile that the event's joining identifiers are on, and those
-    /// that are new.
+    /// that are new. A profile that is out of it has no part.
     pub(super) fn of(
         graph: &'c Graph,
         candidates: &'c [Candidate<'_>],
         named: Option<u32>,
+        is_out: impl Fn(u32) -> bool,
     ) -> Component<'c> {
-        let joining: Vec<(usize, &Candidate<'_>)> = candidates
-            .iter()
-            .enumerate()
-            .filter(|(_, c)| c.dropped.is_none() && c.role == Role::Joins && !is_several(graph, c))
-            .collect();
+        let joins = |c: &Candidate<'_>| {
+            let is_in = !c.found.is_some_and(|found| is_out(found.root));
+            c.dropped.is_none() && c.role == Role::Joins && is_in && !is_several(graph, c)
+        };
+        let joining: Vec<(usize, &Candidate<'_>)> =
+            candidates.iter().enumerate().filter(|(_, candidate)| joins(candidate)).collect();
         let mut roots: Vec<u32> = named.into_iter().collect();
         for found in joining.iter().filter_map(|(_, candidate)| candidate.found) {
             if !roots.contains(&found.root) {
@@ -173,12 +175,24 @@ impl<'c> Component<'c> {
         }
     }
 
-    /// What holds the event to the profile that the caller named.
+    /// What holds the event to the profile that the caller named, unless it shows what that
+    /// holds.
     fn named(&self, root: u32, last: (Timestamp, u64)) -> Option<Edge> {
+        let is_its = |member: &Member<'_>| member.candidate.is_some() && member.root == Some(root);
+        if self.members.iter().any(is_its) {
+            return None;
+        }
         let strongest = self.members.iter().position(|member| member.root == Some(root))?;
         let shown = self.members.iter().position(|member| member.candidate.is_some())?;
         let (a, b) = (strongest.min(shown), strongest.max(shown));
         (a < b).then_some(Edge { a, b, hold: Hold::Named, last, is_new: false })
+    }
+
+    /// What holds a member to its profile before all else.
+    pub(super) fn pin(&self, graph: &Graph, id: IdentifierId) -> Option<Edge> {
+        let at = self.members.iter().position(|member| member.id == Some(id))?;
+        let edge = self.implied(graph, at)?;
+        Some(Edge { hold: Hold::Forced, ..edge })
     }
 
     /// What holds a member to the strongest of its profile.
@@ -209,6 +223,15 @@ impl<'c> Member<'c> {
     /// Namespace and value, on their own.
     pub(super) fn name<'a>(&self) -> (Cow<'a, str>, Cow<'a, str>) {
         (Cow::Owned(self.namespace.to_owned()), Cow::Owned(self.value.to_owned()))
+    }
+
+    /// The same as if an event showed it.
+    pub(super) fn to_candidate(&self) -> Candidate<'static> {
+        let (namespace, value) = self.name();
+        let found = self.id.zip(self.root).map(|(id, root)| Found { id, root });
+        let (index, priority) = (self.index, self.priority);
+        let (raw, role, dropped) = (None, Role::Joins, None);
+        Candidate { namespace, value, raw, index, priority, found, role, dropped }
     }
 
     fn held(graph: &'c Graph, id: IdentifierId, root: u32, candidate: Option<usize>) -> Member<'c> {

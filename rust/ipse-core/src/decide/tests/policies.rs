@@ -342,3 +342,40 @@ fn an_alias_that_was_on_the_profile_before_is_used_too() {
     assert_eq!(world.verb(Verb::Link, "distinct_id=B", "distinct_id=A", 2), "1");
     assert_eq!(world.verb(Verb::Link, "distinct_id=C", "distinct_id=A", 3), "2 A:SourceUsed");
 }
+
+const REPLAY: &str = "[namespaces.a]\npriority = 1\n[namespaces.b]\npriority = 2\n";
+
+/// A merge that passes a cap is refused under replay as elsewhere, and names whom it met.
+#[test]
+fn caps_hold_under_replay() {
+    for (cap, rule) in [
+        ("merges_max = 0", Rule::MergeLimit),
+        ("moved_max = 1", Rule::MovedLimit),
+        ("identifiers_max = 5", Rule::IdentifierLimit),
+    ] {
+        let rules = format!("[workspace]\nconflict = \"replay\"\n{cap}\n{REPLAY}");
+        let mut world = World::new(&rules);
+        world.see("a=1 b=1 b=3 b=5", 1);
+        world.see("a=2 b=2", 2);
+        let event = event_of("a=1 a=2", 3);
+        let decision = world.resolve(&event).expect("a good event");
+        let refused = decision.resolved.identifiers[1].verdict.reason().expect("it is too much");
+        assert_eq!((refused.rule, refused.collided), (rule, Some(ProfileNumber(2))), "{cap}");
+        assert!(refused.limit.as_ref().is_some_and(|limit| limit.namespace.is_none()));
+        assert_eq!((world.of("a=1"), world.of("a=2")), ("1".into(), "2".into()), "{cap}");
+        // One more of the stronger profile is none of this.
+        world.see("a=2 b=4", 4);
+        assert_eq!(world.of("b=4"), "2", "{cap}");
+        world.graph.check().expect("sound");
+    }
+}
+
+/// A full profile takes nothing more.
+#[test]
+fn identifiers_have_no_room_on_a_full_profile_under_replay() {
+    let rules = format!("[workspace]\nconflict = \"replay\"\nidentifiers_max = 2\n{REPLAY}");
+    let mut world = World::new(&rules);
+    let all = world.see("a=1 b=1 b=2 b=3", 1);
+    assert_eq!(all, "1 2:IdentifierLimit 3:IdentifierLimit");
+    assert_eq!(world.see("a=1 b=4", 2), "1 4:IdentifierLimit");
+}
