@@ -124,7 +124,13 @@ impl Graph {
         let departed = |node| Some((node, self.departures.of(node)?));
         (0..self.profiles.len())
             .filter_map(departed)
-            .try_for_each(|(node, by)| writeln!(out, "departure {} by {by}", node + 1))
+            .try_for_each(|(node, by)| writeln!(out, "departure {} by {by}", node + 1))?;
+        for id in (0..self.identifiers.rows.len()).map(IdentifierId) {
+            for side in self.partings.of(id) {
+                writeln!(out, "parting {} side {} by {}", id.0, side.side, side.by)?;
+            }
+        }
+        Ok(())
     }
 
     fn write_traits(&self, out: &mut String) -> std::fmt::Result {

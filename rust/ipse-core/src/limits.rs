@@ -39,6 +39,11 @@ pub const REPLAY_IDENTIFIERS_MAX: u32 = 1_000;
 pub const EVICTIONS_MAX: usize = 1_000;
 /// Displaced links kept of one identifier; the oldest give way. A kiosk has one with everybody.
 pub const DISPLACED_LINKS_MAX: usize = 64;
+/// Partings that one identifier takes part in; the oldest give way.
+pub const PARTINGS_MAX: usize = 64;
+/// Identifiers that stay on a profile and are kept apart from what a split took out of it: the
+/// strongest.
+pub const PARTED_STAYING_MAX: usize = 1_000;
 /// How long an event id is remembered, by log time, in milliseconds.
 pub const REMEMBERED_EVENTS_AGE_MS_MAX: i64 = DAY_MS;
 /// Refusals remembered in one workspace, so that each is recorded once; the oldest give way.

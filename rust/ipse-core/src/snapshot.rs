@@ -24,8 +24,8 @@ use crate::time::Timestamp;
 pub const PART_ROWS_MAX: usize = 16_384;
 
 /// A piece of a graph. The order is: one `Workspace`, then `Profiles`, `Identifiers`,
-/// `Links`, `Holders`, `Evidence`, `Attributions`, `Departures`, `Traits`, `RememberedEvents`,
-/// `RememberedRefusals`, each zero or more times.
+/// `Links`, `Holders`, `Evidence`, `Attributions`, `Departures`, `Partings`, `Traits`,
+/// `RememberedEvents`, `RememberedRefusals`, each zero or more times.
 ///
 /// All columns of one part have the same length, at most [`PART_ROWS_MAX`].
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +46,8 @@ pub enum Part {
     Attributions(AttributionsPart),
     /// Departures, in no order.
     Departures(DeparturesPart),
+    /// Sides of partings, in no order.
+    Partings(PartingsPart),
     /// Traits, each as the profile node holds it, in no order.
     Traits(TraitsPart),
     /// Remembered events, oldest first.
@@ -150,7 +152,7 @@ pub struct EvidencePart {
     pub last_time: Vec<i64>,
     /// The last record that did.
     pub last_sequence: Vec<u64>,
-    /// 0 active, 1 displaced, 2 denied, 3 forced.
+    /// 0 active, 1 displaced, 3 forced.
     pub state: Vec<u8>,
     /// The record that displaced it; 0 if it is not displaced.
     pub displaced_by: Vec<u64>,
@@ -178,6 +180,17 @@ pub struct DeparturesPart {
     pub profile: Vec<u32>,
     /// The newest such record.
     pub sequence: Vec<u64>,
+}
+
+/// Partings: which identifiers were said to be of different people.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PartingsPart {
+    /// The identifier.
+    pub identifier: Vec<u32>,
+    /// The record that parted it from others.
+    pub sequence: Vec<u64>,
+    /// The side that it is on.
+    pub side: Vec<u32>,
 }
 
 /// Traits.
@@ -305,6 +318,12 @@ impl AttributionsPart {
 impl DeparturesPart {
     fn other_columns(&self) -> [usize; 1] {
         [self.sequence.len()]
+    }
+}
+
+impl PartingsPart {
+    fn other_columns(&self) -> [usize; 2] {
+        [self.sequence.len(), self.side.len()]
     }
 }
 

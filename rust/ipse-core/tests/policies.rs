@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use ipse_core::change::{ProfileNumber, Verb, Verdict};
 use ipse_core::rules::{self, Conflict, Trigger, Window};
 use ipse_core::{Change, Decision, Graph, Refusal, Rules, Target, Timestamp};
@@ -10,7 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestError, TestRunner};
 use support::backend::{Backend, assert_same};
 use support::core::{CoreBackend, reload, replay};
-use support::people::{Holds, People};
+use support::people::{Holds, Id, People};
 use support::timestamp;
 use support::universe::{self, Act, Universe};
 
@@ -126,7 +128,7 @@ fn rules_may_change_from_any_to_any() {
     run(&prop::collection::vec(change, 1..6), |course| {
         let mut world = World::begin(course[0].0);
         for (text, acts) in course {
-            world.set_rules(text);
+            world.set_rules(text)?;
             acts.iter().try_for_each(|act| world.take(act, None))?;
         }
         world.end()
@@ -176,6 +178,7 @@ struct World {
     backend: CoreBackend,
     twin: Graph,
     people: People,
+    parted: Parted,
     step: i64,
 }
 
@@ -184,17 +187,47 @@ impl World {
         let mut backend = CoreBackend::new();
         backend.create_workspace("laws", rules, now(0));
         let twin = reload(backend.graph(), 11);
-        World { backend, twin, people: People::default(), step: 0 }
+        World { backend, twin, people: People::default(), parted: Parted::default(), step: 0 }
     }
 
-    fn set_rules(&mut self, text: &str) {
+    fn set_rules(&mut self, text: &str) -> Holds {
         self.step += 1;
-        let change = self.backend.graph().decide_rules(text, None).expect("good rules");
+        let decided = self.backend.graph().decide_rules(text, None);
+        if let Err(Refusal::InvalidRules(_)) = decided {
+            return self.check_unshared(&parsed(text));
+        }
+        let change = decided.expect("good rules");
         if let Some(change) = change {
             self.commit(change);
         }
+        let rules = self.backend.graph().rules();
+        self.parted.forget_shared(rules);
         // Who is known goes by the rules in force.
         self.people = People::of(self.backend.graph());
+        Ok(())
+    }
+
+    /// Rules are refused if they take for one profile's what several hold.
+    fn check_unshared(&self, rules: &Rules) -> Holds {
+        let is_one = |name: &str| {
+            let namespace = rules.namespace(name).or(rules.auto_add());
+            namespace.is_some_and(|n| !n.shared)
+        };
+        let mut owners = self.people.all_owners();
+        let is_due = owners.any(|(id, owners)| owners.len() > 1 && is_one(&id.0));
+        prop_assert!(is_due, "good rules were refused");
+        Ok(())
+    }
+
+    /// What is not shared is one profile's, whatever the rules were before.
+    fn check_unique(&self) -> Holds {
+        let rules = self.backend.graph().rules();
+        for (id, owners) in self.people.all_owners() {
+            let namespace = rules.namespace(&id.0).or(rules.auto_add());
+            let is_one = namespace.is_some_and(|n| !n.shared);
+            prop_assert!(!is_one || owners.len() == 1, "{:?} is on {:?}", id, owners);
+        }
+        Ok(())
     }
 
     /// Takes one act. The promises of rules are checked where they have been in force always.
@@ -223,6 +256,9 @@ impl World {
         }
         let before = std::mem::replace(&mut self.people, People::of(self.backend.graph()));
         self.people.check(self.backend.graph())?;
+        self.parted.note(&decision, &before, &self.people, self.backend.graph().rules());
+        self.parted.check(&self.people)?;
+        self.check_unique()?;
         let mut holds = before.check_decision(&decision, &self.people);
         if let (Ok(()), Some(rules)) = (&holds, rules) {
             let moment = Moment { before: &before, after: &self.people, rules, act };
@@ -268,6 +304,49 @@ impl World {
         self.backend.checkpoint();
         prop_assert_eq!(&People::of(self.backend.graph()), &self.people);
         prop_assert_eq!(&People::of(&again), &self.people);
+        Ok(())
+    }
+}
+
+/// Pairs of identifiers that a split took apart, until someone says that they are one person's.
+#[derive(Default)]
+struct Parted(BTreeSet<(Id, Id)>);
+
+impl Parted {
+    fn note(&mut self, decision: &Decision<'_>, before: &People, after: &People, rules: &Rules) {
+        let resolved = &decision.resolved;
+        let target = resolved.target.profile().map_or(0, |target| target.0);
+        match resolved.verb {
+            Verb::Split if decision.teaches => {
+                let held: Vec<&Id> = before.persons[&target].held.keys().collect();
+                let owner = |id: &Id| after.owners(id).to_vec();
+                for (at, a) in held.iter().enumerate() {
+                    let others = held[at + 1..].iter().filter(|b| owner(a) != owner(b));
+                    self.0.extend(others.map(|b| ((*a).clone(), (*b).clone())));
+                }
+                self.forget_shared(rules);
+            }
+            Verb::Link | Verb::Merge | Verb::Modify => {
+                self.0.retain(|(a, b)| {
+                    ![a, b].into_iter().all(|id| after.owners(id).contains(&target))
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// What several profiles may hold keeps nobody apart.
+    fn forget_shared(&mut self, rules: &Rules) {
+        let is_shared = |id: &Id| rules.namespace(&id.0).is_some_and(|n| n.shared);
+        self.0.retain(|(a, b)| !is_shared(a) && !is_shared(b));
+    }
+
+    fn check(&self, people: &People) -> Holds {
+        for (a, b) in &self.0 {
+            if let ([of_a], [of_b]) = (people.owners(a), people.owners(b)) {
+                prop_assert!(of_a != of_b, "{:?} and {:?} were parted and meet", a, b);
+            }
+        }
         Ok(())
     }
 }

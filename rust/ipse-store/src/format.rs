@@ -260,6 +260,8 @@ pub mod part_tag {
     pub const REMEMBERED_EVENTS: u64 = 10;
     /// [`ipse_core::snapshot::RememberedRefusalsPart`].
     pub const REMEMBERED_REFUSALS: u64 = 11;
+    /// [`ipse_core::snapshot::PartingsPart`].
+    pub const PARTINGS: u64 = 12;
 }
 
 /// Name of a segment's file.

@@ -117,7 +117,7 @@ fn merge<'a>(
     command: &MergeProfiles<'_>,
     time: Timestamp,
 ) -> Resolved<'a> {
-    let mut fit = Fit::of_command(graph, time);
+    let mut fit = Fit::of_command(graph, time).said(true);
     let mut choice = Choice::new(graph, Some(root), &[]);
     for &source in &command.sources {
         let verdict = merge_one(&mut fit, &mut choice, source, command.force);

@@ -6,24 +6,30 @@
 //! their say, which take nothing off but refuse the merge as a whole, or single identifiers
 //! that have no room. Identifiers that never join are settled last.
 
-use crate::change::{Reason, Rule, Verdict};
+use crate::change::{Reason, Rule, Verb, Verdict};
 use crate::graph::Graph;
+use crate::graph::partings::Sides;
 use crate::rules::{Conflict, OverLimit};
 use crate::time::Timestamp;
 
 use super::candidates::{Candidate, Role};
-use super::fit::{Fit, limit_reason, passed_cap};
+use super::fit::{Fit, limit_reason, passed_cap, sides_of};
 use super::limits::{Holding, Violation, first_violation};
-use super::resolve::{Choice, Fate, Resolved, capped, conclude, with_verdicts};
+use super::resolve::{Choice, Fate, Resolved, because, capped, conclude, with_verdicts};
 use super::{finders, survivor};
 
 /// Decides for candidates, strongest first.
 pub(super) fn resolve<'a>(
     graph: &Graph,
+    verb: Verb,
     mut candidates: Vec<Candidate<'a>>,
     named: Option<u32>,
     time: Timestamp,
 ) -> Resolved<'a> {
+    let is_said = verb == Verb::Link;
+    if !is_said && !graph.partings.is_empty() {
+        keep_apart(graph, &mut candidates, named);
+    }
     let mut holdings: Vec<Holding> = Vec::new();
     let mut matched = matched_roots(&candidates, named);
     while let Some(violation) = violation(graph, &candidates, &matched, &mut holdings, time) {
@@ -37,7 +43,7 @@ pub(super) fn resolve<'a>(
     if all_join && graph.rules().over_limit == OverLimit::Refuse {
         return plain(graph, candidates, joined, cap.as_ref());
     }
-    with_finders(graph, candidates, joined, cap.as_ref(), time)
+    with_finders(graph, is_said, candidates, joined, cap.as_ref(), time)
 }
 
 /// Where every identifier joins and a full profile refuses: no fate needs to be kept.
@@ -57,6 +63,7 @@ fn plain<'a>(
 
 fn with_finders<'a>(
     graph: &Graph,
+    is_said: bool,
     candidates: Vec<Candidate<'a>>,
     joined: &[u32],
     cap: Option<&Reason>,
@@ -73,9 +80,28 @@ fn with_finders<'a>(
             .then(|| verdict(graph, candidate, joined, cap, &mut room));
         choice.fates.push(fate.map(Fate::from_verdict));
     }
-    let mut fit = Fit::new(graph, "", time);
+    let mut fit = Fit::new(graph, "", time).said(is_said);
     finders::settle(&mut fit, &candidates, &mut choice, true);
     conclude(graph, candidates, choice)
+}
+
+/// Takes off what was parted from something stronger: neither limits nor caps are asked of it.
+fn keep_apart(graph: &Graph, candidates: &mut [Candidate<'_>], named: Option<u32>) {
+    let mut roots: Vec<u32> = named.into_iter().collect();
+    let mut all = named.map_or_else(Sides::default, |root| Sides::of_profile(graph, root));
+    for candidate in candidates.iter_mut().filter(|candidate| candidate.dropped.is_none()) {
+        let sides = match candidate.found {
+            Some(found) if candidate.role != Role::Joins || roots.contains(&found.root) => continue,
+            Some(found) => Sides::of_profile(graph, found.root),
+            None => sides_of(graph, candidate),
+        };
+        if all.meet(&sides) {
+            candidate.dropped = Some(Box::new(because(Rule::DeniedLink)));
+            continue;
+        }
+        roots.extend(candidate.found.map(|found| found.root));
+        all.extend(&sides);
+    }
 }
 
 /// The distinct profiles that the remaining candidates are on, the strongest's first.
@@ -151,7 +177,11 @@ fn verdict(
     let elsewhere = candidate.found.filter(|found| !is_joined(found.root));
     let collided = elsewhere.map(|found| graph.profiles.bearer(found.root));
     if let Some(reason) = &candidate.dropped {
-        return Verdict::Dropped(Reason { collided, ..(**reason).clone() });
+        let reason = Reason { collided, ..(**reason).clone() };
+        return match reason.rule {
+            Rule::DeniedLink => Verdict::Refused(reason),
+            _ => Verdict::Dropped(reason),
+        };
     }
     match (candidate.found, cap) {
         (Some(found), _) if is_joined(found.root) => Verdict::AlreadyAttached,

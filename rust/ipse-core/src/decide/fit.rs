@@ -2,12 +2,13 @@
 
 use crate::change::{PassedLimit, Reason, Rule};
 use crate::graph::Graph;
+use crate::graph::partings::Sides;
 use crate::rules::{OverLimit, Window};
 use crate::time::Timestamp;
 
-use super::candidates::Candidate;
+use super::candidates::{Candidate, Role};
 use super::limits::{Holding, Violation, first_violation};
-use super::resolve::capped;
+use super::resolve::{because, capped};
 use super::survivor;
 
 /// What a would-be profile is measured by. Profiles are counted once each.
@@ -16,6 +17,9 @@ pub(super) struct Fit<'g> {
     pub(super) time: Timestamp,
     /// The namespace of which a profile may have one value, because it is the event's key.
     pub(super) key: &'g str,
+    /// Whether someone says that what is joined is one person: then nothing that was said
+    /// before keeps it apart.
+    pub(super) is_said: bool,
     /// What comes along to the event's profile, beside what the event shows.
     pub(super) along: Vec<Candidate<'static>>,
     holdings: Vec<Holding>,
@@ -25,7 +29,7 @@ impl<'g> Fit<'g> {
     pub(super) fn new(graph: &'g Graph, key: &'g str, time: Timestamp) -> Fit<'g> {
         // Ranking first is all that a key does where events join whatever they show.
         let key = if graph.rules().trigger == crate::rules::Trigger::Key { key } else { "" };
-        Fit { graph, time, key, along: Vec::new(), holdings: Vec::new() }
+        Fit { graph, time, key, is_said: false, along: Vec::new(), holdings: Vec::new() }
     }
 
     /// For commands on profiles, which name no key: that of the rules binds them.
@@ -33,11 +37,19 @@ impl<'g> Fit<'g> {
         Fit::new(graph, graph.rules().key.as_deref().unwrap_or_default(), time)
     }
 
+    /// The same of someone's word, or not.
+    pub(super) fn said(self, is_said: bool) -> Fit<'g> {
+        Fit { is_said, ..self }
+    }
+
     /// Why profiles and identifiers that are new to all of them cannot be one profile. One
     /// profile alone always can.
     pub(super) fn check(&mut self, roots: &[u32], new: &[&Candidate<'_>]) -> Result<(), Reason> {
         if new.is_empty() && self.along.is_empty() && roots.len() < 2 {
             return Ok(());
+        }
+        if !self.is_said && are_parted(self.graph, roots, new) {
+            return Err(because(Rule::DeniedLink));
         }
         self.count(roots);
         let new: Vec<&Candidate<'_>> = new.iter().copied().chain(&self.along).collect();
@@ -64,6 +76,30 @@ impl<'g> Fit<'g> {
             }
         }
     }
+}
+
+/// Whether profiles and identifiers that are new to them were said to be of different people.
+fn are_parted(graph: &Graph, roots: &[u32], new: &[&Candidate<'_>]) -> bool {
+    if graph.partings.is_empty() {
+        return false;
+    }
+    let of_new = new.iter().map(|candidate| sides_of(graph, candidate));
+    let mut all: Vec<Sides> = of_new.filter(|sides| !sides.is_empty()).collect();
+    if roots.len() < 2 && all.is_empty() {
+        return false;
+    }
+    all.extend(roots.iter().map(|&root| Sides::of_profile(graph, root)));
+    all.iter().enumerate().any(|(at, sides)| all[..at].iter().any(|before| before.meet(sides)))
+}
+
+/// The sides of partings that a candidate is on, whoever holds it.
+pub(super) fn sides_of(graph: &Graph, candidate: &Candidate<'_>) -> Sides {
+    if candidate.role == Role::Shared {
+        return Sides::default();
+    }
+    let find = |index| graph.identifiers.find(index, &candidate.value);
+    let id = candidate.found.map(|found| found.id).or_else(|| candidate.index.and_then(find));
+    id.map_or_else(Sides::default, |id| Sides::of(graph, id))
 }
 
 /// A limit that would be exceeded, as a reason.

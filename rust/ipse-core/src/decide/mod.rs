@@ -33,6 +33,7 @@ mod survivor;
 mod teach;
 #[cfg(test)]
 mod tests;
+mod unshare;
 
 use std::borrow::Cow;
 
@@ -181,6 +182,10 @@ impl Graph {
             return Err(Refusal::CapacityExceeded { what: "namespaces", bound: NAMESPACES_MAX });
         }
         let is_new = *rules.text() != *self.rules_text();
+        let problems = unshare::problems(self, &parsed, rules.text());
+        if is_new && !problems.is_empty() {
+            return Err(Refusal::InvalidRules(problems));
+        }
         let version = RulesVersion(actual.0 + 1);
         Ok(is_new.then_some(Change::RulesSet { version, rules }))
     }

@@ -27,7 +27,8 @@ pub(super) fn resolve<'a>(
     time: Timestamp,
 ) -> Result<Resolved<'a>, Refusal> {
     let added = added_of(graph, changes.iter().map(|change| change.namespace.as_ref()));
-    let mut work = Work { fit: Fit::of_command(graph, time), root, added, judged: Vec::new() };
+    let fit = Fit::of_command(graph, time).said(true);
+    let mut work = Work { fit, root, added, judged: Vec::new() };
     for (at, change) in changes.iter().enumerate() {
         work.change(at, change)?;
     }

@@ -25,7 +25,7 @@ use super::fit::{Fit, passed_cap};
 use super::resolve::{Choice, Fate, because};
 use super::{finders, survivor};
 use component::{Component, Member, is_several};
-use parts::{Parts, rebuild};
+use parts::{Parts, rebuild, whole};
 
 /// What a rebuild found out that the next has to begin with.
 #[derive(Default)]
@@ -42,12 +42,11 @@ pub(super) fn choose<'a>(
     fit: &mut Fit<'_>,
     candidates: &[Candidate<'_>],
     named: Option<u32>,
-    forces: bool,
 ) -> Choice<'a> {
     let mut fixed = Fixed::default();
     loop {
         // It ends: each time one more profile or identifier is fixed.
-        match rebuilt(fit, candidates, named, forces, &fixed) {
+        match rebuilt(fit, candidates, named, &fixed) {
             Ok(choice) => return choice,
             Err(more) => {
                 fixed.kept_out.extend(more.kept_out);
@@ -62,15 +61,16 @@ fn rebuilt<'a>(
     fit: &mut Fit<'_>,
     candidates: &[Candidate<'_>],
     named: Option<u32>,
-    forces: bool,
     fixed: &Fixed,
 ) -> Result<Choice<'a>, Fixed> {
-    let graph = fit.graph;
+    let (graph, forces) = (fit.graph, fit.is_said);
     let is_out = |root: u32| fixed.kept_out.iter().any(|(out, _)| *out == root);
     let component = Component::of(graph, candidates, named, is_out);
-    let mut links = component.links(graph, fit.time, forces, named);
-    links.edges.extend(fixed.pinned.iter().filter_map(|&id| component.pin(graph, id)));
-    let parts = rebuild(graph, &component, links);
+    let parts = whole(graph, &component).unwrap_or_else(|| {
+        let mut links = component.links(graph, fit.time, forces, named);
+        links.extend(fixed.pinned.iter().filter_map(|&id| component.pin(graph, id)));
+        rebuild(graph, &component, links, forces)
+    });
     let outcome = Outcome::of(&component, &parts, named);
     let more = Fixed { kept_out: outcome.passes_caps(graph), pinned: outcome.left_behind() };
     if !more.kept_out.is_empty() || !more.pinned.is_empty() {
@@ -145,7 +145,7 @@ struct Outcome<'o> {
 impl<'o> Outcome<'o> {
     fn of(component: &'o Component<'o>, parts: &'o Parts, named: Option<u32>) -> Outcome<'o> {
         // Members are in order of strength.
-        let strongest = |root: u32| component.members.iter().position(|m| m.root == Some(root));
+        let strongest = |root: u32| component.strongest(root);
         let claim = |&root: &u32| Some((root, parts.of[strongest(root)?]));
         let claims: Vec<(u32, usize)> = component.roots.iter().filter_map(claim).collect();
         let shown = component.members.iter().position(|member| member.candidate.is_some());
@@ -208,7 +208,8 @@ impl<'o> Outcome<'o> {
     }
 
     fn reason(&self, graph: &Graph, at: usize) -> Reason {
-        let is_denied = self.parts.denied.iter().any(|&(a, b)| a == at || b == at);
+        let of_target = self.target.map(|target| &self.parts.sides[target]);
+        let is_denied = of_target.is_some_and(|sides| sides.meet(&self.component.sides[at]));
         let rule = if is_denied { Rule::DeniedLink } else { Rule::Displaced };
         let collided = self.component.members[at].root.map(|root| graph.profiles.bearer(root));
         Reason { collided, ..because(rule) }
@@ -275,7 +276,6 @@ impl<'o> Outcome<'o> {
                         state if forces => state != LinkState::Forced,
                         LinkState::Active | LinkState::Forced => link.last_time < time,
                         LinkState::Displaced { .. } => true,
-                        LinkState::Denied => false,
                     },
                 }
         };

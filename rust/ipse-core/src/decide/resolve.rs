@@ -74,14 +74,13 @@ pub(super) fn resolve<'a>(
     let rules = graph.rules();
     let is_plain = matches!(rules.conflict, Conflict::DropLowest | Conflict::Legacy2020);
     if is_plain && rules.trigger == Trigger::SeenTogether {
-        return drop_lowest::resolve(graph, candidates, named, time);
+        return drop_lowest::resolve(graph, event.verb, candidates, named, time);
     }
-    let mut fit = Fit::new(graph, key_of(graph, event), time);
+    let key = key_of(graph, event);
+    let mut fit = Fit::new(graph, key, time).said(event.verb == Verb::Link);
     let choice = match (rules.trigger, rules.conflict) {
         (Trigger::Explicit, _) => explicit::choose(&mut fit, event, &candidates, sources, named),
-        (_, Conflict::Replay) => {
-            replay::choose(&mut fit, &candidates, named, event.verb == Verb::Link)
-        }
+        (_, Conflict::Replay) => replay::choose(&mut fit, &candidates, named),
         _ => greedy::choose(&mut fit, &candidates, named),
     };
     conclude(graph, candidates, choice)

@@ -5,6 +5,7 @@
 
 mod evidence;
 mod holding;
+mod parting;
 mod restore;
 
 use std::sync::Arc;
@@ -84,6 +85,9 @@ impl Graph {
             if self.rules().keeps_evidence() {
                 self.observe_all(event);
             }
+            if matches!(event.verb, Verb::Link | Verb::Merge | Verb::Modify) {
+                self.reunite(root);
+            }
             self.set_traits(root, event, imported);
         }
         self.remember_refusals(event);
@@ -148,7 +152,7 @@ impl Graph {
             self.apply_move(moved);
         }
         if extra.moves.iter().any(|moved| moved.cause == MoveCause::Split) {
-            self.deny_across(&extra.moves);
+            self.part_all(&extra.moves);
         }
         if let Some(attribution) = extra.attribution.as_ref().filter(|a| a.refused.is_none()) {
             self.attribute(attribution);

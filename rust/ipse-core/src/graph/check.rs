@@ -1,5 +1,6 @@
 //! Recomputing what apply keeps up to date, to find out whether it did.
 
+use crate::limits::PARTINGS_MAX;
 use crate::union_find::Node;
 
 use super::Graph;
@@ -9,6 +10,7 @@ use super::evidence::evidence_hash;
 use super::holders::holder_hash;
 use super::identifiers::IdentifierId;
 use super::links::link_hash;
+use super::partings::parting_hash;
 use super::remembered::event_hash;
 use super::state_hash::StateHash;
 use super::traits::trait_hash;
@@ -24,6 +26,7 @@ impl Graph {
             self.check_profile(node)?;
         }
         self.check_noted()?;
+        self.check_partings()?;
         let links = self.sorted_links().len() as u64;
         agree("links", self.link_count, links)?;
         let absorbed = (0..self.profiles.len()).filter(|&n| self.profiles.parent(n).is_some());
@@ -131,6 +134,18 @@ impl Graph {
         Ok(())
     }
 
+    fn check_partings(&self) -> Result<(), String> {
+        for (id, side) in self.partings.iter() {
+            let all = self.partings.of(id);
+            let possible = id.0 < self.identifiers.rows.len()
+                && side.by <= self.sequence
+                && all.len() <= PARTINGS_MAX
+                && all.windows(2).all(|pair| pair[0].by < pair[1].by);
+            agree(&format!("the partings of identifier {}", id.0), possible, true)?;
+        }
+        Ok(())
+    }
+
     fn recomputed_state(&self) -> StateHash {
         let mut state = StateHash::default();
         (0..self.profiles.len()).for_each(|node| state.add(self.profiles.hash(node)));
@@ -141,6 +156,7 @@ impl Graph {
         self.evidence.iter().for_each(|(id, link)| state.add(evidence_hash(id, link)));
         self.attributions.iter().for_each(|row| state.add(attribution_hash(row)));
         self.departures.iter().for_each(|(node, by)| state.add(departure_hash(node, by)));
+        self.partings.iter().for_each(|(id, side)| state.add(parting_hash(id, side)));
         for (node, rows) in self.traits.iter() {
             rows.iter().for_each(|row| state.add(trait_hash(node, row)));
         }

@@ -38,8 +38,6 @@ pub(crate) enum LinkState {
         /// The record that did so.
         by: SequenceNumber,
     },
-    /// Someone said that the two are different people.
-    Denied,
     /// Someone said that the two are one person.
     Forced,
 }
@@ -150,7 +148,6 @@ impl LinkState {
         match self {
             LinkState::Active => (0, SequenceNumber(0)),
             LinkState::Displaced { by } => (1, by),
-            LinkState::Denied => (2, SequenceNumber(0)),
             LinkState::Forced => (3, SequenceNumber(0)),
         }
     }
@@ -160,7 +157,6 @@ impl LinkState {
         match (state, by.0) {
             (0, 0) => Some(LinkState::Active),
             (1, 1..) => Some(LinkState::Displaced { by }),
-            (2, 0) => Some(LinkState::Denied),
             (3, 0) => Some(LinkState::Forced),
             _ => None,
         }

@@ -20,6 +20,7 @@ mod index;
 pub(crate) mod links;
 pub(crate) mod namespaces;
 mod owned;
+pub(crate) mod partings;
 pub(crate) mod profiles;
 pub(crate) mod remembered;
 mod scan;
@@ -48,6 +49,7 @@ use holders::Holders;
 use identifiers::{IdentifierId, Identifiers, identifier_hash};
 use links::FurtherLinks;
 use namespaces::Namespaces;
+use partings::Partings;
 use profiles::Profiles;
 use remembered::{RememberedEvents, RememberedRefusals};
 use state_hash::{Kind, RecordHash, RecordHasher, StateHash};
@@ -73,6 +75,7 @@ pub struct Graph {
     pub(crate) evidence: Evidence,
     pub(crate) attributions: Attributions,
     pub(crate) departures: Departures,
+    pub(crate) partings: Partings,
     pub(crate) traits: Traits,
     pub(crate) remembered_events: RememberedEvents,
     pub(crate) remembered_refusals: RememberedRefusals,
@@ -119,6 +122,7 @@ impl Graph {
             evidence: Evidence::default(),
             attributions: Attributions::default(),
             departures: Departures::default(),
+            partings: Partings::default(),
             traits: Traits::default(),
             remembered_events: RememberedEvents::new(hash_seed),
             remembered_refusals: RememberedRefusals::default(),

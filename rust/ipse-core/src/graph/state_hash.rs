@@ -23,6 +23,7 @@ pub(crate) enum Kind {
     Evidence = 9,
     Attribution = 10,
     Departure = 11,
+    Parting = 12,
 }
 
 /// The sum.

@@ -12,14 +12,15 @@ use crate::graph::evidence::{Evidence, EvidenceLink};
 use crate::graph::holders::{Holder, Holders};
 use crate::graph::identifiers::{IdentifierId, IdentifierRows, NO_NODE};
 use crate::graph::links::{FurtherLinks, Link};
+use crate::graph::partings::{Partings, Side};
 use crate::graph::profiles::Profiles;
 use crate::graph::remembered::{RefusalHash, RememberedEvent};
 use crate::graph::traits::{TraitRow, Traits};
 
 use super::{
     AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, LinksPart,
-    PART_ROWS_MAX, Part, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart, TraitsPart,
-    WorkspacePart,
+    PART_ROWS_MAX, Part, PartingsPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
+    TraitsPart, WorkspacePart,
 };
 
 /// A consistent view of a graph, taken at the cost of some reference counts.
@@ -33,6 +34,7 @@ pub struct Frozen {
     evidence: Evidence,
     attributions: Attributions,
     departures: Departures,
+    partings: Partings,
     traits: Traits,
     remembered_events: VecDeque<Arc<RememberedEvent>>,
     remembered_refusals: VecDeque<RefusalHash>,
@@ -66,6 +68,7 @@ impl Graph {
             evidence: self.evidence.clone(),
             attributions: self.attributions.clone(),
             departures: self.departures.clone(),
+            partings: self.partings.clone(),
             traits: self.traits.clone(),
             remembered_events: self.remembered_events.freeze(),
             remembered_refusals: self.remembered_refusals.freeze(),
@@ -94,6 +97,7 @@ impl Frozen {
                 .chain(parts_of(self.evidence.into_shards(), evidence_part))
                 .chain(parts_of(self.attributions.into_shards(), attributions_part))
                 .chain(parts_of(self.departures.into_shards(), departures_part))
+                .chain(parts_of(self.partings.into_shards(), partings_part))
                 .chain(trait_parts(self.traits))
                 .chain(event_parts(self.remembered_events))
                 .chain(refusal_parts(self.remembered_refusals)),
@@ -211,6 +215,14 @@ fn departures_part(rows: Vec<(u32, SequenceNumber)>) -> Part {
     Part::Departures(DeparturesPart {
         profile: rows.iter().map(|(node, _)| node + 1).collect(),
         sequence: rows.iter().map(|(_, sequence)| sequence.0).collect(),
+    })
+}
+
+fn partings_part(rows: Vec<(IdentifierId, Side)>) -> Part {
+    Part::Partings(PartingsPart {
+        identifier: rows.iter().map(|(id, _)| id.0).collect(),
+        sequence: rows.iter().map(|(_, side)| side.by.0).collect(),
+        side: rows.iter().map(|(_, side)| side.side).collect(),
     })
 }
 

@@ -8,17 +8,17 @@ use crate::graph::namespaces::Namespaces;
 use crate::graph::remembered::RefusalHash;
 use crate::graph::{Graph, Workspace};
 use crate::identifier::{FORMER_ID, is_namespace_name};
-use crate::limits::{IDENTIFIER_VALUE_BYTES_MAX, NAMESPACES_MAX};
+use crate::limits::{IDENTIFIER_VALUE_BYTES_MAX, NAMESPACES_MAX, PARTINGS_MAX};
 use crate::rules::Rules;
 
 use super::rows::{
     Checked, attributions_of, columns, departures_of, ensure, events_of, evidence_of, holder_of,
-    holders_of, links_of, marks_of, sequence, time, traits_of,
+    holders_of, links_of, marks_of, partings_of, sequence, time, traits_of,
 };
 use super::{
     AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, InvalidPart,
-    LinksPart, Part, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart, TraitsPart,
-    WorkspacePart,
+    LinksPart, Part, PartingsPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
+    TraitsPart, WorkspacePart,
 };
 
 /// The deepest that a tree of 2^32 nodes, joined by size, can be.
@@ -56,6 +56,7 @@ impl Loader {
             Part::Evidence(part) => self.add_evidence(&part),
             Part::Attributions(part) => self.add_attributions(&part),
             Part::Departures(part) => self.add_departures(&part),
+            Part::Partings(part) => self.add_partings(&part),
             Part::Traits(part) => self.add_traits(part),
             Part::RememberedEvents(part) => self.add_events(part),
             Part::RememberedRefusals(part) => self.add_refusals(&part),
@@ -191,6 +192,17 @@ impl Loader {
         Ok(())
     }
 
+    fn add_partings(&mut self, part: &PartingsPart) -> Checked {
+        for (id, side) in partings_of(part)? {
+            self.identifier(id)?;
+            let held = self.graph.partings.of(id);
+            let is_new = held.len() < PARTINGS_MAX && held.iter().all(|held| held.by != side.by);
+            ensure(is_new, || format!("identifier {} is parted twice by {}", id.0, side.by))?;
+            self.graph.restore_parting(id, side);
+        }
+        Ok(())
+    }
+
     fn add_traits(&mut self, part: TraitsPart) -> Checked {
         for (profile, row) in traits_of(part)? {
             let node = self.node(profile)?;
@@ -287,8 +299,9 @@ fn kind_of(part: &Part) -> u8 {
         Part::Evidence(_) => 6,
         Part::Attributions(_) => 7,
         Part::Departures(_) => 8,
-        Part::Traits(_) => 9,
-        Part::RememberedEvents(_) => 10,
-        Part::RememberedRefusals(_) => 11,
+        Part::Partings(_) => 9,
+        Part::Traits(_) => 10,
+        Part::RememberedEvents(_) => 11,
+        Part::RememberedRefusals(_) => 12,
     }
 }

@@ -11,6 +11,7 @@ use crate::graph::evidence::{EvidenceLink, LinkState};
 use crate::graph::holders::Holder;
 use crate::graph::identifiers::{IdentifierId, NO_NODE};
 use crate::graph::links::Link;
+use crate::graph::partings::Side;
 use crate::graph::profiles::NodeMarks;
 use crate::graph::remembered::{RankedVerdict, RememberedEvent};
 use crate::graph::traits::TraitRow;
@@ -18,7 +19,7 @@ use crate::time::Timestamp;
 
 use super::{
     AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, InvalidPart,
-    LinksPart, PART_ROWS_MAX, ProfilesPart, RememberedEventsPart, TraitsPart,
+    LinksPart, PART_ROWS_MAX, PartingsPart, ProfilesPart, RememberedEventsPart, TraitsPart,
 };
 
 pub(super) type Checked = Result<(), InvalidPart>;
@@ -140,6 +141,16 @@ pub(super) fn departures_of(
     columns(part.profile.len(), &part.other_columns())?;
     let rows = part.profile.iter().zip(&part.sequence);
     rows.map(|(&profile, &number)| Ok((profile, sequence(number)?))).collect()
+}
+
+/// The sides of a part, each with its identifier.
+pub(super) fn partings_of(part: &PartingsPart) -> Result<Vec<(IdentifierId, Side)>, InvalidPart> {
+    columns(part.identifier.len(), &part.other_columns())?;
+    let rows = part.identifier.iter().zip(&part.sequence).zip(&part.side);
+    let side = |((&id, &by), &side): ((&u32, &u64), &u32)| {
+        Ok((IdentifierId(id), Side { by: sequence(by)?, side }))
+    };
+    rows.map(side).collect()
 }
 
 /// The traits of a part, each with the number of its profile.

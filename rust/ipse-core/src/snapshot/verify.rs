@@ -10,6 +10,7 @@ use crate::graph::evidence::evidence_hash;
 use crate::graph::holders::holder_hash;
 use crate::graph::identifiers::identifier_hash;
 use crate::graph::links::link_hash;
+use crate::graph::partings::parting_hash;
 use crate::graph::profiles::{ProfileRecord, profile_hash};
 use crate::graph::remembered::{RefusalHash, event_hash};
 use crate::graph::state_hash::StateHash;
@@ -19,7 +20,7 @@ use crate::graph::{WorkspaceRecord, workspace_hash};
 use super::load::check_workspace;
 use super::rows::{
     Checked, attributions_of, columns, departures_of, ensure, events_of, evidence_of, holder_of,
-    holders_of, links_of, marks_of, sequence, time, traits_of,
+    holders_of, links_of, marks_of, partings_of, sequence, time, traits_of,
 };
 use super::{
     DeparturesPart, IdentifiersPart, LinksPart, Part, ProfilesPart, RememberedEventsPart,
@@ -59,6 +60,11 @@ impl Verifier {
                 Ok(())
             }
             Part::Departures(part) => self.add_departures(&part),
+            Part::Partings(part) => {
+                let rows = partings_of(&part)?;
+                rows.iter().for_each(|(id, side)| self.sum.add(parting_hash(*id, *side)));
+                Ok(())
+            }
             Part::Traits(part) => self.add_traits(part),
             Part::RememberedEvents(part) => self.add_events(part),
             Part::RememberedRefusals(part) => self.add_refusals(&part),

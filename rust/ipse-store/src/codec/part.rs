@@ -3,8 +3,8 @@
 use ipse_core::change::RulesVersion;
 use ipse_core::snapshot::{
     AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, LinksPart,
-    PART_ROWS_MAX, Part, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart, TraitsPart,
-    WorkspacePart,
+    PART_ROWS_MAX, Part, PartingsPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
+    TraitsPart, WorkspacePart,
 };
 use ipse_core::{EventResolved, SequenceNumber};
 
@@ -36,6 +36,7 @@ pub fn encode_part(buffer: &mut Vec<u8>, workspace: u32, part: &Part) {
         Part::Evidence(part) => write_evidence(out, part),
         Part::Attributions(part) => write_attributions(out, part),
         Part::Departures(part) => write_departures(out, part),
+        Part::Partings(part) => write_partings(out, part),
         Part::Traits(part) => write_traits(out, part),
         Part::RememberedEvents(part) => write_remembered_events(out, part),
         Part::RememberedRefusals(part) => write_uints(out, &part.hash),
@@ -65,6 +66,7 @@ fn shape(part: &Part) -> (usize, u64) {
         Part::Evidence(_) => (7, part_tag::EVIDENCE),
         Part::Attributions(_) => (5, part_tag::ATTRIBUTIONS),
         Part::Departures(_) => (2, part_tag::DEPARTURES),
+        Part::Partings(_) => (3, part_tag::PARTINGS),
         Part::Traits(_) => (5, part_tag::TRAITS),
         Part::RememberedEvents(_) => (13, part_tag::REMEMBERED_EVENTS),
         Part::RememberedRefusals(_) => (1, part_tag::REMEMBERED_REFUSALS),
@@ -81,6 +83,7 @@ fn read_columns(input: &mut Reader<'_>, fields: usize) -> Result<Part, Malformed
         (part_tag::EVIDENCE, 7) => Part::Evidence(read_evidence(input)?),
         (part_tag::ATTRIBUTIONS, 5) => Part::Attributions(read_attributions(input)?),
         (part_tag::DEPARTURES, 2) => Part::Departures(read_departures(input)?),
+        (part_tag::PARTINGS, 3) => Part::Partings(read_partings(input)?),
         (part_tag::TRAITS, 5) => Part::Traits(read_traits(input)?),
         (part_tag::REMEMBERED_EVENTS, 13) => Part::RememberedEvents(read_remembered_events(input)?),
         (part_tag::REMEMBERED_REFUSALS, 1) => {
@@ -244,6 +247,20 @@ fn read_departures(input: &mut Reader<'_>) -> Result<DeparturesPart, Malformed> 
     Ok(DeparturesPart {
         profile: read_u32s(input, "profile")?,
         sequence: read_u64s(input, "departure sequence")?,
+    })
+}
+
+fn write_partings(out: &mut Writer<'_>, part: &PartingsPart) {
+    write_uints(out, &part.identifier);
+    write_uints(out, &part.sequence);
+    write_uints(out, &part.side);
+}
+
+fn read_partings(input: &mut Reader<'_>) -> Result<PartingsPart, Malformed> {
+    Ok(PartingsPart {
+        identifier: read_u32s(input, "identifier")?,
+        sequence: read_u64s(input, "parting sequence")?,
+        side: read_u32s(input, "side")?,
     })
 }
 

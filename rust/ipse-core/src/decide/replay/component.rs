@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use crate::graph::Graph;
 use crate::graph::evidence::LinkState;
 use crate::graph::identifiers::IdentifierId;
+use crate::graph::partings::Sides;
 use crate::identifier::FORMER_ID;
 use crate::time::Timestamp;
 
@@ -55,13 +56,10 @@ pub(super) enum Hold {
 pub(super) struct Component<'c> {
     pub(super) roots: Vec<u32>,
     pub(super) members: Vec<Member<'c>>,
-}
-
-/// The links among the members that may hold, and the pairs that must not.
-#[derive(Default)]
-pub(super) struct Links {
-    pub(super) edges: Vec<Edge>,
-    pub(super) denied: Vec<(usize, usize)>,
+    /// The sides of partings that each member is on.
+    pub(super) sides: Vec<Sides>,
+    /// The strongest member of each profile.
+    strongest: Vec<(u32, usize)>,
 }
 
 /// Whether an identifier is several profiles', as it may have become under other rules: it
@@ -93,19 +91,35 @@ impl<'c> Component<'c> {
             }
         }
         let mut members: Vec<Member<'c>> = Vec::new();
+        let places: HashMap<IdentifierId, usize, foldhash::fast::FixedState> =
+            joining.iter().filter_map(|(at, c)| Some((c.found?.id, *at))).collect();
         for &root in &roots {
-            let shown = |id| {
-                let is_it = |c: &Candidate<'_>| c.found.is_some_and(|found| found.id == id);
-                joining.iter().find(|(_, candidate)| is_it(candidate)).map(|(at, _)| *at)
-            };
             let ids = graph.identifiers_of_profile(root).into_iter();
-            members.extend(ids.map(|id| Member::held(graph, id, root, shown(id))));
+            members.extend(ids.map(|id| Member::held(graph, id, root, places.get(&id).copied())));
         }
         members.retain(|member| member.namespace != FORMER_ID && member.joins(graph));
         let new = joining.iter().filter(|(_, candidate)| candidate.found.is_none());
         members.extend(new.map(|&(at, candidate)| Member::new(graph, candidate, at)));
         members.sort_by_key(|member| (member.priority, member.namespace, member.value));
-        Component { roots, members }
+        let of =
+            |member: &Member<'_>| member.id.map_or_else(Sides::default, |id| Sides::of(graph, id));
+        let sides = match graph.partings.is_empty() {
+            true => vec![Sides::default(); members.len()],
+            false => members.iter().map(of).collect(),
+        };
+        let mut strongest: Vec<(u32, usize)> = Vec::new();
+        for (at, member) in members.iter().enumerate() {
+            let Some(root) = member.root else { continue };
+            if !strongest.iter().any(|(known, _)| *known == root) {
+                strongest.push((root, at));
+            }
+        }
+        Component { roots, members, sides, strongest }
+    }
+
+    /// The strongest member that the profile with a root has here.
+    pub(super) fn strongest(&self, root: u32) -> Option<usize> {
+        self.strongest.iter().find(|(known, _)| *known == root).map(|(_, at)| *at)
     }
 
     /// The links, those that the event shows at `time` among them.
@@ -116,14 +130,14 @@ impl<'c> Component<'c> {
         time: Timestamp,
         forces: bool,
         named: Option<u32>,
-    ) -> Links {
+    ) -> Vec<Edge> {
         let next = (time, graph.sequence.0 + 1);
         let known = self.members.iter().enumerate().filter_map(|(at, m)| Some((m.id?, at)));
         let places: HashMap<IdentifierId, usize, foldhash::fast::FixedState> = known.collect();
-        let mut links = Links::default();
+        let mut edges = Vec::new();
         for (a, member) in self.members.iter().enumerate() {
             let evidence = member.id.map_or(&[][..], |id| graph.evidence.of(id));
-            links.edges.extend(self.implied(graph, a));
+            edges.extend(self.implied(graph, a));
             for link in evidence {
                 let Some(&b) = places.get(&link.other).filter(|&&b| a < b) else { continue };
                 let is_said = forces && self.shows(a, b);
@@ -132,28 +146,31 @@ impl<'c> Component<'c> {
                     LinkState::Active => Hold::Seen,
                     LinkState::Forced => Hold::Forced,
                     LinkState::Displaced { .. } => continue,
-                    LinkState::Denied => {
-                        links.denied.push((a, b));
-                        continue;
-                    }
                 };
                 let last = (link.last_time, link.last_sequence.0);
                 let last = if self.shows(a, b) { last.max(next) } else { last };
-                links.edges.push(Edge { a, b, hold, last, is_new: false });
+                edges.push(Edge { a, b, hold, last, is_new: false });
             }
         }
         let seen = if forces { Hold::Forced } else { Hold::Seen };
-        self.add_first_seen(graph, seen, next, &mut links);
-        links.edges.extend(named.and_then(|root| self.named(root, next)));
-        links
+        self.add_first_seen(graph, seen, next, &mut edges);
+        edges.extend(named.and_then(|root| self.named(root, next)));
+        edges
     }
 
-    fn shows(&self, a: usize, b: usize) -> bool {
+    /// Whether the event shows both of two members.
+    pub(super) fn shows(&self, a: usize, b: usize) -> bool {
         self.members[a].candidate.is_some() && self.members[b].candidate.is_some()
     }
 
     /// The pairs of the event that have no link yet, or one that was displaced.
-    fn add_first_seen(&self, graph: &Graph, hold: Hold, last: (Timestamp, u64), links: &mut Links) {
+    fn add_first_seen(
+        &self,
+        graph: &Graph,
+        hold: Hold,
+        last: (Timestamp, u64),
+        edges: &mut Vec<Edge>,
+    ) {
         let shown: Vec<usize> =
             (0..self.members.len()).filter(|&at| self.members[at].candidate.is_some()).collect();
         for (at, &a) in shown.iter().enumerate() {
@@ -164,12 +181,12 @@ impl<'c> Component<'c> {
                     None => true,
                     // What is someone's word stands among the links already.
                     Some(LinkState::Displaced { .. }) => hold == Hold::Seen,
-                    Some(LinkState::Active | LinkState::Forced | LinkState::Denied) => false,
+                    Some(LinkState::Active | LinkState::Forced) => false,
                 };
                 if is_new {
                     let root = self.members[a].root;
                     let is_new = root.is_none() || root != self.members[b].root;
-                    links.edges.push(Edge { a, b, hold, last, is_new });
+                    edges.push(Edge { a, b, hold, last, is_new });
                 }
             }
         }
@@ -182,7 +199,7 @@ impl<'c> Component<'c> {
         if self.members.iter().any(is_its) {
             return None;
         }
-        let strongest = self.members.iter().position(|member| member.root == Some(root))?;
+        let strongest = self.strongest(root)?;
         let shown = self.members.iter().position(|member| member.candidate.is_some())?;
         let (a, b) = (strongest.min(shown), strongest.max(shown));
         (a < b).then_some(Edge { a, b, hold: Hold::Named, last, is_new: false })
@@ -198,7 +215,7 @@ impl<'c> Component<'c> {
     /// What holds a member to the strongest of its profile.
     fn implied(&self, graph: &Graph, at: usize) -> Option<Edge> {
         let (root, id) = (self.members[at].root?, self.members[at].id?);
-        let strongest = self.members.iter().position(|member| member.root == Some(root))?;
+        let strongest = self.strongest(root)?;
         let row = graph.identifiers.rows.row(id);
         let last = (row.attached_time(), row.attached_sequence().0);
         (strongest < at).then_some(Edge {

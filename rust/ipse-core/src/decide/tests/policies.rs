@@ -5,7 +5,7 @@ use crate::change::{MergeVerdict, ProfileNumber, Rule, Verb};
 use crate::command::*;
 use crate::event::{Event, SentIdentifier};
 use crate::rules::preset;
-use crate::{Decision, Timestamp};
+use crate::{Decision, Refusal, Timestamp};
 use std::borrow::Cow;
 
 fn sent<'a>(list: &str) -> Vec<SentIdentifier<'a>> {
@@ -378,4 +378,89 @@ fn identifiers_have_no_room_on_a_full_profile_under_replay() {
     let all = world.see("a=1 b=1 b=2 b=3", 1);
     assert_eq!(all, "1 2:IdentifierLimit 3:IdentifierLimit");
     assert_eq!(world.see("a=1 b=4", 2), "1 4:IdentifierLimit");
+}
+
+fn split(world: &mut World, profile: u32, ids: &str, together: bool) {
+    let command = SplitProfile {
+        operation: Operation::default(),
+        profile: ProfileNumber(profile),
+        identifiers: sent(ids),
+        together,
+    };
+    let now = world.now();
+    let decision = world.graph.decide_split(&command, now).expect("a good command");
+    world.apply(crate::Change::EventResolved(decision.resolved));
+}
+
+/// What was split stays apart whatever is seen: by a third, by a link that never was, and under
+/// rules that keep no evidence.
+#[test]
+fn what_was_split_stays_apart_whatever_is_seen() {
+    for conflict in ["replay", "drop_lowest", "legacy_2020", "keep_first", "refuse"] {
+        let rules = format!("[workspace]\nconflict = \"{conflict}\"\n{REPLAY}");
+        let mut world = World::new(&rules);
+        world.see("a=1 b=1", 1);
+        world.see("b=1 b=2", 2);
+        split(&mut world, 1, "b=2", false);
+        for (second, seen) in (3..).zip(["a=1 b=2", "b=1 b=2", "a=1 b=1 b=2", "a=1 b=2"]) {
+            world.see(seen, second);
+            let (one, two) = (world.of("a=1"), world.of("b=2"));
+            assert_eq!((one, world.of("b=1"), two), ("1".into(), "1".into(), "2".into()));
+        }
+        assert_eq!(world.see("a=1 b=2", 8), "1 2:DeniedLink", "{conflict}");
+        // What comes later to a side is on it.
+        world.see("b=2 b=3", 9);
+        world.see("a=1 b=3", 10);
+        assert_ne!(world.of("a=1"), world.of("b=2"), "{conflict}");
+        assert_eq!(world.verb(Verb::Link, "a=1", "b=2", 11), "1", "{conflict}");
+        assert_eq!((world.see("a=1 b=2", 12), world.of("b=2")), ("1".into(), "1".into()));
+        world.graph.check().expect("sound");
+    }
+}
+
+/// An identifier that changed profiles, and profiles that others took in, are still apart.
+#[test]
+fn partings_are_inherited_by_survivors() {
+    let mut world = World::new(REPLAY);
+    world.see("a=1 b=1 b=2", 1);
+    split(&mut world, 1, "b=2", false);
+    world.see("a=3", 2);
+    world.see("a=3 b=1", 3);
+    world.see("a=4 b=2", 4);
+    assert_eq!(world.see("a=3 a=4", 5), "1 4:DeniedLink");
+    let command = MergeProfiles {
+        operation: Operation::default(),
+        target: ProfileNumber(1),
+        sources: vec![Some(ProfileNumber(2))],
+        force: false,
+    };
+    let now = world.now();
+    let decision = world.graph.decide_merge(&command, now).expect("a good command");
+    world.apply(crate::Change::EventResolved(decision.resolved));
+    assert_eq!((world.see("a=1 b=2", 6), world.of("b=2")), ("1".into(), "1".into()));
+}
+
+/// What several profiles hold can be no one's alone: rules that say so are refused by name.
+#[test]
+fn a_namespace_stays_shared_while_several_hold_an_identifier_of_it() {
+    let kiosk = |how: &str| {
+        let user = "[namespaces.user]\npriority = 1\nlimit = 1\n";
+        format!("{user}[namespaces.kiosk]\npriority = 2\n{how}")
+    };
+    let mut world = World::new(&kiosk("shared = true"));
+    world.see("user=1 kiosk=k", 1);
+    world.see("user=2 kiosk=k", 2);
+    for how in ["exclusive = true", "limit = 1"] {
+        let rules = kiosk(how);
+        let refused = world.graph.decide_rules(rules.as_str(), None).map(|_| ());
+        let Err(Refusal::InvalidRules(problems)) = refused else { panic!("{refused:?}") };
+        assert_eq!((problems[0].line, &*problems[0].key), (4, "namespaces.kiosk.shared"));
+        assert!(problems[0].message.contains("on several profiles: 1;"), "{problems:?}");
+    }
+    // Left out of the rules it is nobody's finder; once they are one person it may be theirs.
+    world.set_rules("[namespaces.user]\npriority = 1\n");
+    world.see("user=1 user=2", 3);
+    world.set_rules(&kiosk("exclusive = true"));
+    assert_eq!((world.see("user=3 kiosk=k", 4), world.of("kiosk=k")), ("3".into(), "3".into()));
+    world.graph.check().expect("sound");
 }

@@ -1,9 +1,6 @@
 //! What a record means for links as evidence.
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-
-use crate::change::{EventResolved, Move, MoveCause, Verb};
+use crate::change::{EventResolved, Verb};
 use crate::limits::EVENT_IDENTIFIERS_MAX;
 use crate::time::Timestamp;
 
@@ -45,7 +42,6 @@ impl Graph {
             last_sequence: self.sequence,
             state: match held.map(|held| held.state) {
                 _ if forces => LinkState::Forced,
-                Some(LinkState::Denied) => LinkState::Denied,
                 Some(LinkState::Forced) => LinkState::Forced,
                 None | Some(LinkState::Active | LinkState::Displaced { .. }) => LinkState::Active,
             },
@@ -54,7 +50,7 @@ impl Graph {
     }
 
     /// Displaces a link; one that never held is there from now on, so that its evidence is.
-    fn displace(&mut self, a: IdentifierId, b: IdentifierId, time: Timestamp) {
+    pub(super) fn displace(&mut self, a: IdentifierId, b: IdentifierId, time: Timestamp) {
         let held = self.evidence.between(a, b).copied().unwrap_or(EvidenceLink {
             other: b,
             first: self.sequence,
@@ -82,29 +78,6 @@ impl Graph {
     pub(super) fn forget_evidence(&mut self, id: IdentifierId) {
         for link in self.evidence.remove_of(id) {
             self.state.remove(evidence_hash(id, &link));
-        }
-    }
-
-    /// Denies the links that a split cut: those between an identifier that was taken out and
-    /// one that was left behind, or that was taken out into another profile.
-    pub(super) fn deny_across(&mut self, moves: &[Move<'_>]) {
-        let split = moves.iter().filter(|moved| moved.cause == MoveCause::Split);
-        let taken: HashMap<IdentifierId, u32, FixedState> = split
-            .filter_map(|moved| {
-                let from = self.profiles.node(moved.from)?;
-                Some((self.find_identifier(&moved.namespace, &moved.value)?, from))
-            })
-            .collect();
-        for (&id, &from) in &taken {
-            let (root, behind) = (self.root_of(id), self.profiles.root(from));
-            let is_cut = |link: &&EvidenceLink| {
-                let is_apart = taken.contains_key(&link.other) && self.root_of(link.other) != root;
-                is_apart || self.holds(behind, link.other)
-            };
-            let cut: Vec<_> = self.evidence.of(id).iter().filter(is_cut).copied().collect();
-            for link in cut {
-                self.set_evidence(id, EvidenceLink { state: LinkState::Denied, ..link });
-            }
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::graph::evidence::EvidenceLink;
 use crate::graph::holders::Holder;
 use crate::graph::identifiers::{IdentifierId, Interned, NO_NODE};
 use crate::graph::links::Link;
+use crate::graph::partings::Side;
 use crate::graph::remembered::{RefusalHash, RememberedEvent, event_hash};
 use crate::graph::traits::{TraitRow, trait_hash};
 
@@ -53,6 +54,10 @@ impl Graph {
 
     pub(crate) fn restore_departure(&mut self, node: Node, sequence: SequenceNumber) {
         self.set_departure(node, sequence);
+    }
+
+    pub(crate) fn restore_parting(&mut self, id: IdentifierId, side: Side) {
+        self.set_side(id, side);
     }
 
     pub(crate) fn restore_trait(&mut self, node: Node, row: TraitRow) {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::change::LinkPair;
 use crate::graph::evidence::LinkState;
+use crate::graph::partings::Side;
 
 const REPLAY: &str = r#"
 [workspace]
@@ -53,7 +54,7 @@ fn every_pair_of_a_record_is_a_link_that_keeps_its_first_and_last() {
 }
 
 #[test]
-fn displaced_links_come_back_when_they_are_seen_and_denied_ones_do_not() {
+fn displaced_links_come_back_when_they_are_seen_and_what_is_split_is_parted() {
     let mut world = World::new(REPLAY);
     world.create(&[A, D1, D2]);
     let displaces = Extra {
@@ -78,13 +79,22 @@ fn displaced_links_come_back_when_they_are_seen_and_denied_ones_do_not() {
     ]);
     world.resolve(with_verb(event(found(1), Vec::new()), Verb::Split, split));
     for (a, b) in [(A, D1), (A, D2), (D1, D2)] {
-        assert_eq!(state(&world, a, b), Some(LinkState::Denied));
+        assert_eq!(state(&world, a, b), Some(LinkState::Displaced { by: SequenceNumber(5) }));
     }
+    let sides = |id| world.graph.partings.of(world.id(id)).to_vec();
+    let side = |side| vec![Side { by: SequenceNumber(5), side }];
+    assert_eq!((sides(A), sides(D1), sides(D2)), (side(0), side(1), side(2)));
+
+    // A link makes the sides of its two one again, and leaves the third.
     let from = ProfileNumber(3);
     let seen =
         vec![observed(A, Verdict::AlreadyAttached), observed(D1, Verdict::Transferred { from })];
-    world.resolve(event(found(1), seen));
-    assert_eq!(state(&world, A, D1), Some(LinkState::Denied));
+    let mut said = event(found(1), seen);
+    said.verb = Verb::Link;
+    world.resolve(said);
+    let sides = |id| world.graph.partings.of(world.id(id)).to_vec();
+    assert_eq!((sides(A), sides(D1), sides(D2)), (side(0), side(0), side(2)));
+    assert_eq!(state(&world, A, D1), Some(LinkState::Forced));
     let mut said = shown(&[A, D1], 9);
     said.verb = Verb::Link;
     world.resolve(said);
@@ -100,7 +110,7 @@ fn links_split_off_together_hold() {
     let split = [D1, D2].map(|id| moved(id, 1, Some(2), MoveCause::Split)).to_vec();
     world.resolve(with_verb(event(found(1), Vec::new()), Verb::Split, moves(split)));
     assert_eq!(state(&world, D1, D2), Some(LinkState::Active));
-    assert_eq!(state(&world, A, D2), Some(LinkState::Denied));
+    assert_eq!(state(&world, A, D2), Some(LinkState::Displaced { by: SequenceNumber(3) }));
 }
 
 #[test]

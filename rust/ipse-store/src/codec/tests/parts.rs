@@ -6,7 +6,8 @@ use ipse_core::SequenceNumber;
 use ipse_core::change::RulesVersion;
 use ipse_core::snapshot::{
     AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, LinksPart, Part,
-    ProfilesPart, RememberedEventsPart, RememberedRefusalsPart, TraitsPart, WorkspacePart,
+    PartingsPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart, TraitsPart,
+    WorkspacePart,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -26,6 +27,7 @@ pub(super) fn part() -> impl Strategy<Value = Part> {
         evidence().prop_map(Part::Evidence),
         attributions().prop_map(Part::Attributions),
         departures().prop_map(Part::Departures),
+        partings().prop_map(Part::Partings),
         traits().prop_map(Part::Traits),
         remembered_events().prop_map(Part::RememberedEvents),
         sequences().prop_map(|hash| Part::RememberedRefusals(RememberedRefusalsPart { hash })),
@@ -136,6 +138,14 @@ fn attributions() -> impl Strategy<Value = AttributionsPart> {
             sequence,
         },
     )
+}
+
+fn partings() -> impl Strategy<Value = PartingsPart> {
+    (numbers(), sequences(), numbers()).prop_map(|(identifier, sequence, side)| PartingsPart {
+        identifier,
+        sequence,
+        side,
+    })
 }
 
 fn departures() -> impl Strategy<Value = DeparturesPart> {
