@@ -104,7 +104,8 @@ impl Dispatch {
         if let Some(change) = change {
             version += 1;
             if !request.read_only {
-                locked.commit(workspace, now, change);
+                let committed = locked.commit(workspace, now, change);
+                committed.map_err(|bug| self.internal(bug.to_string()))?;
             }
         }
         let sequence_number = locked.graph(workspace).sequence().0;

@@ -4,7 +4,7 @@
 use std::panic::AssertUnwindSafe;
 
 use ipse_core::change::Verb;
-use ipse_core::{Change, Decision, Graph, Record, SequenceNumber, Timestamp};
+use ipse_core::{Change, Decision, Graph, Timestamp};
 use ipse_store::{LogPosition, WorkspaceIndex};
 
 use crate::dispatch::{Answer, Dispatch, Handled, Refused};
@@ -91,14 +91,10 @@ impl Turn<'_> {
     ) -> Result<Resolution<'c>, Status> {
         let graph = self.look.graph();
         // Deciding only reads. Catching its bugs here spares the lock, and so everyone else.
-        let decided = catching(AssertUnwindSafe(|| match decide(graph) {
-            Ok(decision) if !self.read_only => self.readable(graph, decision),
-            decided => decided,
-        }))
-        .unwrap_or_else(|panic| Err(self.look.dispatch.panicked("decide", &panic)));
-        match decided {
-            Ok(decision) => {
-                let resolution = self.commit(decision);
+        let decided = catching(AssertUnwindSafe(|| decide(graph)))
+            .unwrap_or_else(|panic| Err(self.look.dispatch.panicked("decide", &panic)));
+        match decided.and_then(|decision| self.commit(decision)) {
+            Ok(resolution) => {
                 self.look.dispatch.metrics.count_resolution(&resolution);
                 Ok(resolution)
             }
@@ -132,32 +128,7 @@ impl Turn<'_> {
         Ok(Turn { look: self.look.go_on()?, ..self })
     }
 
-    /// A decision whose record can be read back. A wrong one would stop every later start, so
-    /// that it is better one call's INTERNAL. Plain events are too simple, and too many, to be
-    /// looked at twice.
-    fn readable<'c>(&self, graph: &Graph, decision: Decision<'c>) -> Result<Decision<'c>, Status> {
-        let Decision { resolved, known, teaches, repeated, attributed_by } = decision;
-        let is_plain = resolved.verb == Verb::Observe && resolved.extra.is_none();
-        if is_plain || !teaches {
-            return Ok(Decision { resolved, known, teaches, repeated, attributed_by });
-        }
-        let record = Record {
-            sequence: SequenceNumber(graph.sequence().0 + 1),
-            log_time: self.now.max(graph.log_time()),
-            change: Change::EventResolved(resolved),
-        };
-        if let Err(invalid) = graph.validate(&record) {
-            let (name, verb) = (graph.name(), self.verb);
-            let text = format!("a decision cannot be read back: {verb:?} in {name}: {invalid}");
-            return Err(self.look.dispatch.internal(text));
-        }
-        let Change::EventResolved(resolved) = record.change else {
-            unreachable!("it was just put in")
-        };
-        Ok(Decision { resolved, known, teaches, repeated, attributed_by })
-    }
-
-    fn commit<'c>(&mut self, decision: Decision<'c>) -> Resolution<'c> {
+    fn commit<'c>(&mut self, decision: Decision<'c>) -> Result<Resolution<'c>, Status> {
         let Decision { resolved, known, teaches, repeated, attributed_by } = decision;
         let read_only = self.read_only;
         let resolution = |resolved, sequence, recorded| Resolution {
@@ -172,14 +143,15 @@ impl Turn<'_> {
         if !teaches || read_only {
             let newest = self.graph().sequence();
             let recorded = repeated.is_some() && !read_only;
-            return resolution(resolved, repeated.unwrap_or(newest), recorded);
+            return Ok(resolution(resolved, repeated.unwrap_or(newest), recorded));
         }
         let change = Change::EventResolved(resolved);
-        let (record, _) = self.look.locked.commit(self.look.workspace(), self.now, change);
+        let committed = self.look.locked.commit(self.look.workspace(), self.now, change);
+        let (record, _) = committed.map_err(|bug| self.look.dispatch.internal(bug.to_string()))?;
         let Change::EventResolved(resolved) = record.change else {
             unreachable!("the store gives back the change that it was given")
         };
-        resolution(resolved, record.sequence, true)
+        Ok(resolution(resolved, record.sequence, true))
     }
 }
 

@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut locked = store.lock();
         let decision = locked.graph(workspace).decide(&event, now).map_err(|_| "refused")?;
         let change = Change::EventResolved(decision.resolved);
-        let (record, _) = locked.commit(workspace, now, change);
+        let (record, _) = locked.commit(workspace, now, change)?;
         if number < 1_000 {
             encode_record(&mut sample, 0, &record);
         }

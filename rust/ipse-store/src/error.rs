@@ -8,6 +8,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ipse_core::SequenceNumber;
+use ipse_core::change::Verb;
+
 /// A file operation failed.
 #[derive(Debug)]
 pub struct IoFailed {
@@ -18,6 +21,34 @@ pub struct IoFailed {
     /// What the operating system said.
     pub source: io::Error,
 }
+
+/// A decision whose record recovery would refuse: a bug, which is better met by one call than by
+/// every later start. Nothing was changed. Tells no values of identifiers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What was decided; none: rules.
+    pub verb: Option<Verb>,
+    /// The workspace's name.
+    pub workspace: String,
+    /// What the record's number would be.
+    pub sequence: SequenceNumber,
+    /// What recovery would say.
+    pub problem: String,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Unreadable { verb, workspace, sequence, problem } = self;
+        write!(f, "a decision could not be read back: ")?;
+        match verb {
+            Some(verb) => write!(f, "{verb:?}")?,
+            None => write!(f, "rules")?,
+        }
+        write!(f, " in workspace `{workspace}`, record {sequence}: {problem}")
+    }
+}
+
+impl Error for Unreadable {}
 
 /// Why a data directory cannot be opened. Nothing was lost by refusing.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ mod store;
 mod wal;
 mod writer;
 
-pub use error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError};
+pub use error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError, Unreadable};
 pub use options::{Options, SyncPolicy};
 pub use recovery::Recovery;
 pub use state::{LogPosition, WorkspaceIndex};

@@ -4,8 +4,11 @@
 
 use std::collections::HashMap;
 
+use ipse_core::change::Verb;
 use ipse_core::snapshot::{Frozen, Loader, Part};
 use ipse_core::{Change, Graph, Record, Timestamp};
+
+use crate::error::Unreadable;
 
 /// Records appended over all workspaces, from 1; 0 is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,21 +72,29 @@ impl State {
         self.workspaces.iter().map(|workspace| workspace.graph.freeze()).collect()
     }
 
-    /// Applies a change that was decided on this state.
+    /// Applies a change that was decided on this state, unless its record could not be read back.
     pub(crate) fn commit<'c>(
         &mut self,
         workspace: WorkspaceIndex,
         log_time: Timestamp,
         change: Change<'c>,
-    ) -> Record<'c> {
+    ) -> Result<Record<'c>, Unreadable> {
         let graph = &self.at(workspace).graph;
         let mut record = Record { sequence: graph.sequence(), log_time, change };
         record.sequence.0 += 1;
         if record.sequence.0 > 1 {
             record.log_time = record.log_time.max(graph.log_time());
         }
+        if is_looked_at_twice(&record.change) {
+            graph.validate(&record).map_err(|invalid| Unreadable {
+                verb: verb_of(&record.change),
+                workspace: graph.name().to_owned(),
+                sequence: record.sequence,
+                problem: invalid.0,
+            })?;
+        }
         self.apply(workspace, &record);
-        record
+        Ok(record)
     }
 
     /// Makes room for a workspace; its first record is to be committed at once.
@@ -151,6 +162,25 @@ impl State {
     }
 }
 
+/// Whether a record is judged before it is written as recovery will judge it. Everything is in
+/// debug builds, and so in all tests. In others plain events are not: there are too many of
+/// them to find each identifier once more, and they decide the least. Nor are rules: to judge
+/// them is to compile them again, with the graphs locked.
+fn is_looked_at_twice(change: &Change<'_>) -> bool {
+    cfg!(debug_assertions)
+        || match change {
+            Change::EventResolved(event) => event.verb != Verb::Observe || event.extra.is_some(),
+            Change::WorkspaceCreated { .. } | Change::RulesSet { .. } => false,
+        }
+}
+
+fn verb_of(change: &Change<'_>) -> Option<Verb> {
+    match change {
+        Change::EventResolved(event) => Some(event.verb),
+        Change::WorkspaceCreated { .. } | Change::RulesSet { .. } => None,
+    }
+}
+
 impl StateLoader {
     pub(crate) fn new(hash_seed: u64, position: u64) -> StateLoader {
         let mut state = State::new(hash_seed);
@@ -189,5 +219,44 @@ impl StateLoader {
         }
         self.state.add_graph(&name, graph);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use ipse_core::{Event, SentIdentifier};
+
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_back_changes_nothing_and_is_told_without_values() {
+        let now = Timestamp::from_millis(0).expect("within range");
+        let mut state = State::new(1);
+        let workspace = state.add_workspace("shop");
+        let created = Change::WorkspaceCreated {
+            name: "shop".into(),
+            profile_key: [7; 16],
+            rules: "[namespaces.email]\n".into(),
+        };
+        state.commit(workspace, now, created).expect("the first record");
+        let email = SentIdentifier {
+            namespace: Cow::Borrowed("email"),
+            value: Cow::Borrowed("ann@example.com"),
+        };
+        let event = Event { identifiers: vec![email], ..Event::default() };
+        let decision = state.graph(workspace).decide(&event, now).expect("a good event");
+        let mut resolved = decision.resolved;
+        resolved.verb = Verb::Merge;
+        let hash = state.graph(workspace).state_hash();
+
+        let refused = state.commit(workspace, now, Change::EventResolved(resolved));
+
+        let text = refused.expect_err("a merge that creates a profile").to_string();
+        assert!(text.contains("Merge in workspace `shop`, record 2: "), "{text}");
+        assert!(!text.contains("ann"), "{text}");
+        assert_eq!(state.graph(workspace).state_hash(), hash);
+        assert_eq!(state.position(), LogPosition(1));
     }
 }

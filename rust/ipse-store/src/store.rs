@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use ipse_core::rules::RulesText;
 use ipse_core::{Change, Graph, Record, Timestamp};
 
-use crate::error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError};
+use crate::error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError, Unreadable};
 use crate::format::{LOCK_NAME, segment_name, snapshot_name, snapshot_position};
 use crate::fs::{Disk, RealDisk};
 use crate::options::Options;
@@ -362,21 +362,22 @@ impl Locked<'_> {
 
     /// Applies a change that was decided on the workspace's graph as it is now, and queues
     /// its record. Gives the record back, so that the answer is made from it. `log_time` is
-    /// raised to that of the newest record if it is behind.
+    /// raised to that of the newest record if it is behind. Refuses, and changes nothing, if
+    /// recovery would refuse the record.
     pub fn commit<'c>(
         &mut self,
         workspace: WorkspaceIndex,
         log_time: Timestamp,
         change: Change<'c>,
-    ) -> (Record<'c>, LogPosition) {
-        let record = self.inner.state.commit(workspace, log_time, change);
+    ) -> Result<(Record<'c>, LogPosition), Unreadable> {
+        let record = self.inner.state.commit(workspace, log_time, change)?;
         let position = self.inner.state.position();
         match self.store.files {
             Some(_) => self.inner.queue.push(workspace, &record, position.0),
             None => self.store.shared.progress.publish_at_once(position.0),
         }
         self.wake.committed = true;
-        (record, position)
+        Ok((record, position))
     }
 
     /// Begins a workspace whose name is free and whose rules are valid.
@@ -391,7 +392,8 @@ impl Locked<'_> {
         let workspace = self.inner.state.add_workspace(name);
         let change =
             Change::WorkspaceCreated { name: name.into(), profile_key, rules: rules.into() };
-        let (_, position) = self.commit(workspace, log_time, change);
+        let committed = self.commit(workspace, log_time, change);
+        let (_, position) = committed.expect("the caller's name and rules are good");
         (workspace, position)
     }
 }

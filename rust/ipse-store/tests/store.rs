@@ -130,7 +130,10 @@ fn commit_rules(store: &Store, next: &AtomicU64) -> LogPosition {
     let number = next.fetch_add(1, Ordering::Relaxed);
     let rules = format!("[namespaces.user]\npriority = 1\nlimit = {number}\n");
     let change = locked.graph(workspace).decide_rules(&rules, None).expect("good rules");
-    locked.commit(workspace, story::time(number), change.expect("other rules")).1
+    locked
+        .commit(workspace, story::time(number), change.expect("other rules"))
+        .expect("it can be read back")
+        .1
 }
 
 #[test]
@@ -294,7 +297,9 @@ fn a_group_larger_than_a_segment_gets_its_own() {
     let workspace = locked.workspaces().next().expect("created");
     let rules = format!("[namespaces.user]\npriority = 1\nlimit = 1\n# {}\n", "x".repeat(20_000));
     let change = locked.graph(workspace).decide_rules(&rules, None).expect("good");
-    let (_, position) = locked.commit(workspace, story::time(9), change.expect("other rules"));
+    let (_, position) = locked
+        .commit(workspace, story::time(9), change.expect("other rules"))
+        .expect("it can be read back");
     drop(locked);
     assert_eq!(store.wait_synced(position, None), Ok(true));
     let before = story::fingerprint(&store.lock());

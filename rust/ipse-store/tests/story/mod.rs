@@ -110,7 +110,10 @@ fn set_rules(locked: &mut Locked<'_>, number: u64) -> LogPosition {
     let rules = format!("{RULES}# Version of step {number}.\n");
     let workspace = WorkspaceIndex(0);
     let change = locked.graph(workspace).decide_rules(&rules, None).expect("good rules");
-    locked.commit(workspace, time(number), change.expect("other rules")).1
+    locked
+        .commit(workspace, time(number), change.expect("other rules"))
+        .expect("it can be read back")
+        .1
 }
 
 /// The next command in the third workspace.
@@ -122,7 +125,7 @@ fn command(locked: &mut Locked<'_>, number: u64) -> LogPosition {
     let sequence = SequenceNumber(graph.sequence().0 + 1);
     let record = Record { sequence, log_time: time(number), change };
     graph.validate(&record).expect("written as decide would");
-    locked.commit(workspace, time(number), record.change).1
+    locked.commit(workspace, time(number), record.change).expect("it can be read back").1
 }
 
 /// An address that no event had before, with others that many events have: all of attach,
@@ -154,5 +157,5 @@ fn resolve(locked: &mut Locked<'_>, number: u64) -> LogPosition {
     let decision = locked.graph(workspace).decide(&event, time(number)).expect("a good event");
     assert!(decision.teaches, "a new device teaches");
     let change = ipse_core::Change::EventResolved(decision.resolved);
-    locked.commit(workspace, time(number), change).1
+    locked.commit(workspace, time(number), change).expect("it can be read back").1
 }

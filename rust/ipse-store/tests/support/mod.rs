@@ -90,7 +90,8 @@ impl Backend for StoreBackend {
     fn commit(&mut self, now: Timestamp, change: Change<'_>) {
         let mut locked = self.store.lock();
         assert!(!locked.queue_is_full());
-        let (record, position) = locked.commit(self.workspace, now, change);
+        let (record, position) =
+            locked.commit(self.workspace, now, change).expect("it can be read back");
         assert_eq!(record.sequence, locked.graph(self.workspace).sequence());
         assert_eq!(position, locked.workspace_position(self.workspace));
         drop(locked);
@@ -147,7 +148,8 @@ impl Backend for MemoryBackend {
     }
 
     fn commit(&mut self, now: Timestamp, change: Change<'_>) {
-        let (_, position) = self.store.lock().commit(self.workspace, now, change);
+        let (_, position) =
+            self.store.lock().commit(self.workspace, now, change).expect("it can be read back");
         assert_eq!(self.store.wait_synced(position, None), Ok(true), "synced at once");
     }
 
