@@ -6,10 +6,10 @@
                         └ code is not 0                      ─> status with details
 
 One call of the engine per RPC, no decoding in Python, no thread hand-over: what is done here is
-paid for by every event. Only the calls that compile patterns, and the one that writes a snapshot,
-go to a thread: nothing else may wait for them. An answer never leads the disk. Once the engine
-has decided, the write commits; a caller that goes away only loses the answer. No exception's text
-reaches a client.
+paid for by every event. Only the calls that compile patterns, the one that writes a snapshot, and
+long batches go to a thread: nothing else may wait for them. An answer never leads the disk. Once
+the engine has decided, the write commits; a caller that goes away only loses the answer. No
+exception's text reaches a client.
 """
 
 from __future__ import annotations
@@ -44,9 +44,22 @@ if TYPE_CHECKING:
     _EngineCall: TypeAlias = Callable[[str, bytes, int | None], _Decided]
 
 CHECKPOINT_METHOD: Final = f"/{ADMIN}/Checkpoint"
+LIST_METHOD: Final = f"/{IDENTITY}/ListProfiles"
 # How long these take is up to the patterns in the rules that they are sent.
 COMPILING_METHODS: Final = frozenset(
     {f"/{ADMIN}/CreateWorkspace", f"/{ADMIN}/SetRules", f"/{ADMIN}/ValidateRules"}
+)
+# What their requests ask for may be long, and the engine works on it in turns: beside the loop the
+# loop's own calls get in between.
+BATCH_METHODS: Final = frozenset(
+    f"/{IDENTITY}/{name}"
+    for name in (
+        "ResolveEvents",
+        "BatchGetProfiles",
+        "TranslateIdentities",
+        "ListProfiles",
+        "ImportProfiles",
+    )
 )
 _WRITING_NAMES: Final = (
     "ResolveEvent",
@@ -81,6 +94,7 @@ _KNOWN_METHODS: Final = frozenset(
 _SHUTTING_DOWN: Final = "it is shutting down"
 _FAILED: Final = "it has failed and is stopping; it recovers at its next start"
 _WAKE_BYTES_MAX: Final = 65_536
+_SHORT_BATCH_BYTES_MAX: Final = 1_024
 _STATUS_CODES: Final = {int(code.value[0]): code for code in grpc.StatusCode}
 
 _log = logging.getLogger("ipse.service")
@@ -107,6 +121,7 @@ class Service(grpc.GenericRpcHandler):
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._compiling = Turns("rules")
+        self._batches = Turns("batch")
         self._checkpoint: Shared[_Decided] = Shared("checkpoint")
 
     def attach(self, engine: Engine) -> None:
@@ -178,7 +193,11 @@ class Service(grpc.GenericRpcHandler):
     def _answer_of(self, method: str) -> _Answer:
         if method == CHECKPOINT_METHOD:
             return self._answer_checkpoint
-        return self._answer_in_turn if method in COMPILING_METHODS else self._answer
+        if method in COMPILING_METHODS:
+            return functools.partial(self._answer_in_turn, self._compiling)
+        if method in BATCH_METHODS:
+            return self._answer_batch
+        return self._answer
 
     async def _carry(
         self, method: str, answer: _Answer, request: bytes, context: _Context
@@ -207,8 +226,16 @@ class Service(grpc.GenericRpcHandler):
         decided = self._call(method, request, _milliseconds(time_left_s))
         return await self._when_synced(decided, writes=writes)
 
-    async def _answer_in_turn(
+    async def _answer_batch(
         self, method: str, request: bytes, time_left_s: float | None
+    ) -> tuple[int, bytes]:
+        # A thread costs more than a batch of a few. How long a list is its request does not say.
+        if len(request) <= _SHORT_BATCH_BYTES_MAX and method != LIST_METHOD:
+            return await self._answer(method, request, time_left_s)
+        return await self._answer_in_turn(self._batches, method, request, time_left_s)
+
+    async def _answer_in_turn(
+        self, turns: Turns, method: str, request: bytes, time_left_s: float | None
     ) -> tuple[int, bytes]:
         writes = method in WRITING_METHODS
         refusal = self._refuse_at_the_door(request, writes=writes)
@@ -220,14 +247,14 @@ class Service(grpc.GenericRpcHandler):
             left_s = None if deadline_s is None else deadline_s - time.monotonic()
             return self._call(method, request, _milliseconds(left_s))
 
-        return await self._when_synced(await self._compiling.run(call), writes=writes)
+        return await self._when_synced(await turns.run(call), writes=writes)
 
     async def _answer_checkpoint(
         self, method: str, request: bytes, time_left_s: float | None
     ) -> tuple[int, bytes]:
         if request:
             # The message has no fields. Whatever this is, no other caller shares its answer.
-            return await self._answer_in_turn(method, request, time_left_s)
+            return await self._answer_in_turn(self._compiling, method, request, time_left_s)
         time_left_ms = _milliseconds(time_left_s)
         if time_left_ms is not None and time_left_ms <= 0:
             # Refused without being looked at, so that nothing blocks.

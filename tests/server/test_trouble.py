@@ -228,7 +228,7 @@ class Held:
     """Calls of some methods are held until they are let go, and counted."""
 
     def __init__(self, *methods: str) -> None:
-        self.methods = {f"/{ADMIN}/{method}" for method in methods}
+        self.methods = frozenset(methods)
         self.begun: list[str] = []
         self.threads: set[str] = set()
         self.go = threading.Event()
@@ -246,8 +246,9 @@ class Held:
     def call(self, method: str, request: bytes, time_left_ms: int | None) -> Any:
         assert self.engine is not None
         # One whose time is up is refused at once, as the engine promises.
-        if method in self.methods and (time_left_ms is None or time_left_ms > 0):
-            self.begun.append(method.rpartition("/")[2])
+        name = method.rpartition("/")[2]
+        if name in self.methods and (time_left_ms is None or time_left_ms > 0):
+            self.begun.append(name)
             self.threads.add(threading.current_thread().name)
             assert self.go.wait(SECONDS_MAX)
         return self.engine.call(method, request, time_left_ms)
@@ -317,12 +318,31 @@ def test_rules_whose_caller_has_no_time_left_are_not_looked_at(
         method = f"/{ADMIN}/ValidateRules"
         first = asyncio.create_task(client.validate_rules(RULES))
         await until(lambda: bool(held.begun))
-        late = asyncio.create_task(carrier._answer_in_turn(method, b"", 0.05))
+        late = asyncio.create_task(carrier._answer_of(method)(method, b"", 0.05))
         await asyncio.sleep(0.1)
         held.go.set()
         await first
         assert (await late)[0] == Code.DEADLINE_EXCEEDED
         assert len(held.begun) == 1
+
+    in_process(scene, engine_dir)
+
+
+def test_a_long_batch_keeps_no_other_caller_waiting(
+    engine_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held("ResolveEvents")
+    held.install(monkeypatch)
+
+    async def scene(running: server.Server, client: ipse.aio.Client) -> None:
+        await running.recover()
+        events = [ipse.Event(identifiers={"user_id": f"u-{n}"}) for n in range(100)]
+        batch = asyncio.create_task(client.resolve_many(events))
+        await until(lambda: bool(held.begun))
+        await client.resolve(ipse.Event(identifiers={"user_id": "somebody-else"}))
+        assert not batch.done()
+        held.go.set()
+        assert len(await batch) == 100
 
     in_process(scene, engine_dir)
 
