@@ -26,6 +26,8 @@ pub const PROFILE_TRAITS_MAX: usize = 6_000;
 pub const TRAIT_NAME_BYTES_MAX: usize = 128;
 /// Longest trait value, in bytes.
 pub const TRAIT_VALUE_BYTES_MAX: usize = 8_192;
+/// How many bytes of its parts' values are read for one union of a merged profile.
+pub const TRAIT_UNION_BYTES_MAX: usize = 2 * TRAIT_VALUE_BYTES_MAX;
 /// How far ahead of the log an event's time may be, in milliseconds.
 pub const EVENT_TIME_AHEAD_MS_MAX: i64 = DAY_MS;
 /// Event ids remembered in one workspace; the oldest give way.

@@ -2,13 +2,14 @@
 //!
 //! Knows values only. What cannot be combined gives `None`, and the newer value stands.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt::Write;
 
 use hashbrown::HashSet;
 
 use crate::event::TraitValue;
-use crate::limits::TRAIT_VALUE_BYTES_MAX;
+use crate::limits::{TRAIT_UNION_BYTES_MAX, TRAIT_VALUE_BYTES_MAX};
 use crate::rules::Survivorship;
 
 /// The value of the survivor's and the absorbed profile's, where the rule combines them.
@@ -18,8 +19,6 @@ pub(super) fn combined(
     absorbed: &TraitValue<'_>,
 ) -> Option<TraitValue<'static>> {
     match survivorship {
-        Survivorship::Union if is_full(survivor) => Some(survivor.to_static()),
-        Survivorship::Union => Some(union(survivor, absorbed)),
         Survivorship::Sum => sum(survivor, absorbed),
         Survivorship::Min => extreme(survivor, absorbed, Ordering::Less),
         Survivorship::Max => extreme(survivor, absorbed, Ordering::Greater),
@@ -27,42 +26,45 @@ pub(super) fn combined(
     }
 }
 
-/// Whether a union has no room for another element, however short: what profiles of many
-/// parts come to, again and again.
-fn is_full(value: &TraitValue<'_>) -> bool {
-    let shortest = ",0".len();
-    matches!(value, TraitValue::Json(text)
-        if text.starts_with('[') && text.len() + shortest > TRAIT_VALUE_BYTES_MAX)
-}
-
-/// All values of both, each once, the survivor's first, as far as they fit.
-fn union(survivor: &TraitValue<'_>, absorbed: &TraitValue<'_>) -> TraitValue<'static> {
-    let mut elements: Vec<String> = Vec::new();
-    let mut seen: HashSet<String, foldhash::fast::FixedState> = HashSet::default();
-    let mut bytes = "[]".len();
-    for element in elements_of(survivor).into_iter().chain(elements_of(absorbed)) {
-        let grown = bytes + element.len() + usize::from(!elements.is_empty());
-        if grown <= TRAIT_VALUE_BYTES_MAX && seen.insert(element.clone()) {
-            bytes = grown;
-            elements.push(element);
+/// All values, each once, in their order, up to the first that does not fit. No more is read
+/// than [`TRAIT_UNION_BYTES_MAX`]: of a profile of many parts that all say the same, everything
+/// would be read for nothing.
+pub(super) fn union(values: &[&TraitValue<'_>]) -> TraitValue<'static> {
+    let mut text = String::from("[");
+    let mut seen: HashSet<Cow<'_, str>, foldhash::fast::FixedState> = HashSet::default();
+    let mut read = 0;
+    for element in values.iter().flat_map(|value| elements_of(value)) {
+        read += element.len();
+        let is_there = seen.contains(&element);
+        let grown = text.len() + element.len() + ",]".len();
+        if read > TRAIT_UNION_BYTES_MAX || !is_there && grown > TRAIT_VALUE_BYTES_MAX {
+            break;
+        }
+        if !is_there {
+            text.push_str(if seen.is_empty() { "" } else { "," });
+            text.push_str(&element);
+            seen.insert(element);
         }
     }
-    TraitValue::Json(format!("[{}]", elements.join(",")).into())
+    text.push(']');
+    TraitValue::Json(text.into())
 }
 
 /// A value as JSON texts: those of an array one by one, any other as one.
-fn elements_of(value: &TraitValue<'_>) -> Vec<String> {
+fn elements_of<'v>(value: &'v TraitValue<'_>) -> Vec<Cow<'v, str>> {
     match value {
-        TraitValue::Text(text) => vec![quoted(text)],
-        TraitValue::Integer(number) => vec![number.to_string()],
-        TraitValue::Number(number) => vec![number.to_string()],
-        TraitValue::Bool(value) => vec![value.to_string()],
-        TraitValue::Json(text) => array_elements(text).unwrap_or_else(|| vec![text.to_string()]),
+        TraitValue::Text(text) => vec![quoted(text).into()],
+        TraitValue::Integer(number) => vec![number.to_string().into()],
+        TraitValue::Number(number) => vec![number.to_string().into()],
+        TraitValue::Bool(value) => vec![value.to_string().into()],
+        TraitValue::Json(text) => {
+            array_elements(text).unwrap_or_else(|| vec![Cow::Borrowed(&**text)])
+        }
     }
 }
 
 /// The elements of a JSON array, as they are written; `None` if the text is no array.
-fn array_elements(text: &str) -> Option<Vec<String>> {
+fn array_elements(text: &str) -> Option<Vec<Cow<'_, str>>> {
     let inner = text.trim().strip_prefix('[')?.strip_suffix(']')?;
     let mut elements = Vec::new();
     let (mut start, mut depth, mut in_text, mut escaped) = (0, 0u32, false, false);
@@ -75,13 +77,13 @@ fn array_elements(text: &str) -> Option<Vec<String>> {
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.checked_sub(1)?,
             b',' if depth == 0 => {
-                elements.push(inner[start..at].trim().to_owned());
+                elements.push(Cow::Borrowed(inner[start..at].trim()));
                 start = at + 1;
             }
             _ => {}
         }
     }
-    elements.push(inner[start..].trim().to_owned());
+    elements.push(Cow::Borrowed(inner[start..].trim()));
     elements.retain(|element| !element.is_empty());
     Some(elements)
 }
@@ -160,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_union_has_each_value_once_and_the_survivors_first() {
-        let of = |a: &TraitValue<'_>, b: &TraitValue<'_>| combined(Survivorship::Union, a, b);
+        let of = |a: &TraitValue<'_>, b: &TraitValue<'_>| Some(union(&[a, b]));
         assert_eq!(of(&text("b"), &text("a\"")), Some(json(r#"["b","a\""]"#)));
         assert_eq!(of(&text("a"), &text("a")), Some(json(r#"["a"]"#)));
         let nested = json(r#" [1, "x,]", {"a": [2, 3]}] "#);
@@ -170,6 +172,22 @@ mod tests {
         let long = text(&"x".repeat(TRAIT_VALUE_BYTES_MAX - 10));
         let Some(TraitValue::Json(full)) = of(&text("short"), &long) else { unreachable!() };
         assert_eq!(full, r#"["short"]"#);
+    }
+
+    #[test]
+    fn a_union_ends_where_it_is_full_or_has_read_enough() {
+        let (long, last) = (text(&"x".repeat(TRAIT_VALUE_BYTES_MAX)), text("b"));
+        let found = union(&[&text("a"), &long, &last]);
+        assert_eq!(found, json(r#"["a"]"#), "what does not fit is the end of it");
+        let half = text(&"x".repeat(TRAIT_VALUE_BYTES_MAX / 2));
+        let has_last = |count: usize| {
+            let mut values = vec![&half; count];
+            values.push(&last);
+            let TraitValue::Json(found) = union(&values) else { unreachable!() };
+            found.contains('b')
+        };
+        assert!(has_last(2));
+        assert!(!has_last(2 * TRAIT_UNION_BYTES_MAX / TRAIT_VALUE_BYTES_MAX));
     }
 
     #[test]

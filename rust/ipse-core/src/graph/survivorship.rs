@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 use crate::union_find::Node;
 
 use super::Graph;
-use super::combine::combined;
+use super::combine::{combined, union};
 use super::traits::TraitRow;
 
 /// A profile's value of a trait.
@@ -63,12 +63,30 @@ impl<'a> FoldedTraits<'a> {
     pub(crate) fn get(&self, name: &str) -> Option<Folded<'a>> {
         match self.graph.rules().survivorship_of(name) {
             Survivorship::Newest => self.newest(name),
+            Survivorship::Union => self.union(name),
             survivorship => {
                 let fold = Fold { graph: self.graph, name, survivorship };
                 let sides = self.roots.iter().map(|&root| fold.of_node(root));
                 sides.reduce(|survivor, absorbed| fold.join(survivor, absorbed)).flatten()
             }
         }
+    }
+
+    /// All values in one go: joined two by two, each would be read once for every one after it.
+    fn union(&self, name: &str) -> Option<Folded<'a>> {
+        let fold = Fold { graph: self.graph, name, survivorship: Survivorship::Union };
+        let mut sides: Vec<Folded<'a>> =
+            self.roots.iter().flat_map(|&root| fold.sides_of(root)).collect();
+        if sides.iter().any(|side| side.value.is_some()) {
+            sides.retain(|side| side.value.is_some());
+        }
+        let newest = sides.iter().max_by_key(|side| side.age())?.clone();
+        let values: Vec<&TraitValue<'_>> =
+            sides.iter().filter_map(|side| side.value.as_deref()).collect();
+        Some(match values.len() {
+            0 | 1 => newest,
+            _ => Folded { value: Some(Cow::Owned(union(&values))), ..newest },
+        })
     }
 
     fn newest(&self, name: &str) -> Option<Folded<'a>> {
@@ -110,6 +128,25 @@ impl<'a> Fold<'a, '_> {
             };
         }
         value
+    }
+
+    /// The values of the subtree of a node that count, the survivor's first.
+    fn sides_of(&self, node: Node) -> Vec<Folded<'a>> {
+        let profiles = &self.graph.profiles;
+        let own = row_of(self.graph, node, self.name).map(Folded::of);
+        let overrides = own.as_ref().map(|own| own.sequence);
+        let mut sides: Vec<Folded<'a>> = own.into_iter().collect();
+        for (child, merged) in profiles.children_by_merge(node) {
+            if overrides.is_some_and(|sequence| sequence >= merged) {
+                continue;
+            }
+            let mut below = self.sides_of(child);
+            if profiles.survived(child) {
+                std::mem::swap(&mut sides, &mut below);
+            }
+            sides.append(&mut below);
+        }
+        sides
     }
 
     fn join(
