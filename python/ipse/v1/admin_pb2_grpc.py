@@ -111,7 +111,8 @@ class AdminServiceServicer:
 
     def SetRules(self, request, context):
         """Puts new rules in force, as the next version. They apply to new events;
-        what was decided before stands.
+        what was decided before stands. Refused with INVALID_RULES are rules, too, that take a
+        namespace for one profile's of which several profiles hold an identifier.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

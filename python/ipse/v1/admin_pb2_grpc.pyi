@@ -43,7 +43,8 @@ class AdminServiceStub:
     """Reads the rules now in force, as the TOML they were set with."""
     SetRules: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetRulesRequest, _admin_pb2.SetRulesResponse]
     """Puts new rules in force, as the next version. They apply to new events;
-    what was decided before stands.
+    what was decided before stands. Refused with INVALID_RULES are rules, too, that take a
+    namespace for one profile's of which several profiles hold an identifier.
     """
     ValidateRules: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ValidateRulesRequest, _admin_pb2.ValidateRulesResponse]
     """Reads rules and says what is wrong with them, without a workspace."""
@@ -67,7 +68,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Reads the rules now in force, as the TOML they were set with."""
     SetRules: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetRulesRequest, _admin_pb2.SetRulesResponse]  # type: ignore[assignment]
     """Puts new rules in force, as the next version. They apply to new events;
-    what was decided before stands.
+    what was decided before stands. Refused with INVALID_RULES are rules, too, that take a
+    namespace for one profile's of which several profiles hold an identifier.
     """
     ValidateRules: _aio.UnaryUnaryMultiCallable[_admin_pb2.ValidateRulesRequest, _admin_pb2.ValidateRulesResponse]  # type: ignore[assignment]
     """Reads rules and says what is wrong with them, without a workspace."""
@@ -118,7 +120,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.SetRulesResponse, _abc.Awaitable[_admin_pb2.SetRulesResponse]]:
         """Puts new rules in force, as the next version. They apply to new events;
-        what was decided before stands.
+        what was decided before stands. Refused with INVALID_RULES are rules, too, that take a
+        namespace for one profile's of which several profiles hold an identifier.
         """
 
     @_abc_1.abstractmethod

@@ -153,7 +153,7 @@ class _RuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rule.ValueType],
     RULE_DISPLACED: _Rule.ValueType  # 19
     """Newer or stronger evidence keeps it apart from the event's profile."""
     RULE_DENIED_LINK: _Rule.ValueType  # 20
-    """Someone said that the two are different people."""
+    """Someone said that they are different people: SplitProfile took them apart."""
     RULE_NOT_ATTACHED: _Rule.ValueType  # 21
     """The value to change or remove is not on the profile."""
     RULE_ATTRIBUTION_OVERLAP: _Rule.ValueType  # 22
@@ -211,7 +211,7 @@ RULE_AMBIGUOUS_EVENT: Rule.ValueType  # 18
 RULE_DISPLACED: Rule.ValueType  # 19
 """Newer or stronger evidence keeps it apart from the event's profile."""
 RULE_DENIED_LINK: Rule.ValueType  # 20
-"""Someone said that the two are different people."""
+"""Someone said that they are different people: SplitProfile took them apart."""
 RULE_NOT_ATTACHED: Rule.ValueType  # 21
 """The value to change or remove is not on the profile."""
 RULE_ATTRIBUTION_OVERLAP: Rule.ValueType  # 22

@@ -220,7 +220,12 @@ class IdentityServiceServicer:
 
     def SplitProfile(self, request, context):
         """Takes identifiers out of a profile into new ones. All or nothing: one that the profile
-        does not hold, or that is immutable, is refused with INVALID_FIELD.
+        does not hold, or that is immutable, is refused with INVALID_FIELD. What was taken out
+        and what stayed are kept apart from then on, whatever events show: identifiers, and the
+        profiles that hold them, are refused with DENIED_LINK, until LinkIdentifiers,
+        MergeProfiles or ModifyIdentifiers puts them on one profile. Of more than 1,000
+        identifiers that stay, that is true of the 1,000 strongest. Shared identifiers keep
+        nobody apart.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

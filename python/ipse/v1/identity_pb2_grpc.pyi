@@ -80,7 +80,12 @@ class IdentityServiceStub:
     """Merges profiles into a target, in order, with a verdict for each."""
     SplitProfile: _grpc.UnaryUnaryMultiCallable[_identity_pb2.SplitProfileRequest, _identity_pb2.SplitProfileResponse]
     """Takes identifiers out of a profile into new ones. All or nothing: one that the profile
-    does not hold, or that is immutable, is refused with INVALID_FIELD.
+    does not hold, or that is immutable, is refused with INVALID_FIELD. What was taken out
+    and what stayed are kept apart from then on, whatever events show: identifiers, and the
+    profiles that hold them, are refused with DENIED_LINK, until LinkIdentifiers,
+    MergeProfiles or ModifyIdentifiers puts them on one profile. Of more than 1,000
+    identifiers that stay, that is true of the 1,000 strongest. Shared identifiers keep
+    nobody apart.
     """
     AttributeHistory: _grpc.UnaryUnaryMultiCallable[_identity_pb2.AttributeHistoryRequest, _identity_pb2.AttributeHistoryResponse]
     """Records that what one profile did in a range of time counts as another's. Moves no
@@ -143,7 +148,12 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """Merges profiles into a target, in order, with a verdict for each."""
     SplitProfile: _aio.UnaryUnaryMultiCallable[_identity_pb2.SplitProfileRequest, _identity_pb2.SplitProfileResponse]  # type: ignore[assignment]
     """Takes identifiers out of a profile into new ones. All or nothing: one that the profile
-    does not hold, or that is immutable, is refused with INVALID_FIELD.
+    does not hold, or that is immutable, is refused with INVALID_FIELD. What was taken out
+    and what stayed are kept apart from then on, whatever events show: identifiers, and the
+    profiles that hold them, are refused with DENIED_LINK, until LinkIdentifiers,
+    MergeProfiles or ModifyIdentifiers puts them on one profile. Of more than 1,000
+    identifiers that stay, that is true of the 1,000 strongest. Shared identifiers keep
+    nobody apart.
     """
     AttributeHistory: _aio.UnaryUnaryMultiCallable[_identity_pb2.AttributeHistoryRequest, _identity_pb2.AttributeHistoryResponse]  # type: ignore[assignment]
     """Records that what one profile did in a range of time counts as another's. Moves no
@@ -281,7 +291,12 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.SplitProfileResponse, _abc.Awaitable[_identity_pb2.SplitProfileResponse]]:
         """Takes identifiers out of a profile into new ones. All or nothing: one that the profile
-        does not hold, or that is immutable, is refused with INVALID_FIELD.
+        does not hold, or that is immutable, is refused with INVALID_FIELD. What was taken out
+        and what stayed are kept apart from then on, whatever events show: identifiers, and the
+        profiles that hold them, are refused with DENIED_LINK, until LinkIdentifiers,
+        MergeProfiles or ModifyIdentifiers puts them on one profile. Of more than 1,000
+        identifiers that stay, that is true of the 1,000 strongest. Shared identifiers keep
+        nobody apart.
         """
 
     @_abc_1.abstractmethod

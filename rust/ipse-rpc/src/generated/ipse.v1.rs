@@ -1446,7 +1446,7 @@ pub enum Rule {
     AmbiguousEvent = 18,
     /// Newer or stronger evidence keeps it apart from the event's profile.
     Displaced = 19,
-    /// Someone said that the two are different people.
+    /// Someone said that they are different people: SplitProfile took them apart.
     DeniedLink = 20,
     /// The value to change or remove is not on the profile.
     NotAttached = 21,
