@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipse_core::change::{ProfileNumber, Verb, Verdict};
 use ipse_core::rules::{self, Conflict, Trigger, Window};
@@ -179,6 +179,7 @@ struct World {
     twin: Graph,
     people: People,
     parted: Parted,
+    seen: Seen,
     step: i64,
 }
 
@@ -187,7 +188,8 @@ impl World {
         let mut backend = CoreBackend::new();
         backend.create_workspace("laws", rules, now(0));
         let twin = reload(backend.graph(), 11);
-        World { backend, twin, people: People::default(), parted: Parted::default(), step: 0 }
+        let (parted, seen) = (Parted::default(), Seen::default());
+        World { backend, twin, people: People::default(), parted, seen, step: 0 }
     }
 
     fn set_rules(&mut self, text: &str) -> Holds {
@@ -263,6 +265,8 @@ impl World {
         if let (Ok(()), Some(rules)) = (&holds, rules) {
             let moment = Moment { before: &before, after: &self.people, rules, act };
             holds = moment.check(&decision);
+            self.seen.note(&decision);
+            holds = holds.and_then(|()| self.seen.check(rules));
         }
         holds.map_err(|why| TestCaseError::fail(format!("{why}\nof {:?}", decision.resolved)))?;
         self.check_repeat(act, &decision, time)
@@ -345,6 +349,35 @@ impl Parted {
         for (a, b) in &self.0 {
             if let ([of_a], [of_b]) = (people.owners(a), people.owners(b)) {
                 prop_assert!(of_a != of_b, "{:?} and {:?} were parted and meet", a, b);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What each identifier was shown and kept with, by namespace.
+#[derive(Default)]
+struct Seen(BTreeMap<(Id, String), BTreeSet<String>>);
+
+impl Seen {
+    fn note(&mut self, decision: &Decision<'_>) {
+        let kept = decision.resolved.identifiers.iter().filter(|seen| seen.verdict.is_kept());
+        let kept: Vec<Id> =
+            kept.map(|seen| (seen.namespace.to_string(), seen.value.to_string())).collect();
+        for one in &kept {
+            for (namespace, value) in kept.iter().filter(|other| other.0 != one.0) {
+                let with = self.0.entry((one.clone(), namespace.clone())).or_default();
+                with.insert(value.clone());
+            }
+        }
+    }
+
+    /// No identifier is seen with more than its pair limits allow.
+    fn check(&self, rules: &Rules) -> Holds {
+        for ((one, other), with) in &self.0 {
+            let limits = rules.namespace(&one.0).map_or(&[][..], |rules| &rules.pair_limits);
+            for (_, most) in limits.iter().filter(|(name, _)| **name == **other) {
+                prop_assert!(with.len() <= *most as usize, "{:?} was seen with {:?}", one, with);
             }
         }
         Ok(())
@@ -443,8 +476,10 @@ impl Moment<'_> {
             prop_assert!(person.merges as usize <= allowed, "{} has {:?}", number, person);
         }
         if let Target::Merged { survivor, absorbed } = &decision.resolved.target {
-            let of = |part: &ProfileNumber| self.before.persons[&part.0].held.len();
-            let moved: usize = absorbed.iter().map(of).sum();
+            let of = |part: &ProfileNumber| self.before.persons[&part.0].held.keys();
+            let kept: BTreeSet<&Id> = of(survivor).collect();
+            let moved: BTreeSet<&Id> = absorbed.iter().flat_map(of).collect();
+            let moved = moved.difference(&kept).count();
             prop_assert!(moved <= self.rules.moved_max as usize, "into {}", survivor);
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::graph::identifiers::IdentifierId;
 use crate::identifier::{FORMER_ID, Normaliser, normalise, sha256_hex};
 use crate::rules::{AmbiguousEvent, NamespaceRules, Trigger};
 
-use super::{Refusal, fields};
+use super::{Refusal, fields, pairs};
 
 /// An identifier of the event on its way to a verdict.
 #[derive(Clone, Debug)]
@@ -84,6 +84,9 @@ pub(super) fn of_event<'a>(
             }
         }
     }
+    if graph.rules().has_pair_limits() {
+        pairs::refuse(graph, &mut candidates);
+    }
     let sources = candidates.len() - own;
     Ok((candidates, sources))
 }
@@ -127,7 +130,7 @@ fn read<'a>(
 }
 
 /// What rules say of the event's identifiers as a whole: hashes that come along with plain
-/// values, values that stand in each other's way, pairs that are too many.
+/// values, values that stand in each other's way.
 fn settle(graph: &Graph, candidates: &mut Vec<Candidate<'_>>) {
     let rules = graph.rules();
     if rules.derives_hashes() {
@@ -135,9 +138,6 @@ fn settle(graph: &Graph, candidates: &mut Vec<Candidate<'_>>) {
     }
     if rules.ambiguous_event == AmbiguousEvent::Refuse {
         refuse_ambiguous(graph, candidates);
-    }
-    if rules.has_pair_limits() {
-        refuse_pairs(graph, candidates);
     }
 }
 
@@ -197,53 +197,6 @@ fn refuse_ambiguous(graph: &Graph, candidates: &mut [Candidate<'_>]) {
         let reason = Reason { rule: Rule::AmbiguousEvent, limit: limit.clone(), collided: None };
         candidate.dropped = Some(Box::new(reason));
     }
-}
-
-/// Drops identifiers that would be seen with more of another namespace than they may be.
-fn refuse_pairs(graph: &Graph, candidates: &mut [Candidate<'_>]) {
-    for at in 0..candidates.len() {
-        let candidate = &candidates[at];
-        let Some(rules) = graph.namespaces().rules_for(candidate.index) else { continue };
-        if candidate.dropped.is_some() {
-            continue;
-        }
-        let passed = rules.pair_limits.iter().find(|(other, value)| {
-            pairs_with(graph, candidates, candidate, other) > *value as usize
-        });
-        if let Some((other, value)) = passed {
-            let limit = PassedLimit { namespace: Some(other.clone()), value: *value };
-            let reason = Reason { rule: Rule::PairLimit, limit: Some(limit), collided: None };
-            candidates[at].dropped = Some(Box::new(reason));
-        }
-    }
-}
-
-/// With how many identifiers of a namespace one would have been seen: those that it is linked
-/// with, on its profile, and those of the event.
-fn pairs_with(
-    graph: &Graph,
-    candidates: &[Candidate<'_>],
-    candidate: &Candidate<'_>,
-    namespace: &str,
-) -> usize {
-    let on_event = candidates.iter().filter(|c| c.dropped.is_none() && c.namespace == namespace);
-    let mut ids: Vec<IdentifierId> = Vec::new();
-    let mut new = 0;
-    for other in on_event {
-        match other.found {
-            Some(found) => ids.push(found.id),
-            None => new += 1,
-        }
-    }
-    if let (Some(found), Some(index)) = (candidate.found, graph.namespaces().index(namespace)) {
-        let nodes = graph.profiles.tree(found.root);
-        let held = nodes.into_iter().flat_map(|node| graph.identifiers_of_node(node));
-        let of_namespace = held.filter(|&id| graph.identifiers.rows.row(id).namespace == index);
-        ids.extend(of_namespace.filter(|&id| !super::resolve::is_new_link(graph, found.id, id)));
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    ids.len() + new
 }
 
 /// The namespaces that the event may bring in: by name, as many as there is room for.

@@ -13,8 +13,8 @@ use crate::rules::{Conflict, OverLimit};
 use crate::time::Timestamp;
 
 use super::candidates::{Candidate, Role};
-use super::fit::{Fit, limit_reason, passed_cap, sides_of};
-use super::limits::{Holding, Violation, first_violation};
+use super::fit::{Fit, limit_reason, passed_whole, sides_of};
+use super::limits::{Holding, Tally, Violation, Whole, first_violation};
 use super::resolve::{Choice, Fate, Resolved, because, capped, conclude, with_verdicts};
 use super::{finders, survivor};
 
@@ -37,7 +37,11 @@ pub(super) fn resolve<'a>(
         candidates[at].dropped = Some(Box::new(limit_reason(&violation)));
         matched = matched_roots(&candidates, named);
     }
-    let cap = if matched.len() < 2 { None } else { passed_cap(graph, &matched, 0) };
+    let cap = if matched.len() < 2 {
+        None
+    } else {
+        passed_whole(graph, &matched, &whole(&holdings, &matched), 0, &candidates)
+    };
     let joined = if cap.is_some() { &matched[..1] } else { &matched[..] };
     let all_join = candidates.iter().all(|candidate| candidate.role == Role::Joins);
     if all_join && graph.rules().over_limit == OverLimit::Refuse {
@@ -119,13 +123,13 @@ fn matched_roots(candidates: &[Candidate<'_>], named: Option<u32>) -> Vec<u32> {
 
 /// The limit that the event would exceed as it stands. Profiles are counted once each, and
 /// only if there is something to exceed.
-fn violation<'a>(
+fn violation(
     graph: &Graph,
-    candidates: &[Candidate<'a>],
+    candidates: &[Candidate<'_>],
     matched: &[u32],
     holdings: &mut Vec<Holding>,
     time: Timestamp,
-) -> Option<Violation<'a>> {
+) -> Option<Violation> {
     if matched.len() < 2 && !candidates.iter().any(Candidate::is_new) {
         return None;
     }
@@ -134,14 +138,17 @@ fn violation<'a>(
             holdings.push(Holding::of(graph, root));
         }
     }
-    let of_matched: Vec<&Holding> =
-        holdings.iter().filter(|holding| matched.contains(&holding.root)).collect();
     let new = candidates.iter().filter(|candidate| candidate.is_new());
-    first_violation(graph, &of_matched, new, time, "")
+    let new = Tally::of(graph, new, time);
+    first_violation(graph, &whole(holdings, matched), &new, time, "")
+}
+
+fn whole<'h>(holdings: &'h [Holding], matched: &[u32]) -> Whole<'h> {
+    Whole::of(holdings.iter().filter(|holding| matched.contains(&holding.root)).collect())
 }
 
 /// The candidate that gives way to a violated limit.
-fn weakest(graph: &Graph, candidates: &[Candidate<'_>], violation: &Violation<'_>) -> usize {
+fn weakest(graph: &Graph, candidates: &[Candidate<'_>], violation: &Violation) -> usize {
     let remaining = || {
         let may_give_way = |(_, c): &(usize, &Candidate<'_>)| {
             c.dropped.is_none() && (c.role == Role::Joins || c.found.is_none())
@@ -153,7 +160,7 @@ fn weakest(graph: &Graph, candidates: &[Candidate<'_>], violation: &Violation<'_
     if graph.rules().conflict != Conflict::Legacy2020 || violation.limit.is_unique() {
         return lowest;
     }
-    let mut offending = remaining().filter(|(_, c)| c.namespace == violation.namespace);
+    let mut offending = remaining().filter(|(_, c)| *c.namespace == *violation.namespace);
     // What is on no profile yet moves nobody: it goes before what would join two.
     let newcomer = offending.clone().find(|(_, c)| c.found.is_none());
     newcomer.or_else(|| offending.next()).map_or(lowest, |(at, _)| at)
@@ -161,7 +168,7 @@ fn weakest(graph: &Graph, candidates: &[Candidate<'_>], violation: &Violation<'_
 
 /// How many more identifiers the target may take.
 fn room(graph: &Graph, joined: &[u32]) -> u32 {
-    let held: u32 = joined.iter().map(|&root| graph.identifier_count(root)).sum();
+    let held = graph.identifier_count_of(joined);
     graph.rules().identifiers_max.saturating_sub(held)
 }
 

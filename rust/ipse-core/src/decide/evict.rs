@@ -4,6 +4,9 @@
 use std::borrow::Cow;
 use std::cmp::Reverse;
 
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
+
 use crate::change::{Move, MoveCause, ProfileNumber, Reason, Rule};
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
@@ -12,6 +15,8 @@ use crate::rules::{Kind, OverLimit};
 
 use super::candidates::Candidate;
 use super::resolve::{Choice, Fate, capped};
+
+type Identifiers = HashSet<IdentifierId, FixedState>;
 
 /// Adds the moves that make the chosen profile as small as it must be.
 pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mut Choice<'_>) {
@@ -40,19 +45,19 @@ pub(super) fn make_room(graph: &Graph, candidates: &[Candidate<'_>], choice: &mu
     }
     held.sort_by_key(|(_, id)| *id);
     held.dedup_by_key(|(_, id)| *id);
-    held.retain(|(_, id)| !graph.is_former_id(*id) && !leaves(graph, choice, *id));
+    let leaving = leaving(graph, choice);
+    held.retain(|(_, id)| !graph.is_former_id(*id) && !leaving.contains(id));
     let moved = choice.extra.moves.iter().filter_map(|moved| moved.to).filter(|&to| to_target(to));
     let total = held.len() + new + moved.count();
     let excess = total.saturating_sub(identifiers_max);
     if excess == 0 {
         return;
     }
-    let is_shown = |id: IdentifierId| {
-        candidates.iter().any(|candidate| candidate.found.is_some_and(|found| found.id == id))
-    };
+    let found = candidates.iter().filter_map(|candidate| candidate.found);
+    let shown: Identifiers = found.map(|found| found.id).collect();
     let evicts = graph.rules().over_limit != OverLimit::Refuse;
-    held.retain(|(_, id)| evicts && !is_shown(*id) && may_leave(graph, *id));
-    held.sort_by_key(|(_, id)| rank(graph, *id));
+    held.retain(|(_, id)| evicts && !shown.contains(id) && may_leave(graph, *id));
+    held.sort_by_cached_key(|(_, id)| rank(graph, *id));
     // The rest of an overfull profile goes with the next events.
     held.truncate(EVICTIONS_MAX);
     let left = excess.saturating_sub(held.len());
@@ -75,16 +80,20 @@ fn trim_moves(graph: &Graph, choice: &mut Choice<'_>, to_target: impl Fn(Profile
     let identifiers_max = graph.rules().identifiers_max as usize;
     let mut apart = Apart::new(graph, choice, identifiers_max);
     let moves = &mut choice.extra.moves;
-    let mut at = moves.len();
-    while at > 0 {
-        at -= 1;
-        let Some(to) = moves[at].to.filter(|&to| !to_target(to)) else { continue };
+    let mut come: HashMap<ProfileNumber, usize, FixedState> = HashMap::default();
+    let mut gone = come.clone();
+    for moved in moves.iter() {
+        *gone.entry(moved.from).or_default() += 1;
+        moved.to.into_iter().for_each(|to| *come.entry(to).or_default() += 1);
+    }
+    for moved in moves.iter_mut().rev() {
+        let Some(to) = moved.to.filter(|&to| !to_target(to)) else { continue };
         let Some(node) = graph.profiles.node(to) else { continue };
         let held = graph.identifier_count(graph.profiles.root(node)) as usize;
-        let gone = moves.iter().filter(|moved| moved.from == to).count();
-        let come = moves.iter().filter(|moved| moved.to == Some(to)).count();
-        if held + come > identifiers_max + gone {
-            moves[at].to = Some(apart.number(to));
+        let count = |of: &HashMap<_, usize, _>| of.get(&to).copied().unwrap_or(0);
+        if held + count(&come) > identifiers_max + count(&gone) {
+            moved.to = Some(apart.number(to));
+            come.entry(to).and_modify(|count| *count -= 1);
         }
     }
 }
@@ -155,10 +164,10 @@ fn may_leave(graph: &Graph, id: IdentifierId) -> bool {
     !rules.is_some_and(|rules| rules.immutable)
 }
 
-/// Whether an identifier leaves its profile with this choice already.
-fn leaves(graph: &Graph, choice: &Choice<'_>, id: IdentifierId) -> bool {
-    let (name, value) = (name_of(graph, id), graph.identifiers.rows.value(id));
-    choice.extra.moves.iter().any(|moved| moved.namespace == name && moved.value == value)
+/// The identifiers that leave their profiles with this choice already.
+fn leaving(graph: &Graph, choice: &Choice<'_>) -> Identifiers {
+    let moves = choice.extra.moves.iter();
+    moves.filter_map(|moved| graph.find_identifier(&moved.namespace, &moved.value)).collect()
 }
 
 fn name_of(graph: &Graph, id: IdentifierId) -> &str {

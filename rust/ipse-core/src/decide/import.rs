@@ -6,6 +6,9 @@
 
 use std::borrow::Cow;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
+
 use crate::change::{Imported, Reason, Rule, Verb};
 use crate::command::{ImportProfile, Operation};
 use crate::graph::Graph;
@@ -16,6 +19,8 @@ use crate::time::Timestamp;
 use super::candidates::{Candidate, Found, Role, added_of, hashes_of, of_list};
 use super::fields::{bound, check_not_ahead, check_traits};
 use super::fit::Fit;
+use super::limits::Tally;
+use super::pairs::Company;
 use super::resolve::{Choice, Fate, because, conclude};
 use super::{Decision, Refusal, finders, teach};
 
@@ -33,12 +38,11 @@ impl Graph {
         let created_time = command.created_time.unwrap_or(now);
         check_not_ahead("created_time", created_time, now)?;
         check_times(command, now)?;
-        let (candidates, mut times) = read(self, command, created_time)?;
+        let (candidates, times) = read(self, command, created_time)?;
         let mut fit = Fit::of_command(self, created_time);
-        let mut choice = settle(&mut fit, &candidates);
+        let mut choice = settle(&mut fit, &candidates, &times);
         choice.creates = true;
         choice.extra.marks_known = command.known && !is_marked(self, &choice.joined);
-        times.resize(candidates.len(), created_time);
         let dates_back = choice.joined.iter().any(|&root| is_younger(self, root, created_time));
         let mut resolved = conclude(self, candidates, choice);
         self.check_capacity(&resolved)?;
@@ -94,13 +98,12 @@ fn read<'a>(
         let candidate = one.pop().expect("one was read");
         let time = imported.time.unwrap_or(created_time);
         let hashes = hashes_of(graph, &candidate);
-        for candidate in std::iter::once(candidate).chain(hashes) {
-            if !read.iter().any(|(earlier, _)| earlier.is_same(&candidate)) {
-                read.push((candidate, time));
-            }
-        }
+        read.push((candidate, time));
+        read.extend(hashes.into_iter().map(|hash| (hash, time)));
     }
+    // Of what stands there twice, the first counts: the sort keeps their order.
     read.sort_by(|(a, _), (b, _)| a.strength().cmp(&b.strength()));
+    read.dedup_by(|(b, _), (a, _)| a.is_same(b));
     if !command.former_id.is_empty() {
         read.push((former_id(graph, &command.former_id), created_time));
     }
@@ -123,37 +126,60 @@ fn former_id<'a>(graph: &Graph, value: &'a str) -> Candidate<'a> {
     }
 }
 
-fn settle<'a>(fit: &mut Fit<'_>, candidates: &[Candidate<'_>]) -> Choice<'a> {
-    let mut choice = Choice::new(fit.graph, target(fit, candidates), candidates);
+fn settle<'a>(fit: &mut Fit<'_>, candidates: &[Candidate<'_>], times: &[Timestamp]) -> Choice<'a> {
+    let target = target(fit, candidates, times);
+    let mut company = Company::of(fit.graph, target);
+    let mut choice = Choice::new(fit.graph, target, candidates);
     for (at, candidate) in candidates.iter().enumerate() {
         if choice.fates[at].is_some() {
             continue;
         }
+        // Each is judged when it was attached.
+        fit.time = times[at];
         let collided = candidate.holder(fit.graph);
-        let is_former = candidate.namespace == FORMER_ID;
-        if choice.holds(fit.graph, candidate) {
-            choice.fates[at] = Some(Fate::Held);
-        } else if is_former && candidate.found.is_none() {
-            choice.fates[at] = Some(Fate::Attach);
-        } else if candidate.found.is_some() && candidate.role != Role::Shared {
-            let reason = Reason { collided, ..because(Rule::HeldElsewhere) };
-            choice.fates[at] = Some(Fate::Refuse(reason));
-        } else {
-            finders::share(fit, candidates, &mut choice, at);
+        let refused = company.as_ref().and_then(|company| company.refuses(candidate, None));
+        settle_one(fit, candidates, &mut choice, at);
+        let is_kept = matches!(choice.fates[at], Some(Fate::Attach | Fate::Held));
+        match (&mut company, refused) {
+            (_, Some(reason)) if is_kept => {
+                choice.fates[at] = Some(Fate::Refuse(Reason { collided, ..reason }));
+            }
+            (Some(company), None) if is_kept => company.admit(candidate),
+            _ => {}
         }
     }
     choice
 }
 
+fn settle_one(fit: &mut Fit<'_>, candidates: &[Candidate<'_>], choice: &mut Choice<'_>, at: usize) {
+    let candidate = &candidates[at];
+    let collided = candidate.holder(fit.graph);
+    let is_former = candidate.namespace == FORMER_ID;
+    if choice.holds(fit.graph, candidate) {
+        choice.fates[at] = Some(Fate::Held);
+    } else if is_former && candidate.found.is_none() {
+        choice.fates[at] = Some(Fate::Attach);
+    } else if candidate.found.is_some() && candidate.role != Role::Shared {
+        let reason = Reason { collided, ..because(Rule::HeldElsewhere) };
+        choice.fates[at] = Some(Fate::Refuse(reason));
+    } else {
+        finders::share(fit, candidates, choice, at);
+    }
+}
+
 /// The root of the profile that the import brings up to date.
-fn target(fit: &mut Fit<'_>, candidates: &[Candidate<'_>]) -> Option<u32> {
+fn target(fit: &mut Fit<'_>, candidates: &[Candidate<'_>], times: &[Timestamp]) -> Option<u32> {
     let former = candidates.iter().find(|candidate| candidate.namespace == FORMER_ID);
     if let Some(found) = former.and_then(|former| former.found) {
         return Some(found.root);
     }
+    let mut new = Tally::default();
+    let timed = candidates.iter().zip(times);
+    for (candidate, &time) in timed.filter(|(c, _)| c.is_new() && c.namespace != FORMER_ID) {
+        new.add(fit.graph, candidate, time);
+    }
     let finds = |c: &&Candidate<'_>| c.dropped.is_none() && c.role == Role::Joins;
     let roots = candidates.iter().filter(finds).filter_map(|c| c.found.map(|found| found.root));
-    let new: Vec<&Candidate<'_>> =
-        candidates.iter().filter(|c| c.is_new() && c.namespace != FORMER_ID).collect();
-    roots.into_iter().find(|&root| fit.check(&[root], &new).is_ok())
+    let mut tried: HashSet<u32, FixedState> = HashSet::default();
+    roots.into_iter().find(|&root| tried.insert(root) && fit.check(&[root], &new, &[]).is_ok())
 }

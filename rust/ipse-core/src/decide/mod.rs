@@ -6,7 +6,7 @@
 //! ([`resolve`], and [`drop_lowest`], [`greedy`], [`explicit`] or [`replay`] behind it), and
 //! what it teaches is found out ([`teach`]). Commands on profiles go the same way
 //! ([`commands`], [`modify`], [`import`]). What policies share has its file, too: limits and
-//! caps ([`fit`], [`limits`]), identifiers that find and never join ([`finders`],
+//! caps ([`fit`], [`limits`], [`pairs`]), identifiers that find and never join ([`finders`],
 //! [`narrow`]), room on a full profile ([`evict`]) and whose id a merge keeps ([`survivor`]).
 //!
 //! A decision carries its evidence whole, so that it can be logged, answered and explained
@@ -26,6 +26,7 @@ mod import;
 mod limits;
 mod modify;
 mod narrow;
+mod pairs;
 mod repeat;
 mod replay;
 mod resolve;

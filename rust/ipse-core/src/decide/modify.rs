@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 use super::candidates::{Candidate, Role, added_of, hashes_of, of_list};
 use super::fields::invalid;
 use super::fit::Fit;
+use super::limits::Tally;
+use super::pairs::Company;
 use super::resolve::{Resolved, because, capped, known_after, with_verdicts};
 use super::{Refusal, survivor};
 
@@ -28,7 +30,8 @@ pub(super) fn resolve<'a>(
 ) -> Result<Resolved<'a>, Refusal> {
     let added = added_of(graph, changes.iter().map(|change| change.namespace.as_ref()));
     let fit = Fit::of_command(graph, time).said(true);
-    let mut work = Work { fit, root, added, judged: Vec::new() };
+    let company = Company::of(graph, Some(root));
+    let mut work = Work { fit, root, added, company, judged: Vec::new() };
     for (at, change) in changes.iter().enumerate() {
         work.change(at, change)?;
     }
@@ -52,6 +55,8 @@ struct Work<'g, 'a> {
     root: u32,
     /// The namespaces that the command may bring in.
     added: Vec<&'a str>,
+    /// What its identifiers are seen with, if rules limit that.
+    company: Option<Company<'g>>,
     judged: Vec<(Candidate<'a>, Verdict)>,
 }
 
@@ -66,8 +71,8 @@ impl<'a> Work<'_, 'a> {
         if let (Some(old), Some(new)) = (&old, &new)
             && old.is_same(new)
         {
-            let verdict = self.old_verdict(old).unwrap_or(Verdict::AlreadyAttached);
-            self.judged.push((new.clone(), verdict));
+            let verdict = self.old_verdict(old).unwrap_or_else(|| self.held(old));
+            self.judge(new.clone(), verdict);
             return Ok(());
         }
         let refused = old.as_ref().and_then(|old| self.old_verdict(old));
@@ -75,24 +80,24 @@ impl<'a> Work<'_, 'a> {
             Some(Verdict::Refused(reason)) if new.dropped.is_none() => {
                 Verdict::Refused(self.reason(new, reason.rule))
             }
-            _ => self.new_verdict(new, old.is_some()),
+            _ => self.new_verdict(new, old.as_ref()),
         });
         let stays = verdict_of_new.as_ref().is_some_and(|verdict| !verdict.is_kept());
         if let Some(old) = old {
             let verdict = match refused {
                 Some(refused) => refused,
-                None if stays => Verdict::AlreadyAttached,
+                None if stays => self.held(&old),
                 None => Verdict::Removed,
             };
             let hashes = hashes_of(self.fit.graph, &old);
             let is_removed = verdict == Verdict::Removed;
-            self.judged.push((old, verdict));
+            self.judge(old, verdict);
             hashes.into_iter().filter(|_| is_removed).for_each(|hash| self.remove_hash(hash));
         }
         if let Some((new, verdict)) = new.zip(verdict_of_new) {
             let hashes = hashes_of(self.fit.graph, &new);
             let is_kept = verdict.is_kept();
-            self.judged.push((new, verdict));
+            self.judge(new, verdict);
             hashes.into_iter().filter(|_| is_kept).for_each(|hash| self.add_hash(hash));
         }
         Ok(())
@@ -102,14 +107,14 @@ impl<'a> Work<'_, 'a> {
     fn remove_hash(&mut self, hash: Candidate<'a>) {
         let is_held = hash.found.is_some_and(|found| self.fit.graph.holds(self.root, found.id));
         if is_held && !self.judged.iter().any(|(earlier, _)| earlier.is_same(&hash)) {
-            self.judged.push((hash, Verdict::Removed));
+            self.judge(hash, Verdict::Removed);
         }
     }
 
     fn add_hash(&mut self, hash: Candidate<'a>) {
         if !self.judged.iter().any(|(earlier, _)| earlier.is_same(&hash)) {
-            let verdict = self.new_verdict(&hash, false);
-            self.judged.push((hash, verdict));
+            let verdict = self.new_verdict(&hash, None);
+            self.judge(hash, verdict);
         }
     }
 
@@ -146,7 +151,29 @@ impl<'a> Work<'_, 'a> {
             .then(|| Verdict::Refused(self.reason(old, Rule::Immutable)))
     }
 
-    fn new_verdict(&mut self, new: &Candidate<'_>, replaces: bool) -> Verdict {
+    /// Of one that the profile holds and the command names.
+    fn held(&self, candidate: &Candidate<'_>) -> Verdict {
+        self.refused_pair(candidate, None).unwrap_or(Verdict::AlreadyAttached)
+    }
+
+    /// The pair limit that an identifier would pass, without the one that it replaces.
+    fn refused_pair(&self, new: &Candidate<'_>, old: Option<&Candidate<'_>>) -> Option<Verdict> {
+        let replaced = old.and_then(|old| old.found).map(|found| found.id);
+        let reason = self.company.as_ref()?.refuses(new, replaced)?;
+        let collided = self.reason(new, reason.rule).collided;
+        Some(Verdict::Refused(Reason { collided, ..reason }))
+    }
+
+    fn judge(&mut self, candidate: Candidate<'a>, verdict: Verdict) {
+        match (&mut self.company, candidate.found) {
+            (Some(company), Some(found)) if verdict == Verdict::Removed => company.remove(found.id),
+            (Some(company), _) if verdict.is_kept() => company.admit(&candidate),
+            _ => {}
+        }
+        self.judged.push((candidate, verdict));
+    }
+
+    fn new_verdict(&mut self, new: &Candidate<'_>, replaces: Option<&Candidate<'_>>) -> Verdict {
         let graph = self.fit.graph;
         if let Some(reason) = &new.dropped {
             let collided = self.reason(new, reason.rule).collided;
@@ -156,7 +183,7 @@ impl<'a> Work<'_, 'a> {
             return self.fitting(new, replaces, Verdict::Attached);
         };
         if graph.holds(self.root, found.id) {
-            return Verdict::AlreadyAttached;
+            return self.held(new);
         }
         if new.role == Role::Shared {
             let holders_max = graph.rules().holders_max;
@@ -175,28 +202,31 @@ impl<'a> Work<'_, 'a> {
     }
 
     /// A verdict, if the profile has room for the value beside those of this command.
-    fn fitting(&mut self, new: &Candidate<'_>, replaces: bool, verdict: Verdict) -> Verdict {
-        let added: Vec<&Candidate<'_>> = self
-            .judged
-            .iter()
-            .filter(|(_, verdict)| {
-                matches!(verdict, Verdict::Attached | Verdict::Transferred { .. })
-            })
-            .map(|(candidate, _)| candidate)
-            .chain([new])
-            .collect();
-        match self.fit.check(&[self.root], &added) {
+    fn fitting(
+        &mut self,
+        new: &Candidate<'_>,
+        replaced: Option<&Candidate<'_>>,
+        verdict: Verdict,
+    ) -> Verdict {
+        let replaces = replaced.is_some();
+        let is_added =
+            |verdict: &Verdict| matches!(verdict, Verdict::Attached | Verdict::Transferred { .. });
+        let added = self.judged.iter().filter(|(_, verdict)| is_added(verdict));
+        let graph = self.fit.graph;
+        let added = added.map(|(candidate, _)| candidate).chain([new]);
+        let added = Tally::of(graph, added, self.fit.time);
+        match self.fit.check(&[self.root], &added, &[]) {
             Err(reason) if !replaces || reason.rule == Rule::Immutable => {
                 let collided = self.reason(new, reason.rule).collided;
                 Verdict::Refused(Reason { collided, ..reason })
             }
-            _ if self.is_full(added.len(), replaces) => {
+            _ if self.is_full(added.identifiers as usize, replaces) => {
                 let identifiers_max = self.fit.graph.rules().identifiers_max;
                 let collided = self.reason(new, Rule::IdentifierLimit).collided;
                 let reason = capped(Rule::IdentifierLimit, identifiers_max);
                 Verdict::Refused(Reason { collided, ..reason })
             }
-            _ => verdict,
+            _ => self.refused_pair(new, replaced).unwrap_or(verdict),
         }
     }
 

@@ -6,6 +6,9 @@
 
 use std::borrow::Cow;
 
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
+
 use crate::change::{
     Extra, Move, ObservedIdentifier, PassedLimit, ProfileNumber, Reason, Rule, Target, Verb,
     Verdict,
@@ -20,6 +23,7 @@ use crate::time::Timestamp;
 
 use super::candidates::{Candidate, key_of};
 use super::fit::Fit;
+use super::limits::Tally;
 use super::{drop_lowest, evict, explicit, greedy, replay, survivor};
 
 /// What became of an event's identifiers and of profiles.
@@ -48,6 +52,8 @@ pub(super) struct Choice<'a> {
     /// Whether links are news.
     pub(super) links: bool,
     pub(super) extra: Extra<'a>,
+    /// What is new on the target, once that was asked for.
+    pub(super) taken: Option<Tally>,
 }
 
 /// What becomes of a candidate.
@@ -120,18 +126,6 @@ impl<'a> Choice<'a> {
         }
     }
 
-    /// The candidates that would be new on the target, and `also`.
-    pub(super) fn new_with<'c, 'k>(
-        &self,
-        candidates: &'c [Candidate<'k>],
-        also: Option<usize>,
-    ) -> Vec<&'c Candidate<'k>> {
-        let is_new = |at: usize| {
-            also == Some(at) || matches!(self.fates[at], Some(Fate::Attach | Fate::Transfer(_)))
-        };
-        candidates.iter().enumerate().filter(|(at, _)| is_new(*at)).map(|(_, c)| c).collect()
-    }
-
     /// Whether one of the joined profiles holds an identifier.
     pub(super) fn holds(&self, graph: &Graph, candidate: &Candidate<'_>) -> bool {
         let Some(found) = candidate.found else { return false };
@@ -147,10 +141,13 @@ impl<'a> Choice<'a> {
         at: usize,
         fate: Fate,
     ) {
-        let new = self.new_with(candidates, Some(at));
         let collided = candidates[at].holder(fit.graph);
-        self.fates[at] = Some(match fit.check(&self.joined, &new) {
-            Ok(()) => fate,
+        let new = taken(&mut self.taken, fit, candidates, &self.fates);
+        self.fates[at] = Some(match fit.check_one(&self.joined, new, &candidates[at]) {
+            Ok(()) => {
+                new.add(fit.graph, &candidates[at], fit.time);
+                fate
+            }
             Err(reason) => Fate::Refuse(Reason { collided, ..reason }),
         });
     }
@@ -164,10 +161,27 @@ impl<'a> Choice<'a> {
     ) -> Result<(), Reason> {
         let mut roots = self.joined.clone();
         roots.push(root);
-        fit.check(&roots, &self.new_with(candidates, None))?;
+        let new = taken(&mut self.taken, fit, candidates, &self.fates);
+        fit.check(&roots, new, candidates)?;
         self.joined = roots;
         Ok(())
     }
+}
+
+/// What is new on the target so far: counted when it is first asked for, kept from then on.
+fn taken<'t>(
+    taken: &'t mut Option<Tally>,
+    fit: &Fit<'_>,
+    candidates: &[Candidate<'_>],
+    fates: &[Option<Fate>],
+) -> &'t mut Tally {
+    taken.get_or_insert_with(|| {
+        let is_new = |fate: &Option<Fate>| matches!(fate, Some(Fate::Attach | Fate::Transfer(_)));
+        let new = candidates.iter().zip(fates).filter(|(_, fate)| is_new(fate));
+        let mut tally = Tally::of(fit.graph, new.map(|(candidate, _)| candidate), fit.time);
+        fit.along.iter().for_each(|candidate| tally.count_in(fit.graph, candidate, fit.time));
+        tally
+    })
 }
 
 /// Gives every candidate its verdict and the event its target.
@@ -210,16 +224,13 @@ pub(super) fn conclude<'a>(
 /// Numbers the profiles that moves create densely: some moves may have been left out.
 fn close_gaps(graph: &Graph, target: &Target, moves: &mut [Move<'_>]) {
     let first = graph.profiles.len() + 1 + u32::from(matches!(target, Target::Created(_)));
-    let mut given: Vec<ProfileNumber> = Vec::new();
+    let mut given: HashMap<ProfileNumber, u32, FixedState> = HashMap::default();
     for to in moves.iter_mut().filter_map(|moved| moved.to.as_mut()) {
         if graph.profiles.node(*to).is_some() || Some(*to) == target.profile() {
             continue;
         }
-        let place = given.iter().position(|number| number == to).unwrap_or_else(|| {
-            given.push(*to);
-            given.len() - 1
-        });
-        *to = ProfileNumber(first + u32::try_from(place).expect("moves are bounded"));
+        let next = u32::try_from(given.len()).expect("moves are bounded");
+        *to = ProfileNumber(first + *given.entry(*to).or_insert(next));
     }
 }
 
@@ -250,13 +261,10 @@ pub(super) fn known_after(
         let row = graph.identifiers.rows.row(id);
         (graph.namespaces().name(row.namespace), graph.identifiers.rows.value(id))
     };
-    let has_left = |(namespace, value): (&str, &str)| {
-        let removed = resolved.identifiers.iter().filter(|o| o.verdict == Verdict::Removed);
-        let mut removed = removed.map(|o| (&*o.namespace, &*o.value));
-        let mut moved = moves.iter().map(|moved| (&*moved.namespace, &*moved.value));
-        removed.any(|gone| gone == (namespace, value))
-            || moved.any(|gone| gone == (namespace, value))
-    };
+    let removed = resolved.identifiers.iter().filter(|o| o.verdict == Verdict::Removed);
+    let removed = removed.map(|o| (&*o.namespace, &*o.value));
+    let moved = moves.iter().map(|moved| (&*moved.namespace, &*moved.value));
+    let gone: HashSet<(&str, &str), FixedState> = removed.chain(moved).collect();
     let is_marked = |&root: &u32| {
         graph.profiles.tree(root).into_iter().any(|node| graph.profiles.marked_known(node))
     };
@@ -269,17 +277,18 @@ pub(super) fn known_after(
     let mut kept = resolved.identifiers.iter().filter(|observed| observed.verdict.is_kept());
     let mut came = moves.iter().filter(|moved| moved.to.is_some_and(is_target));
     joined.iter().any(is_marked)
-        || held.any(|held| logs_in(held.0) && !has_left(held))
+        || held.any(|held| logs_in(held.0) && !gone.contains(&held))
         || kept.any(|observed| logs_in(&observed.namespace))
         || came.any(|moved| logs_in(&moved.namespace))
 }
 
 /// Some candidates were judged before a profile was joined that holds them. What a guard says
-/// of a source stands.
+/// of a source stands, and what may not be seen with others.
 fn hold_joined(graph: &Graph, candidates: &[Candidate<'_>], choice: &mut Choice<'_>) {
     let is_guarded = |fate: &Option<Fate>| match fate {
         Some(Fate::Refuse(reason)) => {
-            matches!(reason.rule, Rule::SourceUsed | Rule::SourceShape | Rule::KnownSource)
+            let guards = [Rule::SourceUsed, Rule::SourceShape, Rule::KnownSource, Rule::PairLimit];
+            guards.contains(&reason.rule)
         }
         _ => false,
     };

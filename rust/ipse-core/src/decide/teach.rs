@@ -14,8 +14,8 @@ use crate::graph::survivorship::{Folded, FoldedTraits};
 use crate::limits::PROFILE_TRAITS_MAX;
 use crate::time::{DAY_MS, Timestamp};
 
-use super::Refusal;
 use super::resolve::Resolved;
+use super::{Refusal, pairs};
 use std::borrow::Cow;
 
 /// What an event teaches.
@@ -71,6 +71,7 @@ pub(super) fn changes_graph(graph: &Graph, resolved: &Resolved<'_>) -> bool {
     moves
         || resolved.attaches
         || resolved.links
+        || graph.rules().has_pair_limits() && pairs::shows_new(graph, &resolved.identifiers)
         || resolved.extra.as_deref().is_some_and(changes)
         || shows_new_refusal(graph, resolved)
 }

@@ -5,10 +5,14 @@
 
 mod evidence;
 mod holding;
+mod pairs;
 mod parting;
 mod restore;
 
 use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 
 use crate::change::{
     Change, EventResolved, Extra, HistoryAttribution, Imported, Move, MoveCause,
@@ -68,8 +72,12 @@ impl Graph {
         workspace.rules_text = rules.text().into();
         let before = workspace.namespaces.rules().clone();
         workspace.namespaces.set_rules(parsed(rules));
-        if !workspace.namespaces.rules().has_logins_of(&before) {
+        let rules = workspace.namespaces.rules().clone();
+        if !rules.has_logins_of(&before) {
             self.recount_known();
+        }
+        if !rules.has_pair_limits_of(&before) {
+            self.pair_counts = self.counted_pairs();
         }
     }
 
@@ -82,6 +90,9 @@ impl Graph {
             }
             self.attach_all(root, event, imported);
             self.link_all(&event.identifiers);
+            if self.rules().has_pair_limits() {
+                self.link_pairs(root, event);
+            }
             if self.rules().keeps_evidence() {
                 self.observe_all(event);
             }
@@ -148,9 +159,7 @@ impl Graph {
             self.rewrite_profile(root, |profiles| profiles.mark_known(root));
             self.note_departure(root);
         }
-        for moved in &extra.moves {
-            self.apply_move(moved);
-        }
+        self.apply_moves(&extra.moves);
         if extra.moves.iter().any(|moved| moved.cause == MoveCause::Split) {
             self.part_all(&extra.moves);
         }
@@ -159,11 +168,38 @@ impl Graph {
         }
     }
 
-    fn apply_move(&mut self, moved: &Move<'_>) {
+    /// Takes identifiers off their profiles and puts them on others. Those that leave are taken
+    /// out of the profiles' lists together: one by one, a list would be walked for each.
+    fn apply_moves(&mut self, moves: &[Move<'_>]) {
+        if moves.is_empty() {
+            return;
+        }
+        let leaving: Vec<(Node, IdentifierId)> =
+            moves.iter().map(|moved| self.leaving(moved)).collect();
+        let mut once: HashSet<IdentifierId, FixedState> = HashSet::default();
+        let first: Vec<_> = leaving.iter().filter(|(_, id)| once.insert(*id)).copied().collect();
+        self.unlink(&first);
+        let mut left = Vec::new();
+        for (moved, (root, id)) in moves.iter().zip(leaving) {
+            if !once.remove(&id) {
+                // It leaves a second profile, whose list it is still in.
+                self.unlink(&[(root, id)]);
+            }
+            let time = self.let_go(root, id, &mut left);
+            self.put(moved, id, time);
+        }
+        self.refresh_known(left);
+    }
+
+    /// The root of the profile that a move takes an identifier from.
+    fn leaving(&self, moved: &Move<'_>) -> (Node, IdentifierId) {
         let id = self
             .find_identifier(&moved.namespace, &moved.value)
             .expect("the record moves identifiers that exist");
-        let time = self.detach(self.root_of_profile(moved.from), id);
+        (self.root_of_profile(moved.from), id)
+    }
+
+    fn put(&mut self, moved: &Move<'_>, id: IdentifierId, time: Timestamp) {
         if moved.cause == MoveCause::Evicted {
             self.forget_evidence(id);
         }
@@ -235,6 +271,7 @@ impl Graph {
         add_link(&mut self.identifiers, &mut self.further_links, link);
         self.link_count += 1;
         self.state.add(link_hash(link));
+        self.count_pair(link);
     }
 
     fn set_traits(&mut self, root: Node, event: &EventResolved<'_>, imported: Option<&Imported>) {

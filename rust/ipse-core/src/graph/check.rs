@@ -29,6 +29,7 @@ impl Graph {
         self.check_partings()?;
         let links = self.sorted_links().len() as u64;
         agree("links", self.link_count, links)?;
+        agree("pairs", self.pair_counts.sorted(), self.counted_pairs().sorted())?;
         let absorbed = (0..self.profiles.len()).filter(|&n| self.profiles.parent(n).is_some());
         agree("absorbed profiles", self.profiles.absorbed(), absorbed.count() as u32)?;
         agree("the state hash", self.state.get(), self.recomputed_state().get())

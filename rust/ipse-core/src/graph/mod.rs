@@ -20,6 +20,7 @@ mod index;
 pub(crate) mod links;
 pub(crate) mod namespaces;
 mod owned;
+mod pairs;
 pub(crate) mod partings;
 pub(crate) mod profiles;
 pub(crate) mod remembered;
@@ -49,6 +50,7 @@ use holders::Holders;
 use identifiers::{IdentifierId, Identifiers, identifier_hash};
 use links::FurtherLinks;
 use namespaces::Namespaces;
+use pairs::PairCounts;
 use partings::Partings;
 use profiles::Profiles;
 use remembered::{RememberedEvents, RememberedRefusals};
@@ -71,6 +73,7 @@ pub struct Graph {
     pub(crate) profiles: Profiles,
     pub(crate) further_links: FurtherLinks,
     pub(crate) link_count: u64,
+    pair_counts: PairCounts,
     pub(crate) holders: Holders,
     pub(crate) evidence: Evidence,
     pub(crate) attributions: Attributions,
@@ -118,6 +121,7 @@ impl Graph {
             profiles: Profiles::default(),
             further_links: FurtherLinks::default(),
             link_count: 0,
+            pair_counts: PairCounts::default(),
             holders: Holders::default(),
             evidence: Evidence::default(),
             attributions: Attributions::default(),
@@ -271,6 +275,18 @@ impl Graph {
         }
         let ids = self.identifiers_of_profile(root).into_iter();
         ids.filter(|&id| !self.is_former_id(id)).count() as u32
+    }
+
+    /// How many identifiers the profiles with these roots hold, each once, former ids left out.
+    pub(crate) fn identifier_count_of(&self, roots: &[u32]) -> u32 {
+        if self.holders.is_empty() || roots.len() < 2 {
+            return roots.iter().map(|&root| self.identifier_count(root)).sum();
+        }
+        let held = roots.iter().flat_map(|&root| self.identifiers_of_profile(root));
+        let mut ids: Vec<IdentifierId> = held.filter(|&id| !self.is_former_id(id)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.len() as u32
     }
 
     /// Whether an identifier is the id that a profile had in a former system.

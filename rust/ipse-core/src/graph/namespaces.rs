@@ -29,6 +29,8 @@ struct InForce {
     priority: u32,
     /// Position in the rules, if they name it.
     rules: Option<usize>,
+    /// Whether a pair limit is its own, or speaks of it.
+    has_pair_limit: bool,
 }
 
 impl Namespaces {
@@ -122,6 +124,26 @@ impl Namespaces {
         }
     }
 
+    /// With how many of another namespace an identifier of this one may be seen.
+    pub(crate) fn pair_limit(&self, index: u16, other: u16) -> Option<u32> {
+        let limits = &self.rules_of(index)?.pair_limits;
+        let of_other = limits.iter().find(|(name, _)| **name == *self.name(other));
+        of_other.map(|(_, most)| *most)
+    }
+
+    /// Whether pairs of two namespaces are limited, from either side.
+    pub(crate) fn is_pair_limited(&self, a: u16, b: u16) -> bool {
+        a != b
+            && self.has_pair_limit(a)
+            && self.has_pair_limit(b)
+            && self.pair_limit(a, b).or(self.pair_limit(b, a)).is_some()
+    }
+
+    /// Whether any pair of which one is of this namespace is limited.
+    pub(crate) fn has_pair_limit(&self, index: u16) -> bool {
+        self.in_force[usize::from(index)].has_pair_limit
+    }
+
     fn add_name(&mut self, name: &str) -> u16 {
         if let Some(index) = self.index(name) {
             return index;
@@ -147,7 +169,8 @@ impl Namespaces {
         let in_force = |name: &Arc<str>| {
             let rules = self.rules.position(name);
             let priority = rules.and_then(|at| self.rules.namespaces()[at].priority);
-            InForce { priority: priority.unwrap_or(u32::MAX), rules }
+            let has_pair_limit = self.rules.has_pair_limits_with(name);
+            InForce { priority: priority.unwrap_or(u32::MAX), rules, has_pair_limit }
         };
         self.in_force = self.names.iter().map(in_force).collect();
     }

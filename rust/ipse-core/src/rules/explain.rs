@@ -212,7 +212,7 @@ impl Rules {
         note(namespace.exclusive, self.exclusive_fact());
         note(namespace.shared, "may be on several profiles, finds and joins nothing");
         for (other, value) in &namespace.pair_limits {
-            facts.push(format!("each goes with at most {value} of {other}"));
+            facts.push(format!("each is seen with at most {value} of {other}"));
         }
         if let Some(plain) = &namespace.sha256_of {
             facts.push(format!("is the SHA-256 of {plain}"));

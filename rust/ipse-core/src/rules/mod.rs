@@ -236,6 +236,28 @@ impl Rules {
             && logins(other).all(|name| is_login(self, name))
     }
 
+    /// Whether the same pairs of namespaces are limited under other rules, to however many.
+    pub(crate) fn has_pair_limits_of(&self, other: &Rules) -> bool {
+        fn pairs(rules: &Rules) -> Vec<(&str, &str)> {
+            let namespaces = rules.namespaces.iter();
+            let mut pairs: Vec<_> = namespaces
+                .flat_map(|n| n.pair_limits.iter().map(|(other, _)| (&*n.name, &**other)))
+                .collect();
+            pairs.sort_unstable();
+            pairs
+        }
+        pairs(self) == pairs(other)
+    }
+
+    /// Whether a pair limit is a namespace's own, or speaks of it.
+    pub(crate) fn has_pair_limits_with(&self, name: &str) -> bool {
+        let speaks = |n: &NamespaceRules| {
+            let of_name = &*n.name == name && !n.pair_limits.is_empty();
+            of_name || n.pair_limits.iter().any(|(other, _)| &**other == name)
+        };
+        self.uses.pair_limits && self.namespaces.iter().any(speaks)
+    }
+
     /// How raw events are read.
     pub fn mapping(&self) -> &Mapping {
         &self.mapping

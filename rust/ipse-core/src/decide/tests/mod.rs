@@ -1,5 +1,7 @@
 //! Corners that the stories do not reach: bounds of the tables, clocks, changed rules.
 
+mod limits;
+mod pairs;
 mod policies;
 
 use std::borrow::Cow;

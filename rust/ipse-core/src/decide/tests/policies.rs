@@ -8,7 +8,7 @@ use crate::rules::preset;
 use crate::{Decision, Refusal, Timestamp};
 use std::borrow::Cow;
 
-fn sent<'a>(list: &str) -> Vec<SentIdentifier<'a>> {
+pub(super) fn sent<'a>(list: &str) -> Vec<SentIdentifier<'a>> {
     let one = |pair: &str| {
         let (namespace, value) = pair.split_once('=').expect("namespace=value");
         SentIdentifier {
@@ -19,20 +19,20 @@ fn sent<'a>(list: &str) -> Vec<SentIdentifier<'a>> {
     list.split_whitespace().map(one).collect()
 }
 
-fn at(seconds: i64) -> Timestamp {
+pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_500_000_000_000 + seconds * 1_000).expect("within range")
 }
 
-fn event_of(ids: &str, seconds: i64) -> Event<'static> {
+pub(super) fn event_of(ids: &str, seconds: i64) -> Event<'static> {
     Event { timestamp: Some(at(seconds)), identifiers: sent(ids), ..Event::default() }
 }
 
 impl World {
-    fn preset(name: &str) -> World {
+    pub(super) fn preset(name: &str) -> World {
         World::new(preset(name).expect("a preset"))
     }
 
-    fn verb(&mut self, verb: Verb, ids: &str, sources: &str, seconds: i64) -> String {
+    pub(super) fn verb(&mut self, verb: Verb, ids: &str, sources: &str, seconds: i64) -> String {
         let event = Event {
             verb,
             timestamp: Some(at(seconds)),
@@ -44,12 +44,12 @@ impl World {
         shown(&decision)
     }
 
-    fn see(&mut self, ids: &str, seconds: i64) -> String {
+    pub(super) fn see(&mut self, ids: &str, seconds: i64) -> String {
         self.verb(Verb::Observe, ids, "", seconds)
     }
 
     /// The numbers of the profiles that hold an identifier, and `-` if none does.
-    fn of(&self, pair: &str) -> String {
+    pub(super) fn of(&self, pair: &str) -> String {
         let one = &sent(pair)[0];
         let owners = self.graph.owners(&one.namespace, &one.value).expect("a namespace");
         let numbers: Vec<String> = owners.iter().map(|p| p.number().to_string()).collect();
@@ -58,7 +58,7 @@ impl World {
 }
 
 /// The target, and each refused identifier with its rule.
-fn shown(decision: &Decision<'_>) -> String {
+pub(super) fn shown(decision: &Decision<'_>) -> String {
     let resolved = &decision.resolved;
     let target = resolved.target.profile().map_or("nobody".to_owned(), |p| p.to_string());
     let refusals = resolved.identifiers.iter().filter_map(|observed| {

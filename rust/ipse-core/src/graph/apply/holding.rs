@@ -53,23 +53,72 @@ impl Graph {
     /// Takes an identifier off every node of a profile that holds it; gives the event time of
     /// its oldest attachment there. The oldest holder that is left is its first.
     pub(super) fn detach(&mut self, root: Node, id: IdentifierId) -> Timestamp {
+        self.unlink(&[(root, id)]);
+        let mut left = Vec::new();
+        let time = self.let_go(root, id, &mut left);
+        self.refresh_known(left);
+        time
+    }
+
+    /// The same of an identifier that [`Graph::unlink`] took out of the profile's list. Nodes
+    /// that may not be known any more are `left` for later.
+    pub(super) fn let_go(
+        &mut self,
+        root: Node,
+        id: IdentifierId,
+        left: &mut Vec<Node>,
+    ) -> Timestamp {
         let holding = self.holding(root, id).expect("the profile holds the identifier");
         if self.identifiers.rows.row(id).has_further_holders() {
             let profiles = &self.profiles;
             let gone = self.holders.remove(id, |further| profiles.root(further.node) == root);
             for further in gone {
                 self.state.remove(holder_hash(id, &further));
-                self.count_off(id, further.node);
+                self.count_off(id, further.node, left);
             }
         }
         let first = self.identifiers.rows.row(id).holder();
         if let Some(first) = first.filter(|first| self.profiles.root(first.node) == root) {
-            self.unlist(id, first.node);
-            self.count_off(id, first.node);
+            self.unlist(id);
+            self.count_off(id, first.node, left);
         }
         let has_further = !self.holders.of(id).is_empty();
         self.identifiers.row_mut(id).set_further_holders(has_further);
         holding.time
+    }
+
+    /// Takes identifiers out of the lists of profiles that are their first holders: each list
+    /// is walked once, for however many.
+    pub(super) fn unlink(&mut self, leaving: &[(Node, IdentifierId)]) {
+        let first_node = |&(root, id): &(Node, IdentifierId)| {
+            let node = self.identifiers.rows.row(id).holder()?.node;
+            (self.profiles.root(node) == root).then_some((node, id))
+        };
+        let mut by_node: Vec<(Node, IdentifierId)> =
+            leaving.iter().filter_map(first_node).collect();
+        by_node.sort_unstable();
+        for of_node in by_node.chunk_by(|a, b| a.0 == b.0) {
+            self.unlink_from(of_node[0].0, of_node);
+        }
+    }
+
+    fn unlink_from(&mut self, node: Node, leaving: &[(Node, IdentifierId)]) {
+        let mut left = leaving.len();
+        let mut before: Option<IdentifierId> = None;
+        let mut at = self.profiles.first_identifier(node);
+        while let Some(id) = at.filter(|_| left > 0) {
+            let next = self.identifiers.rows.row(id).next;
+            if leaving.binary_search(&(node, id)).is_err() {
+                before = Some(id);
+            } else {
+                left -= 1;
+                match before {
+                    Some(before) => self.identifiers.row_mut(before).next = next,
+                    None => self.profiles.set_first_identifier(node, next),
+                }
+            }
+            at = next.checked_sub(1).map(IdentifierId);
+        }
     }
 
     /// Notes that an identifier was a source.
@@ -111,10 +160,10 @@ impl Graph {
         self.state.add(self.identifier_hash(id));
     }
 
-    /// Takes an identifier out of the list of its first holder, whose place the next takes.
-    fn unlist(&mut self, id: IdentifierId, node: Node) {
+    /// Takes the first holder off an identifier that is out of its list; the next takes its
+    /// place.
+    fn unlist(&mut self, id: IdentifierId) {
         self.state.remove(self.identifier_hash(id));
-        self.close_gap(id, node);
         let Some(&heir) = self.holders.of(id).first() else {
             self.identifiers.row_mut(id).clear_holder();
             self.state.add(self.identifier_hash(id));
@@ -127,25 +176,14 @@ impl Graph {
         self.state.add(self.identifier_hash(id));
     }
 
-    /// Joins the two ends of a node's list that an identifier leaves.
-    fn close_gap(&mut self, id: IdentifierId, node: Node) {
-        let next = self.identifiers.rows.row(id).next;
-        let is_before = |&before: &IdentifierId| self.identifiers.rows.row(before).next == id.0 + 1;
-        let before = self.listed_of_node(node).find(is_before);
-        match before {
-            Some(before) => self.identifiers.row_mut(before).next = next,
-            None => self.profiles.set_first_identifier(node, next),
-        }
-    }
-
     /// Counts an identifier that has left a node's lists off it.
-    fn count_off(&mut self, id: IdentifierId, node: Node) {
+    fn count_off(&mut self, id: IdentifierId, node: Node, left: &mut Vec<Node>) {
         let (login, counts) = self.weight(id);
         if counts {
             self.profiles.count_down(node);
         }
         if login {
-            self.refresh_known(node);
+            left.push(node);
         }
         self.note_departure(node);
     }
@@ -172,14 +210,18 @@ impl Graph {
         }
     }
 
-    /// Finds out anew whether a node and those above it are known.
-    fn refresh_known(&mut self, node: Node) {
-        let mut at = Some(node);
-        while let Some(node) = at {
-            let below = self.profiles.children(node).any(|child| self.profiles.known(child));
-            let known = below || self.makes_itself_known(node);
-            self.profiles.set_known(node, known);
-            at = self.profiles.parent(node).map(|(parent, _)| parent);
+    /// Finds out anew whether nodes and those above them are known.
+    pub(super) fn refresh_known(&mut self, mut nodes: Vec<Node>) {
+        nodes.sort_unstable();
+        nodes.dedup();
+        for node in nodes {
+            let mut at = Some(node);
+            while let Some(node) = at {
+                let below = self.profiles.children(node).any(|child| self.profiles.known(child));
+                let known = below || self.makes_itself_known(node);
+                self.profiles.set_known(node, known);
+                at = self.profiles.parent(node).map(|(parent, _)| parent);
+            }
         }
     }
 }
