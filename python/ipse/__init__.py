@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ipse import aio, errors
     from ipse._native import __version__, preset
+    from ipse._transport import Tls
     from ipse.client import Client
     from ipse.errors import (
         AlreadyExists,
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
         LogFailed,
         NotFound,
         OpenError,
+        PermissionDenied,
         Refused,
         ResourceExhausted,
+        Unauthenticated,
         Unavailable,
         Unimplemented,
     )
@@ -116,6 +119,7 @@ __all__ = [
     "MoveCause",
     "NotFound",
     "OpenError",
+    "PermissionDenied",
     "Profile",
     "ProfileIdentifier",
     "ProfilePage",
@@ -130,9 +134,11 @@ __all__ = [
     "ServerSettings",
     "SourceVerdict",
     "Stats",
+    "Tls",
     "TraitReason",
     "TranslatedIdentity",
     "TranslatedProfile",
+    "Unauthenticated",
     "Unavailable",
     "Unimplemented",
     "ValueChoice",
@@ -158,8 +164,10 @@ _ERRORS = {
     "LogFailed",
     "NotFound",
     "OpenError",
+    "PermissionDenied",
     "Refused",
     "ResourceExhausted",
+    "Unauthenticated",
     "Unavailable",
     "Unimplemented",
 }
@@ -167,6 +175,7 @@ _HOMES = {
     "Client": "ipse.client",
     "Resolver": "ipse.resolver",
     "ServerSettings": "ipse.settings",
+    "Tls": "ipse._transport",
     "__version__": "ipse._native",
     "preset": "ipse._native",
 }

@@ -10,6 +10,8 @@ __all__ = [
     "LogFailedError",
     "OpenError",
     "__version__",
+    "check_tokens",
+    "methods",
     "preset",
     "validate_rules",
 ]
@@ -33,25 +35,52 @@ class Engine:
         segment_size_bytes: int = 67_108_864,
         snapshot_log_bytes: int = 268_435_456,
         write_queue_bytes_max: int = 67_108_864,
+        tokens: str | None = None,
     ) -> Engine:
         """Locks and recovers `data_dir`, or keeps everything in memory if it is None.
 
-        The workspace `default` is created with the preset `segment` if there is none.
-        Raises OpenError, and ValueError for a `sync` that there is none of. Blocks, without the
-        GIL, until recovery is done.
+        The workspace `default` is created with the preset `segment` if there is none. With
+        `tokens`, the text of a file of them, no call without one is answered.
+        Raises OpenError, and ValueError for a `sync` that there is none of, or for tokens that
+        cannot be read. Blocks, without the GIL, until recovery is done.
         """
 
     def call(
-        self, method: str, request: bytes, read_deadline_ms: int | None = None
+        self,
+        method: str,
+        request: bytes,
+        read_deadline_ms: int | None = None,
+        authorization: bytes | None = None,
     ) -> tuple[int, int, bytes]:
         """One RPC: full method name (`/ipse.v1.IdentityService/ResolveEvent`) and request bytes.
 
         Returns (position, code, payload). The answer may be sent once `synced() >= position`.
         Code 0: payload is the response message. Otherwise: the google.rpc.Code, and payload is
         a google.rpc.Status. `read_deadline_ms` is the time left to the caller's deadline;
-        0 or less answers DEADLINE_EXCEEDED and does nothing. Never waits for the disk, except
-        `AdminService/Checkpoint`, which does and is to be called on a worker thread; so are
+        0 or less answers DEADLINE_EXCEEDED and does nothing. `authorization` is the metadata of
+        that name; several, joined by a comma, are none that is known. Never waits for the disk,
+        except `AdminService/Checkpoint`, which does and is to be called on a worker thread; so are
         `CreateWorkspace`, `SetRules` and `ValidateRules`, which compile patterns.
+        """
+
+    def check_caller(
+        self, method: str | None, authorization: bytes | None
+    ) -> tuple[int, bytes] | None:
+        """The refusal (code, google.rpc.Status) of a caller whose token is not good, or None.
+
+        Good for a method, as far as that can be said without the request, or, without one, for
+        anything at all. For what happens before `call`, or instead of it.
+        """
+
+    def audited(
+        self, method: str, request: bytes, authorization: bytes | None
+    ) -> tuple[str | None, str | None]:
+        """The name of a call's token, and the workspace it is about; None if there is none."""
+
+    def replace_tokens(self, tokens: str) -> None:
+        """Puts the tokens of another text in force for the calls to come. Raises ValueError.
+
+        An engine that was opened without tokens asks for none ever.
         """
 
     def synced(self) -> int:
@@ -109,6 +138,12 @@ class Engine:
 
 def validate_rules(text: str) -> list[tuple[int, str, str]]:
     """(line, key, message) of each problem; line 0 is the whole. Empty: the rules are good."""
+
+def check_tokens(text: str) -> None:
+    """Raises ValueError, which names key and problem, unless this is a file of tokens."""
+
+def methods() -> list[tuple[str, str]]:
+    """(full name, role) of each method; the role is read, write or admin."""
 
 def preset(name: str) -> str | None:
     """The rules of a preset as TOML, for example of `segment`; None if there is none."""

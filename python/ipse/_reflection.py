@@ -6,7 +6,7 @@ the older one's under another package, so that tools can describe the service th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import grpc
 from google.protobuf import descriptor_pool, text_format
@@ -20,7 +20,9 @@ from google.rpc import error_details_pb2  # noqa: F401  # isort: skip
 from ipse.v1 import admin_pb2, errors_pb2, identity_pb2  # noqa: F401
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 _V1ALPHA: Final = "grpc.reflection.v1alpha"
 _V1: Final = "grpc.reflection.v1"
@@ -40,12 +42,20 @@ def services() -> list[str]:
     ]
 
 
-def handlers() -> Iterable[grpc.GenericRpcHandler]:
-    """Make the handlers of both names around one servicer."""
+def handlers(
+    check_caller: Callable[[_Context], Awaitable[None]],
+) -> Iterable[grpc.GenericRpcHandler]:
+    """Make the handlers of both names around one servicer; `check_caller` ends calls it refuses."""
     _describe_v1()
     servicer = reflection.aio.ReflectionServicer(services())
+
+    async def answers(requests: AsyncIterator[Any], context: _Context) -> AsyncIterator[Any]:
+        await check_caller(context)
+        async for answer in servicer.ServerReflectionInfo(requests, context):
+            yield answer
+
     method = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
+        answers,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )

@@ -37,7 +37,10 @@ T = TypeVar("T")
 
 
 class SyncCalls(ABC):
-    """Every call, blocking. An empty workspace name means `default`. All raise IpseError."""
+    """Every call, blocking. All raise IpseError.
+
+    An empty workspace name means the only one of the caller's token, else `default`.
+    """
 
     __slots__ = ()
 

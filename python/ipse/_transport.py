@@ -10,17 +10,30 @@ says how long to wait.
 
 from __future__ import annotations
 
+import dataclasses
+import ipaddress
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ipse._calls import ADMIN, IDENTITY
-from ipse.errors import Code, IpseError, ResourceExhausted, from_code, from_status_bytes
+from ipse.errors import (
+    Code,
+    ConfigError,
+    IpseError,
+    ResourceExhausted,
+    from_code,
+    from_status_bytes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import grpc
+    import grpc.aio
 
+ENVIRONMENT_VARIABLE: Final = "IPSE_TOKEN"
 DEFAULT_ADDRESS: Final = "127.0.0.1:4773"
 DEFAULT_TIMEOUT_S: Final = 10.0
 READY_SERVICE: Final = "ipse.writes"
@@ -82,6 +95,103 @@ CHANNEL_OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     # Clients that happen to name one server do not share a connection, nor its troubles.
     ("grpc.use_local_subchannel_pool", 1),
 )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """How a client's connection is encrypted; each is the path of a PEM file, or empty.
+
+    `ca`: the authorities that a server's certificate may be signed by; empty: those that gRPC
+    brings. `certificate` and `key`: the client's own, for a server that asks for one.
+    `server_name`: the name that the server's certificate must have, if not the address's.
+    """
+
+    ca: str | os.PathLike[str] = ""
+    certificate: str | os.PathLike[str] = ""
+    key: str | os.PathLike[str] = ""
+    server_name: str = ""
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Read the files; ConfigError names the one that cannot be."""
+        import grpc
+
+        if bool(self.certificate) != bool(self.key):
+            raise ConfigError("tls", "certificate and key are needed together")
+        files = (self.ca, self.key, self.certificate)
+        return grpc.ssl_channel_credentials(*(_read(path) for path in files))
+
+
+class Way:
+    """How a server is reached: its address, whether encrypted, and the token to show.
+
+    `tls`: None or False: not encrypted; True: as `Tls()` says. `token`: None: the one in the
+    environment, IPSE_TOKEN, if any; empty: none. A token is never sent unencrypted to another
+    machine unless `tls` is False in so many words.
+    """
+
+    __slots__ = ("_credentials", "_options", "address", "metadata")
+
+    def __init__(self, address: str, *, tls: Tls | bool | None, token: str | None) -> None:
+        self.address = address
+        tls_or_none = Tls() if tls is True else (tls or None)
+        self._credentials = None if tls_or_none is None else tls_or_none.credentials()
+        self._options: list[tuple[str, Any]] = []
+        if tls_or_none is not None and tls_or_none.server_name:
+            self._options = [("grpc.ssl_target_name_override", tls_or_none.server_name)]
+        word = os.environ.get(ENVIRONMENT_VARIABLE, "") if token is None else token
+        self.metadata = _metadata_of(word.strip())
+        """What every call carries."""
+        if self.metadata and tls is None and not _is_local(address):
+            raise ConfigError(
+                "tls",
+                f"the token would travel unencrypted to {address}; use TLS, or say that something "
+                "else protects the connection with tls=False",
+            )
+
+    def channel(self, options: Iterable[tuple[str, Any]]) -> grpc.Channel:
+        """Make a channel of the blocking kind."""
+        import grpc
+
+        options = [*options, *self._options]
+        if self._credentials is None:
+            return grpc.insecure_channel(self.address, options)
+        return grpc.secure_channel(self.address, self._credentials, options)
+
+    def aio_channel(self, options: Iterable[tuple[str, Any]]) -> grpc.aio.Channel:
+        """Make a channel of the asyncio kind."""
+        import grpc.aio
+
+        options = [*options, *self._options]
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self.address, options)
+        return grpc.aio.secure_channel(self.address, self._credentials, options)
+
+
+def _read(path: str | os.PathLike[str]) -> bytes | None:
+    try:
+        return Path(path).read_bytes() if path else None
+    except OSError as error:
+        raise ConfigError("tls", f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _metadata_of(token: str) -> tuple[tuple[str, str], ...]:
+    if not token:
+        return ()
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ConfigError("token", "must be one word of printable ASCII")
+    return (("authorization", f"Bearer {token}"),)
+
+
+def _is_local(address: str) -> bool:
+    """Whether nobody else can listen on the way; what is not understood is not."""
+    if address.startswith(("unix:", "unix-abstract:")):
+        return True
+    host, colon, port = address.removeprefix("dns:///").rpartition(":")
+    host = (host if colon and port.isdigit() else address).strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def error_of(failure: grpc.RpcError) -> IpseError:

@@ -52,20 +52,26 @@ T = TypeVar("T")
 class Client:
     """One connection to a server. Make it inside the event loop; close it, or use `async with`.
 
-    `timeout_s` bounds each call, retries included; a checkpoint gets longer. An empty workspace
-    name means `default`. All calls raise IpseError.
+    `timeout_s` bounds each call, retries included; a checkpoint gets longer. `tls`: True, or a Tls,
+    encrypts; `token` is what `ipse token create` printed, if None that of the environment's
+    IPSE_TOKEN. A token goes to another machine only encrypted, or with `tls=False`. An empty
+    workspace name means the only one of the token, else `default`. All calls raise IpseError.
     """
 
-    __slots__ = ("_channel", "_methods", "_timeout_s")
+    __slots__ = ("_channel", "_metadata", "_methods", "_timeout_s")
 
     def __init__(
         self,
         address: str = _transport.DEFAULT_ADDRESS,
         *,
         timeout_s: float = _transport.DEFAULT_TIMEOUT_S,
+        tls: _transport.Tls | bool | None = None,
+        token: str | None = None,
     ) -> None:
         self._timeout_s = timeout_s
-        self._channel = grpc.aio.insecure_channel(address, _transport.CHANNEL_OPTIONS)
+        way = _transport.Way(address, tls=tls, token=token)
+        self._metadata = way.metadata
+        self._channel = way.aio_channel(_transport.CHANNEL_OPTIONS)
         self._methods: dict[str, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]] = {}
 
     async def __aenter__(self) -> Self:
@@ -499,7 +505,9 @@ class Client:
         for attempt in itertools.count(1):
             time_left_s = deadline - time.monotonic()
             try:
-                payload = await self._method(call.method)(request, timeout=time_left_s)
+                payload = await self._method(call.method)(
+                    request, timeout=time_left_s, metadata=self._metadata
+                )
             except grpc.aio.AioRpcError as failure:
                 error = _transport.error_of(failure)
                 pause_s = _transport.pause_s(error, attempt, deadline - time.monotonic())

@@ -24,6 +24,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("profile", "profile", "read a profile"),
     ("export", "export", "write the id map and attributed history for the warehouse"),
     ("rules", "rules", "check, explain, show, read and set the rules of a workspace"),
+    ("token", "token", "create, list and revoke the API tokens of a server"),
     ("stats", "stats", "show the figures of a server"),
     ("wal", "wal", "read and verify the files of a data directory"),
     ("bench", "bench", "measure a live server"),

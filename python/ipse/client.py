@@ -25,19 +25,25 @@ T = TypeVar("T")
 class Client(SyncCalls):
     """One connection to a server; may be shared by threads. Close it, or use `with`.
 
-    `timeout_s` bounds each call, retries included; a checkpoint gets longer.
+    `timeout_s` bounds each call, retries included; a checkpoint gets longer. `tls`: True, or a Tls,
+    encrypts; `token` is what `ipse token create` printed, if None that of the environment's
+    IPSE_TOKEN. A token goes to another machine only encrypted, or with `tls=False`.
     """
 
-    __slots__ = ("_channel", "_methods", "_timeout_s")
+    __slots__ = ("_channel", "_metadata", "_methods", "_timeout_s")
 
     def __init__(
         self,
         address: str = _transport.DEFAULT_ADDRESS,
         *,
         timeout_s: float = _transport.DEFAULT_TIMEOUT_S,
+        tls: _transport.Tls | bool | None = None,
+        token: str | None = None,
     ) -> None:
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(address, _transport.CHANNEL_OPTIONS)
+        way = _transport.Way(address, tls=tls, token=token)
+        self._metadata = way.metadata
+        self._channel = way.channel(_transport.CHANNEL_OPTIONS)
         self._methods: dict[str, grpc.UnaryUnaryMultiCallable[bytes, bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -87,7 +93,9 @@ class Client(SyncCalls):
         for attempt in itertools.count(1):
             time_left_s = deadline - time.monotonic()
             try:
-                payload = self._method(call.method)(request, timeout=time_left_s)
+                payload = self._method(call.method)(
+                    request, timeout=time_left_s, metadata=self._metadata
+                )
             except grpc.RpcError as failure:
                 error = _transport.error_of(failure)
                 pause_s = _transport.pause_s(error, attempt, deadline - time.monotonic())

@@ -23,7 +23,9 @@ from ipse.telemetry import LOG_FORMATS, LOG_LEVELS
 ENVIRONMENT_PREFIX: Final = "IPSE_"
 CONFIG_VARIABLE: Final = "IPSE_CONFIG"
 # Variables that are not settings of a server: where the client commands find one, and debugging.
-_OTHER_VARIABLES: Final = frozenset({CONFIG_VARIABLE, "IPSE_ADDRESS", "IPSE_DEBUG"})
+_OTHER_VARIABLES: Final = frozenset(
+    {CONFIG_VARIABLE, "IPSE_ADDRESS", "IPSE_DEBUG", "IPSE_TLS_CA", "IPSE_TOKEN"}
+)
 
 _TRUTHS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _READERS: Final[Mapping[type, Callable[[str], object]]] = {

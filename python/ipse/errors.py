@@ -6,6 +6,8 @@ IpseError                     everything below; carries code, reason, field, met
 │   ├── NotFound                no such workspace, no such profile
 │   ├── AlreadyExists           the workspace exists, the event id had another event
 │   ├── FailedPrecondition      other rules are in force than the caller believed
+│   ├── Unauthenticated         no token that the server knows
+│   ├── PermissionDenied        the token's role, workspaces or source do not allow it
 │   └── Unimplemented           the server has no such method
 ├── Failed                    the world: the same request may succeed later
 │   ├── Unavailable             recovering, draining, gone, not reachable
@@ -119,6 +121,18 @@ class FailedPrecondition(Refused):
     code = Code.FAILED_PRECONDITION
 
 
+class Unauthenticated(Refused):
+    """The server asks for a token, and the one that was sent, if any, is none of its own."""
+
+    code = Code.UNAUTHENTICATED
+
+
+class PermissionDenied(Refused):
+    """The token's role, workspaces or source do not allow the call."""
+
+    code = Code.PERMISSION_DENIED
+
+
 class Unimplemented(Refused):
     """The server has no such method."""
 
@@ -181,6 +195,8 @@ _BY_CODE: Final[Mapping[Code, type[IpseError]]] = {
     Code.NOT_FOUND: NotFound,
     Code.ALREADY_EXISTS: AlreadyExists,
     Code.FAILED_PRECONDITION: FailedPrecondition,
+    Code.UNAUTHENTICATED: Unauthenticated,
+    Code.PERMISSION_DENIED: PermissionDenied,
     Code.UNIMPLEMENTED: Unimplemented,
     Code.UNAVAILABLE: Unavailable,
     Code.RESOURCE_EXHAUSTED: ResourceExhausted,

@@ -29,6 +29,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from ipse import _native, _reflection
 from ipse._calls import ADMIN, IDENTITY
+from ipse._door import Door
 from ipse._threads import run_aside
 from ipse.errors import Failed, LogFailed, OpenError
 from ipse.service import Service
@@ -89,14 +90,16 @@ class Server:
         self.failure: asyncio.Future[str] = loop.create_future()
         """Set with the reason when the engine fails; `abandon` is then the only thing to do."""
         self._service = Service(settings, self._on_failure)
+        self._door = Door(settings)
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(options=_channel_options(settings))
         self._grpc.add_generic_rpc_handlers([self._service])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         if settings.reflection:
-            self._grpc.add_generic_rpc_handlers(_reflection.handlers())
+            self._grpc.add_generic_rpc_handlers(_reflection.handlers(self._service.check_caller))
         self._engine: _native.Engine | None = None
         self._looking_after: asyncio.Task[None] | None = None
+        self._watching_door: asyncio.Task[None] | None = None
         self._port = 0
 
     @property
@@ -106,19 +109,24 @@ class Server:
 
     async def listen(self) -> None:
         """Open the port; calls are refused with NOT_SERVING until `recover` is done."""
+        await run_aside("door", self._door.open)
         for name in HEALTH_NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         wanted = _host_port(self._settings.host, self._settings.port)
         try:
-            self._port = self._grpc.add_insecure_port(wanted)
+            self._port = self._door.listen(self._grpc, wanted)
         except RuntimeError:
             raise Failed(f"cannot listen on {wanted}: the port is taken or not allowed") from None
         await self._grpc.start()
+        if self._door.has_files:
+            self._watching_door = asyncio.create_task(self._watch_door())
         _log.info("listening", extra={"address": self.address, "pid": os.getpid()})
 
     async def recover(self) -> None:
         """Open the data directory and begin to serve; OpenError if that is not possible."""
-        engine = await run_aside("recovery", functools.partial(_open, self._settings))
+        engine = await run_aside(
+            "recovery", functools.partial(_open, self._settings, self._door.tokens)
+        )
         self._engine = engine
         self._service.attach(engine)
         self._looking_after = asyncio.create_task(self._look_after(engine))
@@ -175,11 +183,21 @@ class Server:
             _log.exception("a bug")
             self._service.fail(_BUG)
 
+    async def _watch_door(self) -> None:
+        """Put tokens and certificates in force when their files have changed."""
+        while True:
+            await asyncio.sleep(_LOOK_AFTER_INTERVAL_S)
+            try:
+                await run_aside("door", functools.partial(self._door.look_again, self._engine))
+            except Exception:  # noqa: BLE001 -- what is in force stays in force
+                _log.exception("a bug")
+
     async def _stop_looking_after(self) -> None:
-        if self._looking_after is not None:
-            self._looking_after.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._looking_after
+        for task in (self._looking_after, self._watching_door):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
 
 async def _serve(settings: ServerSettings, on_listening: Callable[[str], None] | None) -> int:
@@ -253,7 +271,7 @@ async def _checkpoint(engine: _native.Engine) -> bool:
     return True
 
 
-def _open(settings: ServerSettings) -> _native.Engine:
+def _open(settings: ServerSettings, tokens: str | None) -> _native.Engine:
     try:
         return _native.Engine.open(
             settings.data_dir,
@@ -262,6 +280,7 @@ def _open(settings: ServerSettings) -> _native.Engine:
             segment_size_bytes=settings.segment_size_bytes,
             snapshot_log_bytes=settings.snapshot_log_bytes,
             write_queue_bytes_max=settings.write_queue_bytes_max,
+            tokens=tokens,
         )
     except _native.OpenError as error:
         raise OpenError(str(error)) from None

@@ -21,15 +21,16 @@ import logging
 import os
 import secrets
 import time
-from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import grpc
 
-from ipse import _status
+from ipse import _native, _status
 from ipse._calls import ADMIN, IDENTITY
 from ipse._threads import Shared, Turns
 from ipse._waiters import SyncWaiters
 from ipse.errors import Code
+from ipse.telemetry import AUDIT_LOGGER
 from ipse.v1 import admin_pb2, identity_pb2
 
 if TYPE_CHECKING:
@@ -39,9 +40,11 @@ if TYPE_CHECKING:
     from ipse.settings import ServerSettings
 
     _Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
-    _Answer: TypeAlias = Callable[[str, bytes, float | None], Awaitable[tuple[int, bytes]]]
+    _Answer: TypeAlias = Callable[
+        [str, bytes, float | None, bytes | None], Awaitable[tuple[int, bytes]]
+    ]
     _Decided: TypeAlias = tuple[int, int, bytes]
-    _EngineCall: TypeAlias = Callable[[str, bytes, int | None], _Decided]
+    _EngineCall: TypeAlias = Callable[[str, bytes, int | None, bytes | None], _Decided]
 
 CHECKPOINT_METHOD: Final = f"/{ADMIN}/Checkpoint"
 LIST_METHOD: Final = f"/{IDENTITY}/ListProfiles"
@@ -81,7 +84,10 @@ WRITING_METHODS: Final = frozenset(
     }
 )
 
+AUDITED_METHODS: Final = frozenset(name for name, role in _native.methods() if role == "admin")
+
 _PREFIX: Final = "/ipse.v1."
+_AUTHORIZATION: Final = "authorization"
 # Only these are remembered: names that callers make up must not fill the memory.
 _KNOWN_METHODS: Final = frozenset(
     f"/{service.full_name}/{method.name}"
@@ -91,6 +97,7 @@ _KNOWN_METHODS: Final = frozenset(
     )
     for method in service.methods
 )
+_RECOVERING: Final = "it is recovering"
 _SHUTTING_DOWN: Final = "it is shutting down"
 _FAILED: Final = "it has failed and is stopping; it recovers at its next start"
 _WAKE_BYTES_MAX: Final = 65_536
@@ -98,6 +105,7 @@ _SHORT_BATCH_BYTES_MAX: Final = 1_024
 _STATUS_CODES: Final = {int(code.value[0]): code for code in grpc.StatusCode}
 
 _log = logging.getLogger("ipse.service")
+_audit_log = logging.getLogger(AUDIT_LOGGER)
 
 
 class Service(grpc.GenericRpcHandler):
@@ -113,8 +121,10 @@ class Service(grpc.GenericRpcHandler):
         self._loop = asyncio.get_running_loop()
         self._waiters = SyncWaiters(self._loop, settings.waiting_calls_max)
         self._engine: Engine | None = None
+        # Without tokens nobody looks at the metadata of a call.
+        self._asks_for_tokens = bool(settings.tokens)
         # What carries a call is the state: no call asks whether there is an engine.
-        self._call: _EngineCall = _not_serving("it is recovering")
+        self._call: _EngineCall = _not_serving(_RECOVERING)
         self._synced: Callable[[], int] = _nothing_synced
         self._handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
         self._gone = ""
@@ -164,6 +174,17 @@ class Service(grpc.GenericRpcHandler):
         self.detach(_FAILED)
         self._on_failure(reason)
 
+    async def check_caller(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """End a call that is not the engine's to answer, if its caller has no token."""
+        if not self._asks_for_tokens:
+            return
+        if self._engine is None:
+            refusal: tuple[int, bytes] | None = _status.not_serving(self._gone or _RECOVERING)
+        else:
+            refusal = self._engine.check_caller(None, _authorization_of(context))
+        if refusal is not None:
+            await _abort(context, *refusal)
+
     @property
     def calls_in_flight(self) -> int:
         """How many calls are being answered or wait for the disk."""
@@ -185,8 +206,9 @@ class Service(grpc.GenericRpcHandler):
         return handler
 
     def _handler(self, method: str) -> grpc.RpcMethodHandler[bytes, bytes]:
+        carry = self._carry_audited if method in AUDITED_METHODS else self._carry
         behaviour: Callable[[bytes, _Context], Awaitable[bytes]] = functools.partial(
-            self._carry, method, self._answer_of(method)
+            carry, method, self._answer_of(method)
         )
         return grpc.unary_unary_rpc_method_handler(behaviour)
 
@@ -204,7 +226,10 @@ class Service(grpc.GenericRpcHandler):
     ) -> bytes:
         self._in_flight += 1
         try:
-            code, payload = await _guarded(method, answer, request, context.time_remaining())
+            authorization = _authorization_of(context) if self._asks_for_tokens else None
+            code, payload = await _guarded(
+                method, answer, request, context.time_remaining(), authorization
+            )
             if code == Code.INTERNAL:
                 # The bug may have left the graphs half changed: then this was the last call.
                 self.look_after_engine()
@@ -216,50 +241,108 @@ class Service(grpc.GenericRpcHandler):
             if not self._in_flight:
                 self._idle.set()
 
+    async def _carry_audited(
+        self, method: str, answer: _Answer, request: bytes, context: _Context
+    ) -> bytes:
+        outcome = Code.INTERNAL
+
+        async def told(
+            method: str, request: bytes, time_left_s: float | None, authorization: bytes | None
+        ) -> tuple[int, bytes]:
+            nonlocal outcome
+            try:
+                code, payload = await answer(method, request, time_left_s, authorization)
+            except asyncio.CancelledError:
+                outcome = Code.CANCELLED
+                raise
+            outcome = Code(code)
+            return code, payload
+
+        try:
+            return await self._carry(method, told, request, context)
+        finally:
+            self._audit(method, request, context, outcome)
+
+    def _audit(self, method: str, request: bytes, context: _Context, outcome: Code) -> None:
+        """Write down who asked for what, and never a value of a request."""
+        token = workspace = None
+        if self._engine is not None:
+            authorization = _authorization_of(context)
+            token, workspace = self._engine.audited(method, request, authorization)
+        who = {"token": token, "peer": context.peer(), "method": method, "workspace": workspace}
+        _audit_log.info("admin call", extra={**who, "outcome": outcome.name})
+
     async def _answer(
-        self, method: str, request: bytes, time_left_s: float | None
+        self,
+        method: str,
+        request: bytes,
+        time_left_s: float | None,
+        authorization: bytes | None,
     ) -> tuple[int, bytes]:
         writes = method in WRITING_METHODS
         refusal = self._refuse_at_the_door(request, writes=writes)
         if refusal is not None:
             return refusal
-        decided = self._call(method, request, _milliseconds(time_left_s))
+        decided = self._call(method, request, _milliseconds(time_left_s), authorization)
         return await self._when_synced(decided, writes=writes)
 
     async def _answer_batch(
-        self, method: str, request: bytes, time_left_s: float | None
+        self,
+        method: str,
+        request: bytes,
+        time_left_s: float | None,
+        authorization: bytes | None,
     ) -> tuple[int, bytes]:
         # A thread costs more than a batch of a few. How long a list is its request does not say.
         if len(request) <= _SHORT_BATCH_BYTES_MAX and method != LIST_METHOD:
-            return await self._answer(method, request, time_left_s)
-        return await self._answer_in_turn(self._batches, method, request, time_left_s)
+            return await self._answer(method, request, time_left_s, authorization)
+        return await self._answer_in_turn(
+            self._batches, method, request, time_left_s, authorization
+        )
 
     async def _answer_in_turn(
-        self, turns: Turns, method: str, request: bytes, time_left_s: float | None
+        self,
+        turns: Turns,
+        method: str,
+        request: bytes,
+        time_left_s: float | None,
+        authorization: bytes | None,
     ) -> tuple[int, bytes]:
         writes = method in WRITING_METHODS
         refusal = self._refuse_at_the_door(request, writes=writes)
+        # Nobody waits for the turns of callers who have none.
+        refusal = refusal or self._refuse_caller(method, authorization)
         if refusal is not None:
             return refusal
         deadline_s = None if time_left_s is None else time.monotonic() + time_left_s
 
         def call() -> _Decided:
             left_s = None if deadline_s is None else deadline_s - time.monotonic()
-            return self._call(method, request, _milliseconds(left_s))
+            return self._call(method, request, _milliseconds(left_s), authorization)
 
         return await self._when_synced(await turns.run(call), writes=writes)
 
     async def _answer_checkpoint(
-        self, method: str, request: bytes, time_left_s: float | None
+        self,
+        method: str,
+        request: bytes,
+        time_left_s: float | None,
+        authorization: bytes | None,
     ) -> tuple[int, bytes]:
         if request:
             # The message has no fields. Whatever this is, no other caller shares its answer.
-            return await self._answer_in_turn(self._compiling, method, request, time_left_s)
+            return await self._answer_in_turn(
+                self._compiling, method, request, time_left_s, authorization
+            )
+        refusal = self._refuse_caller(method, authorization)
+        if refusal is not None:
+            # The answer is shared: it must not be with one who could not have asked.
+            return refusal
         time_left_ms = _milliseconds(time_left_s)
         if time_left_ms is not None and time_left_ms <= 0:
             # Refused without being looked at, so that nothing blocks.
-            return self._call(method, request, time_left_ms)[1:]
-        work = functools.partial(self._call, method, request, None)
+            return self._call(method, request, time_left_ms, authorization)[1:]
+        work = functools.partial(self._call, method, request, None, authorization)
         _, code, payload = await self._checkpoint.run(work)
         return code, payload
 
@@ -290,6 +373,12 @@ class Service(grpc.GenericRpcHandler):
             return _status.queue_full(settings.waiting_calls_max, len(self._waiters))
         return None
 
+    def _refuse_caller(self, method: str, authorization: bytes | None) -> tuple[int, bytes] | None:
+        """Refuse one without the token for it, before anything else is done for it."""
+        if not self._asks_for_tokens or self._engine is None:
+            return None
+        return self._engine.check_caller(method, authorization)
+
     def _response_too_large(self, payload: bytes) -> tuple[int, bytes]:
         """Refuse to send what a read would answer; a write's answer is bound by its request."""
         bound = self._settings.response_bytes_max
@@ -308,7 +397,9 @@ class Service(grpc.GenericRpcHandler):
 def _not_serving(why: str) -> _EngineCall:
     code, payload = _status.not_serving(why)
 
-    def refuse(_method: str, _request: bytes, _time_left_ms: int | None) -> _Decided:
+    def refuse(
+        _method: str, _request: bytes, _time_left_ms: int | None, _authorization: bytes | None
+    ) -> _Decided:
         return 0, code, payload
 
     return refuse
@@ -322,12 +413,26 @@ def _milliseconds(time_left_s: float | None) -> int | None:
     return None if time_left_s is None else int(time_left_s * 1_000)
 
 
+def _authorization_of(context: grpc.aio.ServicerContext[Any, Any]) -> bytes | None:
+    """The metadata `authorization`; what comes more than once is joined, as HTTP has it."""
+    sent = [
+        value if isinstance(value, bytes) else value.encode(errors="surrogateescape")
+        for key, value in context.invocation_metadata() or ()
+        if key == _AUTHORIZATION
+    ]
+    return b", ".join(sent) if sent else None
+
+
 async def _guarded(
-    method: str, answer: _Answer, request: bytes, time_left_s: float | None
+    method: str,
+    answer: _Answer,
+    request: bytes,
+    time_left_s: float | None,
+    authorization: bytes | None,
 ) -> tuple[int, bytes]:
     """Answer, or confess a bug: gRPC would send the text of any exception to the client."""
     try:
-        return await answer(method, request, time_left_s)
+        return await answer(method, request, time_left_s, authorization)
     except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # noqa: BLE001 -- a panic of the engine is no `Exception`
@@ -336,6 +441,8 @@ async def _guarded(
         return _status.internal(fault)
 
 
-async def _abort(context: _Context, code: int, payload: bytes) -> NoReturn:
+async def _abort(
+    context: grpc.aio.ServicerContext[Any, Any], code: int, payload: bytes
+) -> NoReturn:
     message, details = _status.message_of(payload)
     await context.abort(_STATUS_CODES[code], message, ((_status.DETAILS_KEY, details),))

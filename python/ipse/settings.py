@@ -38,7 +38,8 @@ class ServerSettings:
 
     host: str = _setting(
         "127.0.0.1",
-        "The IP address, or `localhost`, to listen on. One that is not loopback needs `insecure`.",
+        "The IP address, or `localhost`, to listen on. One that is not loopback needs a "
+        "certificate and tokens, or `insecure`.",
     )
     port: int = _setting(
         4773, "The TCP port to listen on; 0 lets the system choose one.", least=0, most=65_535
@@ -46,6 +47,22 @@ class ServerSettings:
     insecure: bool = _setting(
         False,
         "Listen on an address that other machines can reach, without encryption or authentication.",
+    )
+    tokens: str = _setting(
+        "",
+        "The file of API tokens, which `ipse token` writes; calls without one of them are refused. "
+        "It is read again when it changes.",
+    )
+    tls_certificate: str = _setting(
+        "",
+        "The file of the server's certificate chain (PEM). With it, connections are encrypted. It "
+        "is read again when it changes.",
+    )
+    tls_key: str = _setting("", "The file of that certificate's key (PEM, without a password).")
+    tls_client_ca: str = _setting(
+        "",
+        "A file of certificates (PEM); only clients with a certificate that one of these signed "
+        "may connect.",
     )
     data_dir: str = _setting(
         "ipse-data", "The directory of log and snapshots; made if it is missing."
@@ -123,8 +140,16 @@ class ServerSettings:
             _check_field(field, getattr(self, field.name))
         if not self.data_dir:
             raise ConfigError("data_dir", "must name a directory")
+        self._check_tls()
         self._check_host()
         return self
+
+    def _check_tls(self) -> None:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            missing = "tls_key" if self.tls_certificate else "tls_certificate"
+            raise ConfigError(missing, "certificate and key are needed together")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ConfigError("tls_client_ca", "is of no use without `tls_certificate`")
 
     def _check_host(self) -> None:
         if self.host == "localhost":
@@ -135,12 +160,21 @@ class ServerSettings:
             raise ConfigError(
                 "host", f"must be an IP address or `localhost`, not {self.host!r}"
             ) from None
-        if not address.is_loopback and not self.insecure:
+        guarded = bool(self.tls_certificate and self.tokens)
+        if not address.is_loopback and not guarded and not self.insecure:
+            missing = " and ".join(
+                word
+                for word, given in (
+                    ("no encryption (`tls_certificate`, `tls_key`)", self.tls_certificate),
+                    ("no authentication (`tokens`)", self.tokens),
+                )
+                if not given
+            )
             raise ConfigError(
                 "host",
-                f"{self.host} can be reached from other machines, and this server has no "
-                "encryption and no authentication yet; listen on 127.0.0.1, or set `insecure` "
-                "if something else protects the port",
+                f"{self.host} can be reached from other machines, and this server would have "
+                f"{missing}; listen on 127.0.0.1, or set `insecure` if something else protects "
+                "the port",
             )
 
 

@@ -15,6 +15,8 @@ import sys
 import time
 from typing import Final, TextIO
 
+AUDIT_LOGGER: Final = "ipse.audit"
+"""Who called what of the operators' methods: printed whatever the level of all other logs is."""
 LOG_FORMATS: Final = ("auto", "json", "human")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -41,6 +43,7 @@ def configure(log_format: str = "auto", level: str = "info", stream: TextIO | No
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    logging.getLogger(AUDIT_LOGGER).setLevel(logging.INFO)
 
 
 def mask(namespace: str, value: str) -> str:

@@ -47,14 +47,16 @@ IGNORANT = {
     "ipse.commands.wal": (*ENGINE, "ipse.client", "grpc"),
     "ipse.commands.load": ENGINE,
 }
-# The modules that call the extension themselves. The last three open no engine: they ask for its
-# version, and whether rules are good.
+# The modules that call the extension themselves. All but the first three open no engine: they ask
+# for its version, and whether rules or tokens are good.
 CALLERS = {
     "ipse.resolver",
     "ipse.server",
     "ipse.service",
     "ipse",
+    "ipse._door",
     "ipse.commands.rules",
+    "ipse.commands.token",
     "ipse.commands.version",
 }
 

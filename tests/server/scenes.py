@@ -56,8 +56,8 @@ def trouble(monkeypatch: pytest.MonkeyPatch, **methods: Callable[..., Any]) -> N
     """Let the servers that a test makes have such an engine."""
     real_open = server._open
 
-    def open_troubled(settings: ServerSettings) -> Any:
-        return TroubledEngine(real_open(settings), **methods)
+    def open_troubled(settings: ServerSettings, tokens: str | None) -> Any:
+        return TroubledEngine(real_open(settings, tokens), **methods)
 
     monkeypatch.setattr(server, "_open", open_troubled)
 

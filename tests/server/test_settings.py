@@ -69,11 +69,34 @@ def test_loopback_is_allowed(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3", "::", "2001:db8::1"])  # noqa: S104
-def test_other_addresses_need_insecure_and_the_refusal_says_why(host: str) -> None:
-    error = _refuses(ServerSettings(host=host), "host")
-    assert "no encryption" in error.message
-    assert "insecure" in error.message
+def test_other_addresses_need_both_guards_or_insecure_and_the_refusal_says_why(host: str) -> None:
+    tls = {"tls_certificate": "server.pem", "tls_key": "server.key"}
+    tokens = {"tokens": "tokens.toml"}
+    for given, missing, there in (
+        ({}, ["no encryption", "no authentication"], []),
+        (tls, ["no authentication"], ["no encryption"]),
+        (tokens, ["no encryption"], ["no authentication"]),
+    ):
+        settings: dict[str, Any] = {"host": host, **given}
+        error = _refuses(ServerSettings(**settings), "host")
+        assert all(words in error.message for words in (*missing, "insecure"))
+        assert not any(words in error.message for words in there)
     ServerSettings(host=host, insecure=True).validate()
+    ServerSettings(
+        host=host, tls_certificate="server.pem", tls_key="server.key", tokens="tokens.toml"
+    ).validate()
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"tls_certificate": "a"}, "tls_key"),
+        ({"tls_key": "a"}, "tls_certificate"),
+        ({"tls_client_ca": "a"}, "tls_client_ca"),
+    ],
+)
+def test_half_an_encryption_is_refused(given: dict[str, Any], field: str) -> None:
+    _refuses(ServerSettings(**given), field)
 
 
 @pytest.mark.parametrize("host", ["", "example.com", "127.0.0.1:80", "[::1]"])

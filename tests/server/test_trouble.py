@@ -237,13 +237,15 @@ class Held:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         real_open = server._open
 
-        def open_held(settings: ServerSettings) -> Any:
-            self.engine = real_open(settings)
+        def open_held(settings: ServerSettings, tokens: str | None) -> Any:
+            self.engine = real_open(settings, tokens)
             return TroubledEngine(self.engine, call=self.call)
 
         monkeypatch.setattr(server, "_open", open_held)
 
-    def call(self, method: str, request: bytes, time_left_ms: int | None) -> Any:
+    def call(
+        self, method: str, request: bytes, time_left_ms: int | None, authorization: bytes | None
+    ) -> Any:
         assert self.engine is not None
         # One whose time is up is refused at once, as the engine promises.
         name = method.rpartition("/")[2]
@@ -251,7 +253,7 @@ class Held:
             self.begun.append(name)
             self.threads.add(threading.current_thread().name)
             assert self.go.wait(SECONDS_MAX)
-        return self.engine.call(method, request, time_left_ms)
+        return self.engine.call(method, request, time_left_ms, authorization)
 
 
 RULES = "[namespaces.email]\nlogin = true\n"
@@ -319,6 +321,9 @@ def test_rules_whose_caller_has_no_time_left_are_not_looked_at(
         first = asyncio.create_task(client.validate_rules(RULES))
         await until(lambda: bool(held.begun))
         late = asyncio.create_task(carrier._answer_of(method)(method, b"", 0.05))
+        late = asyncio.create_task(
+            carrier._answer_in_turn(carrier._compiling, method, b"", 0.05, None)
+        )
         await asyncio.sleep(0.1)
         held.go.set()
         await first
@@ -359,7 +364,8 @@ def test_checkpoints_that_are_asked_for_at_once_are_one(
         await until(lambda: running._service.calls_in_flight == 100)
         calls[0].cancel()
         await until(lambda: running._service.calls_in_flight == 99)
-        code, _ = await running._service._answer_checkpoint(service.CHECKPOINT_METHOD, b"", 0.0)
+        method = service.CHECKPOINT_METHOD
+        code, _ = await running._service._answer_checkpoint(method, b"", 0.0, None)
         assert code == Code.DEADLINE_EXCEEDED
         held.go.set()
         written = await asyncio.gather(*calls[1:])
@@ -374,7 +380,8 @@ def test_checkpoints_that_are_asked_for_at_once_are_one(
 def test_a_checkpoint_with_bytes_that_are_no_message_is_refused_alone(engine_dir: Path) -> None:
     async def scene(running: server.Server, client: ipse.aio.Client) -> None:
         await running.recover()
-        code, _ = await running._service._answer_checkpoint(service.CHECKPOINT_METHOD, b"\xff", 9.0)
+        method = service.CHECKPOINT_METHOD
+        code, _ = await running._service._answer_checkpoint(method, b"\xff", 9.0, None)
         assert code == Code.INVALID_ARGUMENT
         await client.checkpoint()
 

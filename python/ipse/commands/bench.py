@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import tempfile
@@ -44,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--address", metavar="HOST:PORT",
         help="a server that runs already [one of its own on a temporary directory]",
     )  # fmt: skip
+    connection.add_security(parser)
     parser.add_argument(
         "--pid", type=int, metavar="PID", help="the process of that server, to read its CPU time"
     )
@@ -109,8 +111,10 @@ async def _measure(
     measured = Measured()
     customers = Customers(arguments.people, arguments.seed)
     options = [("grpc.max_receive_message_length", _RESPONSE_BYTES_MAX)]
-    async with grpc.aio.insecure_channel(address, options) as channel:
-        call: Call = channel.unary_unary(_METHODS[arguments.mode])
+    way = connection.way(arguments, address)
+    async with way.aio_channel(options) as channel:
+        method: Call = channel.unary_unary(_METHODS[arguments.mode])
+        call = functools.partial(method, metadata=way.metadata)
         begin = time.perf_counter() + arguments.warmup
         end = begin + arguments.seconds
         callers = [
@@ -145,7 +149,7 @@ async def _processor_seconds(
 
 
 async def _calls(
-    call: Call,
+    call: functools.partial[grpc.aio.UnaryUnaryCall[bytes, bytes]],
     arguments: argparse.Namespace,
     customers: Customers,
     measured: Measured,

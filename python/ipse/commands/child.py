@@ -89,7 +89,7 @@ class ServerProcess:
         from ipse.client import Client
         from ipse.errors import DeadlineExceeded
 
-        with Client(self.address) as client:
+        with Client(self.address, token="") as client:
             while True:
                 # In turns, so that a server that fails in recovery is noticed at once.
                 with contextlib.suppress(DeadlineExceeded):

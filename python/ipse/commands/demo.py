@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         say(_PAGE)
         with ServerProcess(data_dir, work_dir) as server:
             say(f"The server listens on {server.address} and keeps its files in {data_dir}.\n")
-            with Client(server.address) as client:
+            with Client(server.address, token="") as client:
                 steps: list[tuple[Resolution, Profile]] = []
                 for number, (story, raw) in enumerate(JOURNEY, start=1):
                     steps.append(_send(client, raw))
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
             stop_s = server.stop()
             say(f"The server stopped after {stop_s:.2f} s. It starts again, from disk alone.\n")
             server.start()
-            with Client(server.address) as client:
+            with Client(server.address, token="") as client:
                 after = client.get_profile(profile_id=before.profile_id)
                 stats = client.stats()
             server.stop()

@@ -66,6 +66,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """DEADLINE_EXCEEDED: the call's deadline had passed before it was looked at;
     nothing was written.
     """
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 20
+    """UNAUTHENTICATED: the server has tokens, and the call had none that it knows."""
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 21
+    """PERMISSION_DENIED: the token's role, workspaces or source do not allow the call."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons, without the prefix in ErrorInfo: `ERROR_REASON_EVENT_ID_REUSED` is
@@ -114,4 +118,8 @@ ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 19
 """DEADLINE_EXCEEDED: the call's deadline had passed before it was looked at;
 nothing was written.
 """
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 20
+"""UNAUTHENTICATED: the server has tokens, and the call had none that it knows."""
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 21
+"""PERMISSION_DENIED: the token's role, workspaces or source do not allow the call."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipse_rpc::Dispatch;
+use ipse_rpc::{Audited, Dispatch, Status, Tokens};
 use ipse_store::{LogPosition, Options, Recovery, Store, SyncPolicy};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -34,8 +34,9 @@ impl Engine {
     #[staticmethod]
     #[pyo3(signature = (
         data_dir, *, sync = "always", sync_interval_ms = 100, segment_size_bytes = 67_108_864,
-        snapshot_log_bytes = 268_435_456, write_queue_bytes_max = 67_108_864,
+        snapshot_log_bytes = 268_435_456, write_queue_bytes_max = 67_108_864, tokens = None,
     ))]
+    #[allow(clippy::too_many_arguments, reason = "they are keywords to their one caller")]
     fn open(
         py: Python<'_>,
         data_dir: Option<PathBuf>,
@@ -44,33 +45,65 @@ impl Engine {
         segment_size_bytes: u64,
         snapshot_log_bytes: u64,
         write_queue_bytes_max: usize,
+        tokens: Option<&str>,
     ) -> PyResult<Engine> {
+        let tokens = tokens.map(parsed_tokens).transpose()?;
         let options = Options {
             sync: sync_policy(sync, sync_interval_ms)?,
             segment_size_bytes,
             snapshot_log_bytes,
             write_queue_bytes_max,
         };
-        py.detach(|| Engine::recover(data_dir, options))
+        py.detach(|| Engine::recover(data_dir, options, tokens))
     }
 
     /// One RPC: (position, code, payload).
-    #[pyo3(signature = (method, request, read_deadline_ms = None))]
+    #[pyo3(signature = (method, request, read_deadline_ms = None, authorization = None))]
     fn call<'py>(
         &self,
         py: Python<'py>,
         method: &str,
         request: &[u8],
         read_deadline_ms: Option<i64>,
+        authorization: Option<&[u8]>,
     ) -> (u64, i32, Bound<'py, PyBytes>) {
-        let call = || self.dispatch.call(method, request, read_deadline_ms, now());
+        let dispatch = &self.dispatch;
+        let call = || dispatch.call(method, request, authorization, read_deadline_ms, now());
         let is_short = method == EVENT_METHOD && request.len() <= ATTACHED_EVENT_BYTES_MAX;
         let reply = if is_short { call() } else { py.detach(call) };
-        let (code, payload) = match reply.result {
-            Ok(payload) => (0, payload),
-            Err(status) => (status.code(), status.encode()),
-        };
+        let (code, payload) = reply.result.map_or_else(refusal, |payload| (0, payload));
         (reply.position.0, code, PyBytes::new(py, &payload))
+    }
+
+    /// The refusal of a caller whose token is not good for a method, or for anything; else None.
+    #[pyo3(signature = (method, authorization))]
+    fn check_caller<'py>(
+        &self,
+        py: Python<'py>,
+        method: Option<&str>,
+        authorization: Option<&[u8]>,
+    ) -> Option<(i32, Bound<'py, PyBytes>)> {
+        let (code, payload) =
+            self.dispatch.check_caller(method, authorization).err().map(refusal)?;
+        Some((code, PyBytes::new(py, &payload)))
+    }
+
+    /// (name of the token, workspace) of a call, for the audit.
+    #[pyo3(signature = (method, request, authorization))]
+    fn audited(
+        &self,
+        method: &str,
+        request: &[u8],
+        authorization: Option<&[u8]>,
+    ) -> (Option<String>, Option<String>) {
+        let Audited { token, workspace } = self.dispatch.audited(method, request, authorization);
+        (token, workspace)
+    }
+
+    /// Puts other tokens in force; ValueError says what is wrong with them.
+    fn replace_tokens(&self, tokens: &str) -> PyResult<()> {
+        self.dispatch.replace_tokens(parsed_tokens(tokens)?);
+        Ok(())
     }
 
     /// The log position up to which everything is on disk.
@@ -146,7 +179,11 @@ impl Engine {
 }
 
 impl Engine {
-    fn recover(data_dir: Option<PathBuf>, options: Options) -> PyResult<Engine> {
+    fn recover(
+        data_dir: Option<PathBuf>,
+        options: Options,
+        tokens: Option<Tokens>,
+    ) -> PyResult<Engine> {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(open_error)?;
         let hash_seed = u64::from_le_bytes(seed);
@@ -157,9 +194,21 @@ impl Engine {
         let (reader, writer) = wake::pair()?;
         store.on_synced(Box::new(move || writer.wake()));
         let dispatch = Dispatch::new(store, recovery, now());
+        let dispatch = match tokens {
+            Some(tokens) => dispatch.guarded_by(tokens),
+            None => dispatch,
+        };
         dispatch.ensure_default_workspace(now()).map_err(|status| open_error(status.message()))?;
         Ok(Engine { dispatch, wake: reader })
     }
+}
+
+fn refusal(status: Status) -> (i32, Vec<u8>) {
+    (status.code(), status.encode())
+}
+
+fn parsed_tokens(text: &str) -> PyResult<Tokens> {
+    Tokens::parse(text).map_err(PyValueError::new_err)
 }
 
 fn sync_policy(name: &str, interval_ms: u64) -> PyResult<SyncPolicy> {

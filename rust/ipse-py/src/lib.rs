@@ -38,6 +38,19 @@ mod _native {
         problems.into_iter().map(|problem| (problem.line, problem.key, problem.message)).collect()
     }
 
+    /// (name, role) of each method; a caller with a token needs the role.
+    #[pyfunction]
+    fn methods() -> Vec<(&'static str, &'static str)> {
+        ipse_rpc::methods().map(|(name, role)| (name, role.name())).collect()
+    }
+
+    /// Raises ValueError, which says what is wrong, if this is not a file of tokens.
+    #[pyfunction]
+    fn check_tokens(text: &str) -> PyResult<()> {
+        let checked = ipse_rpc::Tokens::parse(text).map(drop);
+        checked.map_err(pyo3::exceptions::PyValueError::new_err)
+    }
+
     /// The TOML of a preset (`segment`).
     #[pyfunction]
     fn preset(name: &str) -> Option<&'static str> {

@@ -1,7 +1,8 @@
 //! A call: method name and request bytes in, answer bytes out, for every transport alike.
 //!
 //! ```text
-//! serving? -> method? -> deadline? -> size? -> decodes? -> fields? -> workspace? -> queue? -> decided
+//! serving? -> token? -> method? -> deadline? -> size? -> allowed? -> decodes? -> fields?
+//!          -> workspace? -> queue? -> decided
 //! ```
 //!
 //! Each question has one refusal, asked in this order, so that what a caller is told first
@@ -14,18 +15,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ipse_core::Timestamp;
 use ipse_core::graph::Counts;
+use ipse_core::identifier::is_workspace_name;
 use ipse_store::{
     Checkpoint, CheckpointError, CloseError, Locked, LogPosition, Recovery, Store, StoreStats,
     WorkspaceIndex,
 };
 use prost::Message;
 
+use crate::access::{Access, EVENT, EVENTS, JOIN, READ, Reach, Role, admin, command};
 use crate::admin::default_rules;
+use crate::door::{Door, admitted};
 use crate::fault::{Fault, Faults, catching};
 use crate::limits::REQUEST_BYTES_MAX;
 use crate::mappings::Mappings;
 use crate::metrics::Metrics;
+use crate::narrow::{Claims, check_role, narrowed};
 use crate::status::{Reason, Status, quoted};
+use crate::tokens::Tokens;
 
 /// The workspace that an empty name means.
 pub const DEFAULT_WORKSPACE: &str = "default";
@@ -37,6 +43,7 @@ pub struct Dispatch {
     pub(crate) started_time: Timestamp,
     pub(crate) mappings: Mappings,
     pub(crate) metrics: Metrics,
+    door: Option<Door>,
     faults: Faults,
     closed: AtomicBool,
 }
@@ -70,31 +77,49 @@ pub(crate) type Handled = Result<Answer, Refused>;
 
 type Handler = fn(&Dispatch, &[u8], Timestamp) -> Handled;
 
-const METHODS: [(&str, Handler); 23] = [
-    ("/ipse.v1.IdentityService/ResolveEvent", Dispatch::resolve_event),
-    ("/ipse.v1.IdentityService/ResolveEvents", Dispatch::resolve_events),
-    ("/ipse.v1.IdentityService/GetProfile", Dispatch::get_profile),
-    ("/ipse.v1.IdentityService/BatchGetProfiles", Dispatch::batch_get_profiles),
-    ("/ipse.v1.IdentityService/LookupProfiles", Dispatch::lookup_profiles),
-    ("/ipse.v1.IdentityService/ListProfiles", Dispatch::list_profiles),
-    ("/ipse.v1.IdentityService/TranslateIdentities", Dispatch::translate_identities),
-    ("/ipse.v1.IdentityService/Login", Dispatch::login),
-    ("/ipse.v1.IdentityService/Logout", Dispatch::logout),
-    ("/ipse.v1.IdentityService/LinkIdentifiers", Dispatch::link_identifiers),
-    ("/ipse.v1.IdentityService/ModifyIdentifiers", Dispatch::modify_identifiers),
-    ("/ipse.v1.IdentityService/MergeProfiles", Dispatch::merge_profiles),
-    ("/ipse.v1.IdentityService/SplitProfile", Dispatch::split_profile),
-    ("/ipse.v1.IdentityService/AttributeHistory", Dispatch::attribute_history),
-    ("/ipse.v1.IdentityService/ImportProfiles", Dispatch::import_profiles),
-    ("/ipse.v1.AdminService/CreateWorkspace", Dispatch::create_workspace),
-    ("/ipse.v1.AdminService/ListWorkspaces", Dispatch::list_workspaces),
-    ("/ipse.v1.AdminService/GetWorkspace", Dispatch::get_workspace),
-    ("/ipse.v1.AdminService/GetRules", Dispatch::get_rules),
-    ("/ipse.v1.AdminService/SetRules", Dispatch::set_rules),
-    ("/ipse.v1.AdminService/ValidateRules", Dispatch::validate_rules),
-    ("/ipse.v1.AdminService/Checkpoint", Dispatch::checkpoint_call),
-    ("/ipse.v1.AdminService/GetStats", Dispatch::get_stats),
+static METHODS: [(&str, Access, Handler); 23] = [
+    ("/ipse.v1.IdentityService/ResolveEvent", EVENT, Dispatch::resolve_event),
+    ("/ipse.v1.IdentityService/ResolveEvents", EVENTS, Dispatch::resolve_events),
+    ("/ipse.v1.IdentityService/GetProfile", READ, Dispatch::get_profile),
+    ("/ipse.v1.IdentityService/BatchGetProfiles", READ, Dispatch::batch_get_profiles),
+    ("/ipse.v1.IdentityService/LookupProfiles", READ, Dispatch::lookup_profiles),
+    ("/ipse.v1.IdentityService/ListProfiles", READ, Dispatch::list_profiles),
+    ("/ipse.v1.IdentityService/TranslateIdentities", READ, Dispatch::translate_identities),
+    ("/ipse.v1.IdentityService/Login", JOIN, Dispatch::login),
+    ("/ipse.v1.IdentityService/Logout", EVENT, Dispatch::logout),
+    ("/ipse.v1.IdentityService/LinkIdentifiers", JOIN, Dispatch::link_identifiers),
+    ("/ipse.v1.IdentityService/ModifyIdentifiers", command(6, 7), Dispatch::modify_identifiers),
+    ("/ipse.v1.IdentityService/MergeProfiles", command(7, 8), Dispatch::merge_profiles),
+    ("/ipse.v1.IdentityService/SplitProfile", command(6, 7), Dispatch::split_profile),
+    ("/ipse.v1.IdentityService/AttributeHistory", command(7, 8), Dispatch::attribute_history),
+    ("/ipse.v1.IdentityService/ImportProfiles", command(3, 4), Dispatch::import_profiles),
+    (
+        "/ipse.v1.AdminService/CreateWorkspace",
+        admin(Reach::NewWorkspace(1)),
+        Dispatch::create_workspace,
+    ),
+    ("/ipse.v1.AdminService/ListWorkspaces", admin(Reach::Server), Dispatch::list_workspaces),
+    ("/ipse.v1.AdminService/GetWorkspace", admin(Reach::Workspace(1)), Dispatch::get_workspace),
+    ("/ipse.v1.AdminService/GetRules", admin(Reach::Workspace(1)), Dispatch::get_rules),
+    ("/ipse.v1.AdminService/SetRules", admin(Reach::Workspace(1)), Dispatch::set_rules),
+    ("/ipse.v1.AdminService/ValidateRules", admin(Reach::Nowhere), Dispatch::validate_rules),
+    ("/ipse.v1.AdminService/Checkpoint", admin(Reach::Server), Dispatch::checkpoint_call),
+    ("/ipse.v1.AdminService/GetStats", admin(Reach::Server), Dispatch::get_stats),
 ];
+
+/// Every method, and the role that it needs of a caller who wants its answer written.
+pub fn methods() -> impl Iterator<Item = (&'static str, Role)> {
+    METHODS.iter().map(|(name, access, _)| (*name, access.role))
+}
+
+/// Who made a call, and where: what an audit tells, without a value of anybody's.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Audited {
+    /// The token's name, if there is one.
+    pub token: Option<String>,
+    /// The workspace that the call is about, if it is about one.
+    pub workspace: Option<String>,
+}
 
 impl Dispatch {
     /// Serves a store that was opened. `started_time` is when it was ready.
@@ -105,8 +130,22 @@ impl Dispatch {
             started_time,
             mappings: Mappings::default(),
             metrics: Metrics::default(),
+            door: None,
             faults: Faults::default(),
             closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Lets nobody in without one of these tokens.
+    #[must_use]
+    pub fn guarded_by(self, tokens: Tokens) -> Dispatch {
+        Dispatch { door: Some(Door::new(tokens)), ..self }
+    }
+
+    /// Puts other tokens in force. Without a door there is nothing to put them on.
+    pub fn replace_tokens(&self, tokens: Tokens) {
+        if let Some(door) = &self.door {
+            door.replace(tokens);
         }
     }
 
@@ -121,23 +160,63 @@ impl Dispatch {
         Ok(())
     }
 
-    /// One call. `deadline_ms` is the time left to the caller's deadline, if it has one.
-    /// `now` is the server's clock. A panic is answered INTERNAL and kept for the log.
+    /// One call. `authorization` is the metadata of that name, several of them joined by a comma.
+    /// `deadline_ms` is the time left to the caller's deadline, if it has one. `now` is the
+    /// server's clock. A panic is answered INTERNAL and kept for the log.
     pub fn call(
         &self,
         method: &str,
         request: &[u8],
+        authorization: Option<&[u8]>,
         deadline_ms: Option<i64>,
         now: Timestamp,
     ) -> Reply {
         self.metrics.calls.add(1);
-        match self.guarded(method, || self.answer(method, request, deadline_ms, now)) {
+        let answer = || self.answer(method, request, authorization, deadline_ms, now);
+        match self.guarded(method, answer) {
             Ok(Answer { position, bytes }) => Reply { position, result: Ok(bytes) },
             Err(Refused { position, status }) => {
                 self.metrics.calls_refused.add(1);
                 Reply { position, result: Err(status) }
             }
         }
+    }
+
+    /// Whether a caller's token is good for a method, as far as that can be said before its
+    /// request is read; for what a transport does itself, without a method, any token is good.
+    pub fn check_caller(
+        &self,
+        method: Option<&str>,
+        authorization: Option<&[u8]>,
+    ) -> Result<(), Status> {
+        let Some(door) = &self.door else {
+            return Ok(());
+        };
+        let tokens = door.tokens();
+        let token = admitted(&tokens, authorization)?;
+        match method.and_then(find_method) {
+            Some((access, _)) => check_role(token, access, access.read_only.is_some()),
+            None => Ok(()),
+        }
+    }
+
+    /// Who made a call, whatever came of it.
+    pub fn audited(&self, method: &str, request: &[u8], authorization: Option<&[u8]>) -> Audited {
+        let tokens = self.door.as_ref().map(Door::tokens);
+        let token = tokens.as_ref().and_then(|tokens| admitted(tokens, authorization).ok());
+        let only = token.and_then(|token| token.workspaces.first());
+        let default = only.map_or(DEFAULT_WORKSPACE, String::as_str);
+        let named = find_method(method).and_then(|(access, _)| {
+            let claims = Claims::read(request, access).ok()?;
+            match (access.reach, claims.workspace) {
+                (Reach::Workspace(_), "") => Some(default),
+                (Reach::Workspace(_) | Reach::NewWorkspace(_), name) => Some(name),
+                (Reach::Server | Reach::Nowhere, _) => None,
+            }
+        });
+        // What is no name of a workspace may be anything, also somebody's.
+        let workspace = named.filter(|name| is_workspace_name(name)).map(str::to_owned);
+        Audited { token: token.map(|token| token.name.clone()), workspace }
     }
 
     /// The store, for what is not a call: waiting for syncs, stats.
@@ -220,12 +299,15 @@ impl Dispatch {
         &self,
         method: &str,
         request: &[u8],
+        authorization: Option<&[u8]>,
         deadline_ms: Option<i64>,
         now: Timestamp,
     ) -> Handled {
         self.check_serving()?;
-        let known = METHODS.iter().find(|(name, _)| *name == method);
-        let (_, handler) = known.ok_or_else(|| unknown_method(method))?;
+        let tokens = self.door.as_ref().map(Door::tokens);
+        let admit = |tokens| admitted(tokens, authorization);
+        let token = tokens.as_deref().map(admit).transpose()?;
+        let (access, handler) = find_method(method).ok_or_else(|| unknown_method(method))?;
         if deadline_ms.is_some_and(|left| left <= 0) {
             return Err(Status::new(
                 Reason::DeadlineExceeded,
@@ -237,7 +319,10 @@ impl Dispatch {
             let found = request.len();
             return Err(Status::limit_exceeded("request", "bytes", REQUEST_BYTES_MAX, found).into());
         }
-        handler(self, request, now)
+        match token {
+            Some(token) => handler(self, &narrowed(request, access, token)?, now),
+            None => handler(self, request, now),
+        }
     }
 
     /// How much the graphs hold, over all workspaces.
@@ -324,6 +409,11 @@ fn log_figures(stats: &StoreStats) -> [(&'static str, u64); 5] {
         ("log_bytes_total", stats.log_bytes),
         ("log_bytes_since_snapshot", stats.log_bytes_since_snapshot),
     ]
+}
+
+fn find_method(method: &str) -> Option<(&'static Access, Handler)> {
+    let found = METHODS.iter().find(|(name, _, _)| *name == method);
+    found.map(|(_, access, handler)| (access, *handler))
 }
 
 fn unknown_method(method: &str) -> Status {

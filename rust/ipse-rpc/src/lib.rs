@@ -7,13 +7,16 @@
 //!
 //! Reading order: [`dispatch`] (how a call goes), `identity`, `commands`, `import`, `profile`,
 //! `lookup`, `list`, `translate` and `admin` (the methods), `look` (how a long call goes in
-//! turns), `turn` and `resolution` (from a decision to the log and the answer), `request` and `extract` (how an event is read),
-//! [`status`] (how a call is refused).
+//! turns), `turn` and `resolution` (from a decision to the log and the answer), `request` and
+//! `extract` (how an event is read), `door`, `tokens`, `access` and `narrow` (who may call
+//! what), [`status`] (how a call is refused).
 
+mod access;
 mod admin;
 mod commands;
 mod convert;
 pub mod dispatch;
+mod door;
 mod encode;
 mod encode_profile;
 mod extract;
@@ -28,6 +31,7 @@ mod look;
 mod lookup;
 mod mappings;
 mod metrics;
+mod narrow;
 mod page_token;
 mod profile;
 pub mod proto;
@@ -39,9 +43,12 @@ mod request_import;
 mod resolution;
 mod rfc3339;
 pub mod status;
+mod tokens;
 mod translate;
 mod turn;
 
-pub use dispatch::{Dispatch, Reply};
+pub use access::Role;
+pub use dispatch::{Audited, Dispatch, Reply, methods};
 pub use fault::{Fault, keep_panics_for_the_log};
 pub use status::Status;
+pub use tokens::Tokens;

@@ -59,3 +59,7 @@ pub const FAULTS_MAX: usize = 64;
 /// What a caller is told to wait when the write queue is full, in milliseconds: some commit
 /// groups on a slow disk.
 pub const WRITE_QUEUE_RETRY_DELAY_MS: u32 = 100;
+/// Most tokens of one server.
+pub const TOKENS_MAX: usize = 10_000;
+/// Longest metadata `authorization` that is looked at, in bytes.
+pub const AUTHORIZATION_BYTES_MAX: usize = 512;

@@ -78,11 +78,35 @@ pub(crate) struct Trait<'a> {
 /// Reads a request.
 pub(crate) fn read<'a, M: Message<'a>>(request: &'a [u8]) -> Result<M, Status> {
     let mut message = M::default();
-    merge(&mut message, request, DEPTH_MAX).map_err(|Malformed(what)| {
-        let problem = format!("the request's bytes are not a message of this method: {what}");
-        Status::new(Reason::MalformedRequest, problem)
-    })?;
+    merge(&mut message, request, DEPTH_MAX)?;
     Ok(message)
+}
+
+/// A field as it lies in a message.
+#[derive(Debug)]
+pub(crate) struct Field<'a> {
+    pub(crate) number: u32,
+    pub(crate) value: Value<'a>,
+    /// Number, kind and value.
+    pub(crate) bytes: &'a [u8],
+}
+
+/// The fields of a message, in order; the last is an error if the bytes are none.
+pub(crate) fn fields<'a>(mut rest: &'a [u8]) -> impl Iterator<Item = Read<Field<'a>>> {
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let start = rest;
+        let read = field(&mut rest, DEPTH_MAX).map(|(number, value)| {
+            let bytes = &start[..start.len() - rest.len()];
+            Field { number, value, bytes }
+        });
+        if read.is_err() {
+            rest = &[];
+        }
+        Some(read)
+    })
 }
 
 /// How deeply messages and groups may be nested.
@@ -93,6 +117,13 @@ const DEPTH_MAX: u32 = 100;
 pub(crate) struct Malformed(&'static str);
 
 pub(crate) type Read<T> = Result<T, Malformed>;
+
+impl From<Malformed> for Status {
+    fn from(Malformed(what): Malformed) -> Status {
+        let problem = format!("the request's bytes are not a message of this method: {what}");
+        Status::new(Reason::MalformedRequest, problem)
+    }
+}
 
 /// A message that is read field by field; one that comes twice is the two merged.
 pub(crate) trait Message<'a>: Default {
@@ -233,7 +264,7 @@ impl<'a> Value<'a> {
         if let Value::Fixed64(bits) = self { Ok(bits) } else { Err(OTHER_KIND) }
     }
 
-    fn delimited(self) -> Read<(&'a [u8], u32)> {
+    pub(crate) fn delimited(self) -> Read<(&'a [u8], u32)> {
         if let Value::Delimited(bytes, depth) = self { Ok((bytes, depth)) } else { Err(OTHER_KIND) }
     }
 
@@ -258,11 +289,15 @@ const CUT_SHORT: Malformed = Malformed("a field is cut short");
 
 fn merge<'a, M: Message<'a>>(message: &mut M, mut bytes: &'a [u8], depth: u32) -> Read<()> {
     while !bytes.is_empty() {
-        let (number, kind) = key(&mut bytes)?;
-        let value = value(&mut bytes, number, kind, depth)?;
+        let (number, value) = field(&mut bytes, depth)?;
         message.field(number, value)?;
     }
     Ok(())
+}
+
+fn field<'a>(bytes: &mut &'a [u8], depth: u32) -> Read<(u32, Value<'a>)> {
+    let (number, kind) = key(bytes)?;
+    Ok((number, value(bytes, number, kind, depth)?))
 }
 
 const GROUP_END: u64 = 4;

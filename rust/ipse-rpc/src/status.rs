@@ -22,11 +22,13 @@ mod code {
     pub(super) const DEADLINE_EXCEEDED: i32 = 4;
     pub(super) const NOT_FOUND: i32 = 5;
     pub(super) const ALREADY_EXISTS: i32 = 6;
+    pub(super) const PERMISSION_DENIED: i32 = 7;
     pub(super) const RESOURCE_EXHAUSTED: i32 = 8;
     pub(super) const FAILED_PRECONDITION: i32 = 9;
     pub(super) const UNIMPLEMENTED: i32 = 12;
     pub(super) const INTERNAL: i32 = 13;
     pub(super) const UNAVAILABLE: i32 = 14;
+    pub(super) const UNAUTHENTICATED: i32 = 16;
 }
 
 /// Why a call, or one item of a batch, is refused.
@@ -195,6 +197,8 @@ fn code_of(reason: Reason) -> i32 {
         Reason::NotServing => code::UNAVAILABLE,
         Reason::MethodNotFound => code::UNIMPLEMENTED,
         Reason::DeadlineExceeded => code::DEADLINE_EXCEEDED,
+        Reason::Unauthenticated => code::UNAUTHENTICATED,
+        Reason::PermissionDenied => code::PERMISSION_DENIED,
         Reason::Internal | Reason::Unspecified => code::INTERNAL,
     }
 }
@@ -272,6 +276,8 @@ mod tests {
             (Reason::MethodNotFound, 12, "METHOD_NOT_FOUND"),
             (Reason::Internal, 13, "INTERNAL"),
             (Reason::DeadlineExceeded, 4, "DEADLINE_EXCEEDED"),
+            (Reason::Unauthenticated, 16, "UNAUTHENTICATED"),
+            (Reason::PermissionDenied, 7, "PERMISSION_DENIED"),
         ];
         for (reason, code, name) in cases {
             let (status, info) = details(Status::new(reason, "why"));

@@ -254,7 +254,7 @@ fn check_answer<M: Message + Default>(bytes: &[u8]) {
 
 fn send<M: Message + Default>(server: &Dispatch, method: &str, request: &[u8]) {
     let method = format!("/ipse.v1.IdentityService/{method}");
-    match server.call(&method, request, None, at(NOW_MS)).result {
+    match server.call(&method, request, None, None, at(NOW_MS)).result {
         Ok(bytes) => check_answer::<M>(&bytes),
         Err(status) => assert_ne!(status.code(), 13, "{request:?}: {:?}", server.take_faults()),
     }

@@ -58,7 +58,7 @@ fn one_of_each() -> Vec<(&'static str, i32, &'static str, Reply)> {
     std::fs::remove_dir_all(dir.path().join("gone")).expect("ours");
     let resolve_method = "/ipse.v1.IdentityService/ResolveEvent";
     vec![
-        ("MALFORMED_REQUEST", 3, "", server.call(resolve_method, b"\xff", None, at(NOW_MS))),
+        ("MALFORMED_REQUEST", 3, "", server.call(resolve_method, b"\xff", None, None, at(NOW_MS))),
         (
             "INVALID_FIELD",
             3,
@@ -91,7 +91,7 @@ fn one_of_each() -> Vec<(&'static str, i32, &'static str, Reply)> {
         ("NOT_SERVING", 14, "", call(&closed, "GetStats", &v1::GetStatsRequest {})),
         ("METHOD_NOT_FOUND", 12, "", call(&server, "DropEverything", &v1::GetStatsRequest {})),
         ("INTERNAL", 13, "", call(&bare, "Checkpoint", &v1::CheckpointRequest {})),
-        ("DEADLINE_EXCEEDED", 4, "", server.call(resolve_method, b"", Some(0), at(NOW_MS))),
+        ("DEADLINE_EXCEEDED", 4, "", server.call(resolve_method, b"", None, Some(0), at(NOW_MS))),
     ]
 }
 
@@ -147,11 +147,11 @@ fn refusals_come_in_one_order() {
     let method = "/ipse.v1.IdentityService/ResolveEvent";
     let now = at(NOW_MS);
     let cases: [(&str, Reply); 8] = [
-        ("NOT_SERVING", closed.call("/none", &oversized, Some(0), now)),
-        ("METHOD_NOT_FOUND", full.call("/none", &oversized, Some(0), now)),
-        ("DEADLINE_EXCEEDED", full.call(method, &oversized, Some(-1), now)),
-        ("LIMIT_EXCEEDED", full.call(method, &oversized, Some(1), now)),
-        ("MALFORMED_REQUEST", full.call(method, &oversized[..10], Some(1), now)),
+        ("NOT_SERVING", closed.call("/none", &oversized, None, Some(0), now)),
+        ("METHOD_NOT_FOUND", full.call("/none", &oversized, None, Some(0), now)),
+        ("DEADLINE_EXCEEDED", full.call(method, &oversized, None, Some(-1), now)),
+        ("LIMIT_EXCEEDED", full.call(method, &oversized, None, Some(1), now)),
+        ("MALFORMED_REQUEST", full.call(method, &oversized[..10], None, Some(1), now)),
         ("INVALID_FIELD", call(&full, "ResolveEvent", &no_event)),
         ("WORKSPACE_NOT_FOUND", call(&full, "ResolveEvent", &no_workspace)),
         ("WRITE_QUEUE_FULL", call(&full, "ResolveEvent", &resolve(raw("[]")))),
@@ -355,7 +355,7 @@ fn what_is_refused_is_not_written() {
         drop(reply);
     }
     let late = resolve(event("email=a@x")).encode_to_vec();
-    server.call("/ipse.v1.IdentityService/ResolveEvent", &late, Some(0), at(NOW_MS));
+    server.call("/ipse.v1.IdentityService/ResolveEvent", &late, None, Some(0), at(NOW_MS));
     call(&server, "ResolveEvent", &resolve(raw("{\"userId\":\"u\",\"timestamp\":\"x\"}")));
     assert_eq!(server.store().lock().position(), before);
 }
@@ -372,7 +372,7 @@ fn a_refusal_that_tells_of_a_record_waits_for_it() {
     let exists = v1::CreateWorkspaceRequest { name: "default".into(), ..Default::default() };
     assert_eq!(refused(call(&server, "CreateWorkspace", &exists)).position, newest);
     let malformed =
-        refused(server.call("/ipse.v1.AdminService/GetStats", b"\xff", None, at(NOW_MS)));
+        refused(server.call("/ipse.v1.AdminService/GetStats", b"\xff", None, None, at(NOW_MS)));
     assert_eq!(malformed.position, LogPosition(0));
 }
 

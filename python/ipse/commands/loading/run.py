@@ -211,12 +211,12 @@ class Run(ABC, Generic[BatchT, ResponseT, PlaceT]):
             presets.put_in_force(arguments, arguments.preset, arguments.retry_seconds)
 
     def _send(self) -> None:
+        from ipse.commands import connection
         from ipse.commands.loading.sender import Sender
 
         arguments = self._arguments
-        sender = Sender(
-            self._wire(), arguments.address, arguments.in_flight, arguments.retry_seconds
-        )
+        way = connection.way(arguments)
+        sender = Sender(self._wire(), way, arguments.in_flight, arguments.retry_seconds)
         self._closing.callback(sender.close)
         try:
             for batch in self._batches():

@@ -16,6 +16,7 @@ from typing import Generic
 
 import grpc
 
+from ipse._transport import Way
 from ipse.commands import CommandError
 from ipse.commands.loading.wire import BatchT, ResponseT, Wire
 
@@ -59,10 +60,11 @@ class Sender(Generic[BatchT, ResponseT]):
     """
 
     def __init__(
-        self, wire: Wire[BatchT, ResponseT], address: str, in_flight: int, retry_s: float
+        self, wire: Wire[BatchT, ResponseT], way: Way, in_flight: int, retry_s: float
     ) -> None:
         self._wire = wire
-        self._address = address
+        self._address = way.address
+        self._metadata = way.metadata
         self._in_flight = in_flight
         self._retry_s = retry_s
         options = [
@@ -72,7 +74,7 @@ class Sender(Generic[BatchT, ResponseT]):
             ("grpc.max_reconnect_backoff_ms", 1_000),
             ("grpc.enable_retries", 0),
         ]
-        self._channel = grpc.insecure_channel(address, options)
+        self._channel = way.channel(options)
         self._call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
             wire.method
         )
@@ -137,7 +139,9 @@ class Sender(Generic[BatchT, ResponseT]):
             sent.call = self._start(sent.request)
 
     def _start(self, request: bytes) -> Future[bytes]:
-        return self._callers.submit(self._call, request, timeout=_CALL_TIMEOUT_S)
+        return self._callers.submit(
+            self._call, request, timeout=_CALL_TIMEOUT_S, metadata=self._metadata
+        )
 
     def _trouble(self, failure: grpc.RpcError) -> str:
         """What the server or the way to it suffers from; raises if waiting cannot help."""

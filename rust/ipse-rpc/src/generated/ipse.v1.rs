@@ -281,6 +281,10 @@ pub enum ErrorReason {
     /// DEADLINE_EXCEEDED: the call's deadline had passed before it was looked at;
     /// nothing was written.
     DeadlineExceeded = 19,
+    /// UNAUTHENTICATED: the server has tokens, and the call had none that it knows.
+    Unauthenticated = 20,
+    /// PERMISSION_DENIED: the token's role, workspaces or source do not allow the call.
+    PermissionDenied = 21,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -309,6 +313,8 @@ impl ErrorReason {
             Self::MethodNotFound => "ERROR_REASON_METHOD_NOT_FOUND",
             Self::Internal => "ERROR_REASON_INTERNAL",
             Self::DeadlineExceeded => "ERROR_REASON_DEADLINE_EXCEEDED",
+            Self::Unauthenticated => "ERROR_REASON_UNAUTHENTICATED",
+            Self::PermissionDenied => "ERROR_REASON_PERMISSION_DENIED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -334,6 +340,8 @@ impl ErrorReason {
             "ERROR_REASON_METHOD_NOT_FOUND" => Some(Self::MethodNotFound),
             "ERROR_REASON_INTERNAL" => Some(Self::Internal),
             "ERROR_REASON_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
+            "ERROR_REASON_UNAUTHENTICATED" => Some(Self::Unauthenticated),
+            "ERROR_REASON_PERMISSION_DENIED" => Some(Self::PermissionDenied),
             _ => None,
         }
     }

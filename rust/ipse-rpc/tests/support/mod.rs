@@ -47,7 +47,7 @@ const ADMIN_METHODS: [&str; 8] = [
 pub(crate) fn call(dispatch: &Dispatch, method: &str, request: &impl Message) -> Reply {
     let service = if ADMIN_METHODS.contains(&method) { "AdminService" } else { "IdentityService" };
     let method = format!("/ipse.v1.{service}/{method}");
-    dispatch.call(&method, &request.encode_to_vec(), None, at(NOW_MS))
+    dispatch.call(&method, &request.encode_to_vec(), None, None, at(NOW_MS))
 }
 
 /// The answer of a call that must not be refused, and the position it rests on.

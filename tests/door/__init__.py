@@ -1,0 +1,1 @@
+"""Who gets in: tokens, roles, encryption, and what of it is written down."""
