@@ -44,6 +44,8 @@ def configure(log_format: str = "auto", level: str = "info", stream: TextIO | No
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger(AUDIT_LOGGER).setLevel(logging.INFO)
+    # What gRPC has to say below that holds the names of methods, and those are callers' words.
+    logging.getLogger("grpc").setLevel(max(logging.INFO, root.level))
 
 
 def mask(namespace: str, value: str) -> str:

@@ -1,0 +1,162 @@
+"""What the door writes down: a line for each call of an operator, and never a token or a person."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import ipse
+import pytest
+
+from tests.door.keys import Key, file_of
+from tests.door.requests import METHODS, ROLES, request
+from tests.server_process import ServerProcess
+
+ADMIN = Key("operator", "admin")
+SHOP = Key("shop-operator", "admin", ("shop",))
+WRITE = Key("shop-web", "write", source="web-of-the-shop")
+STRANGER = Key("nobody", "admin")
+KEYS = (ADMIN, SHOP, WRITE)
+
+# What must not be found in a log, wherever a caller puts it.
+PERSON = "ann.somebody@example.com"
+HIDDEN = (PERSON, "somebody", *(key.token for key in (*KEYS, STRANGER)), WRITE.source)
+
+
+@contextmanager
+def serving(tmp_path: Path, *flags: str, keys: tuple[Key, ...] = KEYS) -> Iterator[ServerProcess]:
+    path = tmp_path / "tokens.toml"
+    path.write_text(file_of(*keys))
+    words = ["--tokens", str(path)] if keys else []
+    with ServerProcess(tmp_path / "data", [*words, *flags]) as process:
+        yield process
+
+
+def test_each_call_of_an_operator_is_one_line(tmp_path: Path) -> None:
+    # An audit is not a question of how talkative a server is.
+    with serving(tmp_path, "--log-level", "error", "--log-format", "json") as process:
+        calls: list[tuple[Key, str, bytes, str | None, str]] = [
+            (ADMIN, "CreateWorkspace", _admin("CreateWorkspace", name="shop"), "shop", "OK"),
+            (ADMIN, "CreateWorkspace", _admin("CreateWorkspace", name="shop"), "shop", "ALREADY"),
+            (ADMIN, "CreateWorkspace", _admin("CreateWorkspace", name=PERSON), None, "INVALID"),
+            (SHOP, "GetRules", _admin("GetRules"), "shop", "OK"),
+            (SHOP, "SetRules", _admin("SetRules", workspace="other"), "other", "PERMISSION"),
+            (ADMIN, "SetRules", _admin("SetRules"), "default", "OK"),
+            (ADMIN, "SetRules", _admin("SetRules", rules_toml=PERSON), "default", "INVALID"),
+            (ADMIN, "GetWorkspace", _admin("GetWorkspace", name="none"), "none", "NOT_FOUND"),
+            (ADMIN, "ValidateRules", _admin("ValidateRules", rules_toml=PERSON), None, "OK"),
+            (ADMIN, "Checkpoint", b"", None, "OK"),
+            (ADMIN, "Checkpoint", b"\xff", None, "INVALID"),
+            (ADMIN, "GetStats", b"", None, "OK"),
+            (ADMIN, "ListWorkspaces", PERSON.encode(), None, "INVALID"),
+            (SHOP, "GetStats", b"", None, "PERMISSION"),
+            (WRITE, "GetStats", b"", None, "PERMISSION"),
+            (STRANGER, "GetStats", b"", None, "UNAUTHENTICATED"),
+            (STRANGER, "Checkpoint", b"", None, "UNAUTHENTICATED"),
+            (STRANGER, "SetRules", _admin("SetRules"), "default", "UNAUTHENTICATED"),
+        ]
+        for key, name, sent, _, _ in calls:
+            _call(process, f"/ipse.v1.AdminService/{name}", sent, key)
+        _call(process, "/ipse.v1.IdentityService/ResolveEvent", b"", WRITE)
+        process.stop()
+        lines = _audited(process)
+    assert len(lines) == len(calls)
+    for line, (key, name, _, workspace, outcome) in zip(lines, calls, strict=True):
+        assert line["method"] == f"/ipse.v1.AdminService/{name}"
+        assert line["token"] == (None if key is STRANGER else key.name)
+        assert line["workspace"] == workspace
+        assert line["outcome"].startswith(outcome), line
+        assert line["peer"].startswith("ipv4:127.0.0.1:")
+        assert set(line) == {
+            *("ts", "level", "event", "logger"),
+            *("method", "token", "workspace", "outcome", "peer"),
+        }
+    assert not any(word in process.log() for word in HIDDEN)
+
+
+def test_every_method_of_operators_is_audited_and_no_other(tmp_path: Path) -> None:
+    with serving(tmp_path, "--log-format", "json") as process:
+        for method in METHODS:
+            _call(process, method, request(method), ADMIN)
+        process.stop()
+        audited = [line["method"] for line in _audited(process)]
+    assert audited == [name for name in METHODS if ROLES[METHODS[name].name] == "admin"]
+
+
+def test_operators_are_audited_where_nobody_has_a_token(tmp_path: Path) -> None:
+    with serving(tmp_path, "--log-format", "json", keys=()) as process:
+        with ipse.Client(process.address, token=STRANGER.token) as client:
+            client.stats()
+        process.stop()
+        (line,) = _audited(process)
+    assert (line["token"], line["outcome"]) == (None, "OK")
+    assert STRANGER.token not in process.log()
+
+
+@pytest.mark.parametrize("log_format", ["json", "human"])
+def test_no_token_and_no_person_is_ever_in_a_log(tmp_path: Path, log_format: str) -> None:
+    flags = ("--log-level", "debug", "--log-format", log_format)
+    with serving(tmp_path, *flags) as process:
+        for method in METHODS:
+            for sent in _hostile(method):
+                for key in (*KEYS, STRANGER):
+                    _call(process, method, sent, key)
+        for metadata in (
+            (("authorization", PERSON),),
+            (("authorization", f"Bearer {PERSON}"), ("authorization", f"Bearer {ADMIN.token}")),
+            (("authorization-bin", f"Bearer {ADMIN.token}".encode()),),
+            (("authorization", f"Bearer {ADMIN.token}" + "a" * 30_000),),
+            (("x-person", PERSON), ("user-agent", PERSON)),
+        ):
+            _send(process, "/ipse.v1.AdminService/GetStats", b"", metadata)
+            _send(process, f"/ipse.v1.IdentityService/{PERSON}", b"", metadata)
+            _send(process, f"/{PERSON}/{ADMIN.token}", b"", metadata)
+        assert process.channel is not None
+        assert "serving" in process.log()
+        process.stop()
+        log = process.log()
+    found = [word for word in HIDDEN if word in log]
+    assert not found, log[-4_000:]
+
+
+def _hostile(method: str) -> Iterator[bytes]:
+    """A person in each place of a request that takes text, and in bytes that are no request."""
+    yield request(method)
+    yield PERSON.encode()
+    yield b"\xff" + PERSON.encode()
+    for field in METHODS[method].input_type.fields:
+        if field.type in (field.TYPE_STRING, field.TYPE_BYTES, field.TYPE_MESSAGE):
+            text = PERSON.encode()
+            yield request(method) + bytes([field.number << 3 | 2, len(text)]) + text
+    if "Event" in method:
+        yield request(method).replace(b"ann@example.com", PERSON.encode()[:15])
+        raw = json.dumps({"userId": PERSON, "email": [PERSON], "type": {"a": PERSON}}).encode()
+        inner = bytes([9 << 3 | 2, len(raw)]) + raw
+        yield bytes([2 << 3 | 2, len(inner)]) + inner
+
+
+def _admin(method: str, **fields: object) -> bytes:
+    return request(f"/ipse.v1.AdminService/{method}", **fields)
+
+
+def _call(process: ServerProcess, method: str, sent: bytes, key: Key) -> None:
+    _send(process, method, sent, (("authorization", key.bearer.decode()),))
+
+
+def _send(process: ServerProcess, method: str, sent: bytes, metadata: Any) -> None:
+    """Make a call; how it ends is in the log, or is not."""
+    assert process.channel is not None
+    call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = process.channel.unary_unary(method)
+    try:
+        call(sent, timeout=30, metadata=metadata)
+    except grpc.RpcError as failure:
+        assert failure.code() is not grpc.StatusCode.INTERNAL, failure  # noqa: PT017
+
+
+def _audited(process: ServerProcess) -> list[dict[str, Any]]:
+    lines = (json.loads(line) for line in process.log().splitlines())
+    return [line for line in lines if line.get("logger") == "ipse.audit"]
