@@ -46,6 +46,12 @@ def configure(log_format: str = "auto", level: str = "info", stream: TextIO | No
     logging.getLogger(AUDIT_LOGGER).setLevel(logging.INFO)
     # What gRPC has to say below that holds the names of methods, and those are callers' words.
     logging.getLogger("grpc").setLevel(max(logging.INFO, root.level))
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_holds_no_metadata)
+
+
+def _holds_no_metadata(record: logging.LogRecord) -> bool:
+    """Leave out what gRPC says of metadata that is no text: it quotes all of it, tokens too."""
+    return not record.getMessage().startswith("Invalid encoding on ")
 
 
 def mask(namespace: str, value: str) -> str:

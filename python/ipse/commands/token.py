@@ -127,12 +127,16 @@ def _list(arguments: argparse.Namespace, path: Path) -> int:
             entry["role"],
             " ".join(entry.get("workspaces", ["all"])),
             entry.get("source", "any"),
-            str(entry.get("created", "-")),
+            _shown_time(entry.get("created")),
         )
         for name, entry in tokens.items()
     ]
     print(table.render(rows, ("token", "role", "workspaces", "source", "created")))
     return EXIT_OK
+
+
+def _shown_time(created: object) -> str:
+    return plain.shown_time(created) if isinstance(created, datetime) else "-"
 
 
 def _revoke(arguments: argparse.Namespace, path: Path) -> int:

@@ -27,6 +27,10 @@ if _version_not_supported:
 
 class AdminServiceStub:
     """Manages workspaces and their rules, and looks after the server.
+
+    Where a server has tokens, each method needs one with the role admin, as IdentityService says.
+    One of some workspaces reaches neither others nor what is about the whole server:
+    ListWorkspaces, Checkpoint and GetStats.
     """
 
     def __init__(self, channel):
@@ -79,6 +83,10 @@ class AdminServiceStub:
 
 class AdminServiceServicer:
     """Manages workspaces and their rules, and looks after the server.
+
+    Where a server has tokens, each method needs one with the role admin, as IdentityService says.
+    One of some workspaces reaches neither others nor what is about the whole server:
+    ListWorkspaces, Checkpoint and GetStats.
     """
 
     def CreateWorkspace(self, request, context):
@@ -192,6 +200,10 @@ def add_AdminServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
     """Manages workspaces and their rules, and looks after the server.
+
+    Where a server has tokens, each method needs one with the role admin, as IdentityService says.
+    One of some workspaces reaches neither others nor what is about the whole server:
+    ListWorkspaces, Checkpoint and GetStats.
     """
 
     @staticmethod

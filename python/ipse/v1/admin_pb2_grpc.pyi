@@ -27,7 +27,12 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """Manages workspaces and their rules, and looks after the server."""
+    """Manages workspaces and their rules, and looks after the server.
+
+    Where a server has tokens, each method needs one with the role admin, as IdentityService says.
+    One of some workspaces reaches neither others nor what is about the whole server:
+    ListWorkspaces, Checkpoint and GetStats.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -55,7 +60,12 @@ class AdminServiceStub:
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """Manages workspaces and their rules, and looks after the server."""
+    """Manages workspaces and their rules, and looks after the server.
+
+    Where a server has tokens, each method needs one with the role admin, as IdentityService says.
+    One of some workspaces reaches neither others nor what is about the whole server:
+    ListWorkspaces, Checkpoint and GetStats.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateWorkspace: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateWorkspaceRequest, _admin_pb2.CreateWorkspaceResponse]  # type: ignore[assignment]
@@ -79,7 +89,12 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Figures of the server and of its workspaces."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Manages workspaces and their rules, and looks after the server."""
+    """Manages workspaces and their rules, and looks after the server.
+
+    Where a server has tokens, each method needs one with the role admin, as IdentityService says.
+    One of some workspaces reaches neither others nor what is about the whole server:
+    ListWorkspaces, Checkpoint and GetStats.
+    """
 
     @_abc_1.abstractmethod
     def CreateWorkspace(

@@ -33,6 +33,13 @@ class IdentityServiceStub:
 
     No answer leads the disk: an answer is sent when everything it depends on is
     synced (under `sync = "always"`, the default).
+
+    Where a server has tokens, every method needs one, as the metadata
+    `authorization: Bearer TOKEN`; else it is refused with UNAUTHENTICATED. A
+    token with the role read may read, and write with `read_only`; one with write
+    may write, too. A token of some workspaces reaches no others, and an empty
+    workspace then means its only one, if it has only one; what it sends is from
+    its source, if it has one. All else is refused with PERMISSION_DENIED.
     """
 
     @_typing.overload
@@ -104,6 +111,13 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
 
     No answer leads the disk: an answer is sent when everything it depends on is
     synced (under `sync = "always"`, the default).
+
+    Where a server has tokens, every method needs one, as the metadata
+    `authorization: Bearer TOKEN`; else it is refused with UNAUTHENTICATED. A
+    token with the role read may read, and write with `read_only`; one with write
+    may write, too. A token of some workspaces reaches no others, and an empty
+    workspace then means its only one, if it has only one; what it sends is from
+    its source, if it has one. All else is refused with PERMISSION_DENIED.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -171,6 +185,13 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
 
     No answer leads the disk: an answer is sent when everything it depends on is
     synced (under `sync = "always"`, the default).
+
+    Where a server has tokens, every method needs one, as the metadata
+    `authorization: Bearer TOKEN`; else it is refused with UNAUTHENTICATED. A
+    token with the role read may read, and write with `read_only`; one with write
+    may write, too. A token of some workspaces reaches no others, and an empty
+    workspace then means its only one, if it has only one; what it sends is from
+    its source, if it has one. All else is refused with PERMISSION_DENIED.
     """
 
     @_abc_1.abstractmethod

@@ -61,9 +61,11 @@ pub(crate) fn narrowed<'r>(
     Ok(narrowed)
 }
 
-/// Whether the role is enough; a write that is only asked about is a read.
+/// Whether the role is enough; a write that is only asked about is a read, but what only
+/// operators do is theirs to ask about, too.
 pub(crate) fn check_role(token: &Token, access: &Access, read_only: bool) -> Result<(), Status> {
-    let needed = if read_only { Role::Read } else { access.role };
+    let is_question = read_only && access.role == Role::Write;
+    let needed = if is_question { Role::Read } else { access.role };
     if token.role >= needed {
         return Ok(());
     }

@@ -26,6 +26,17 @@ fn with_full_queue(dir: &std::path::Path) -> Dispatch {
     on_disk(dir, Options { write_queue_bytes_max: 0, ..Options::default() })
 }
 
+/// What the holder of [`guarded`]'s only token sends.
+const READER: Option<&[u8]> = Some(b"Bearer r");
+
+/// A server with a token that reads the workspace `default`.
+fn guarded() -> Dispatch {
+    let hash = ipse_core::identifier::sha256_hex("r");
+    let text = format!("role = \"read\"\nworkspaces = [\"default\"]\nsha256 = \"{hash}\"");
+    let tokens = ipse_rpc::Tokens::parse(&format!("[tokens.reader]\n{text}\n"));
+    in_memory().guarded_by(tokens.expect("a good file"))
+}
+
 /// One call for each reason, with the field that is at fault.
 fn one_of_each() -> Vec<(&'static str, i32, &'static str, Reply)> {
     let dir = tempfile::tempdir().expect("a directory");
@@ -92,6 +103,8 @@ fn one_of_each() -> Vec<(&'static str, i32, &'static str, Reply)> {
         ("METHOD_NOT_FOUND", 12, "", call(&server, "DropEverything", &v1::GetStatsRequest {})),
         ("INTERNAL", 13, "", call(&bare, "Checkpoint", &v1::CheckpointRequest {})),
         ("DEADLINE_EXCEEDED", 4, "", server.call(resolve_method, b"", None, Some(0), at(NOW_MS))),
+        ("UNAUTHENTICATED", 16, "", guarded().call(resolve_method, b"", None, None, at(NOW_MS))),
+        ("PERMISSION_DENIED", 7, "", guarded().call(resolve_method, b"", READER, None, at(NOW_MS))),
     ]
 }
 
@@ -146,8 +159,17 @@ fn refusals_come_in_one_order() {
     let no_event = v1::ResolveEventRequest { workspace: "nowhere".into(), ..Default::default() };
     let method = "/ipse.v1.IdentityService/ResolveEvent";
     let now = at(NOW_MS);
-    let cases: [(&str, Reply); 8] = [
+    let guarded = guarded();
+    let no_event_bytes = v1::ResolveEventRequest { read_only: true, ..no_event.clone() };
+    let no_event_bytes = no_event_bytes.encode_to_vec();
+    let cases: [(&str, Reply); 14] = [
         ("NOT_SERVING", closed.call("/none", &oversized, None, Some(0), now)),
+        ("UNAUTHENTICATED", guarded.call("/none", &oversized, None, Some(0), now)),
+        ("METHOD_NOT_FOUND", guarded.call("/none", &oversized, READER, Some(0), now)),
+        ("DEADLINE_EXCEEDED", guarded.call(method, &oversized, READER, Some(0), now)),
+        ("LIMIT_EXCEEDED", guarded.call(method, &oversized, READER, None, now)),
+        ("MALFORMED_REQUEST", guarded.call(method, &oversized[..10], READER, None, now)),
+        ("PERMISSION_DENIED", guarded.call(method, &no_event_bytes, READER, None, now)),
         ("METHOD_NOT_FOUND", full.call("/none", &oversized, None, Some(0), now)),
         ("DEADLINE_EXCEEDED", full.call(method, &oversized, None, Some(-1), now)),
         ("LIMIT_EXCEEDED", full.call(method, &oversized, None, Some(1), now)),
