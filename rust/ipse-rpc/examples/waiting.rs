@@ -117,7 +117,7 @@ fn now() -> Timestamp {
 }
 
 fn call(server: &Dispatch, method: &str, request: &[u8]) {
-    let reply = server.call(&format!("/ipse.v1.{method}"), request, None, now());
+    let reply = server.call(&format!("/ipse.v1.{method}"), request, None, None, now());
     if let Err(status) = reply.result {
         panic!("{method}: {}", status.message());
     }
