@@ -15,6 +15,7 @@ from ipse._messages import (
     Lookup,
     event_message,
     identifier_message,
+    lookup_message,
     lookup_messages,
     mask_message,
     target_message,
@@ -49,6 +50,7 @@ BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 """A batch is sent before it grows beyond this, well below what a server accepts."""
 PAGE_SIZE_MAX: Final = 1_000
 CHECKPOINT_TIMEOUT_S: Final = 600.0
+EXPORT_TIMEOUT_S: Final = 120.0
 
 T = TypeVar("T")
 M = TypeVar("M", bound="Message")
@@ -227,6 +229,19 @@ def translate_identities(
         return [_translated_result(item) for item in response.results]
 
     return Call(f"/{IDENTITY}/TranslateIdentities", request, parse)
+
+
+def export_person(profile: Lookup, workspace: str, page_token: str) -> Call[tuple[list[str], str]]:
+    """Read a page of all that is held on someone, and the token of the next page."""
+    request = identity_pb2.ExportPersonRequest(
+        workspace=workspace, profile=lookup_message(profile, "profile"), page_token=page_token
+    )
+
+    def parse(payload: bytes) -> tuple[list[str], str]:
+        response = identity_pb2.ExportPersonResponse.FromString(payload)
+        return list(response.lines), response.next_page_token
+
+    return Call(f"/{IDENTITY}/ExportPerson", request, parse, EXPORT_TIMEOUT_S)
 
 
 def create_workspace(name: str, rules_toml: str) -> Call[WorkspaceInfo]:

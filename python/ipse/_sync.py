@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ipse.model import (
         AttributionAnswer,
         CheckpointInfo,
+        ErasureReceipt,
         Event,
         FoundProfiles,
         IdentifierChange,
@@ -324,6 +325,54 @@ class SyncCalls(ABC):
         return self._carry(
             _writes.attribute_history(source_profile, destination_profile, span, terms)
         )
+
+    def delete_profile(
+        self,
+        profile: Lookup,
+        *,
+        suppress: bool = False,
+        workspace: str = "",
+        read_only: bool = False,
+        operation_id: str = "",
+    ) -> ErasureReceipt:
+        """Erase a profile, and all that it had absorbed; its ids answer ERASED for ever.
+
+        From memory at once, from the files by the next checkpoint, which the server makes
+        promptly: `completed` says whether. `suppress` keeps its identifiers out of later events.
+        NotFound if there is no such profile.
+        """
+        terms = _writes.Terms(workspace, read_only, operation_id)
+        return self._carry(_writes.delete_profile(profile, suppress=suppress, terms=terms))
+
+    def forget_identifier(
+        self,
+        identifier: IdentifierPair,
+        *,
+        suppress: bool = False,
+        workspace: str = "",
+        read_only: bool = False,
+        operation_id: str = "",
+    ) -> ErasureReceipt:
+        """Erase one identifier, whoever holds it; the profiles stay.
+
+        Traits that repeat its value stay, too. `suppress` keeps it out of later events.
+        """
+        terms = _writes.Terms(workspace, read_only, operation_id)
+        call = _writes.forget_identifier(identifier, suppress=suppress, terms=terms)
+        return self._carry(call)
+
+    def export_person(self, profile: Lookup, *, workspace: str = "") -> Iterator[str]:
+        """Read all that is held on someone, as lines of JSON, one object each.
+
+        The profile with everything on it, and every record of the log that is kept and names it.
+        """
+        page_token = ""
+        while True:
+            call = _calls.export_person(profile, workspace, page_token)
+            lines, page_token = self._carry(call)
+            yield from lines
+            if not page_token:
+                return
 
     def import_profiles(
         self,

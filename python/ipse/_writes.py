@@ -8,9 +8,11 @@ from datetime import datetime
 
 from ipse._calls import IDENTITY, Call, cut, item_result
 from ipse._messages import (
+    IdentifierPair,
     Identifiers,
     Lookup,
     event_message,
+    identifier_message,
     identifier_messages,
     imported_message,
     lookup_message,
@@ -19,6 +21,7 @@ from ipse._messages import (
 )
 from ipse.model import (
     AttributionAnswer,
+    ErasureReceipt,
     Event,
     IdentifierChange,
     ImportedProfile,
@@ -182,6 +185,42 @@ def attribute_history(
         return AttributionAnswer.from_proto(response)
 
     return Call(f"/{IDENTITY}/AttributeHistory", request, parse)
+
+
+def delete_profile(profile: Lookup, *, suppress: bool, terms: Terms) -> Call[ErasureReceipt]:
+    """Erase a profile."""
+    request = identity_pb2.DeleteProfileRequest(
+        workspace=terms.workspace,
+        operation_id=terms.operation_id,
+        profile=lookup_message(profile, "profile"),
+        suppress=suppress,
+        read_only=terms.read_only,
+    )
+
+    def parse(payload: bytes) -> ErasureReceipt:
+        response = identity_pb2.DeleteProfileResponse.FromString(payload)
+        return ErasureReceipt.from_proto(response.receipt, repeated=response.repeated)
+
+    return Call(f"/{IDENTITY}/DeleteProfile", request, parse)
+
+
+def forget_identifier(
+    identifier: IdentifierPair, *, suppress: bool, terms: Terms
+) -> Call[ErasureReceipt]:
+    """Erase an identifier."""
+    request = identity_pb2.ForgetIdentifierRequest(
+        workspace=terms.workspace,
+        operation_id=terms.operation_id,
+        identifier=identifier_message(identifier, "identifier"),
+        suppress=suppress,
+        read_only=terms.read_only,
+    )
+
+    def parse(payload: bytes) -> ErasureReceipt:
+        response = identity_pb2.ForgetIdentifierResponse.FromString(payload)
+        return ErasureReceipt.from_proto(response.receipt, repeated=response.repeated)
+
+    return Call(f"/{IDENTITY}/ForgetIdentifier", request, parse)
 
 
 def import_batches(

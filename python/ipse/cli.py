@@ -22,6 +22,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("load", "load", "send a file of events (JSON lines) to a server"),
     ("import", "import_profiles", "bring the profiles of another system from a file"),
     ("profile", "profile", "read a profile"),
+    ("person", "person", "erase someone, or read all that is held on them"),
     ("export", "export", "write the id map and attributed history for the warehouse"),
     ("rules", "rules", "check, explain, show, read and set the rules of a workspace"),
     ("token", "token", "create, list and revoke the API tokens of a server"),

@@ -6,10 +6,10 @@
                         └ code is not 0                      ─> status with details
 
 One call of the engine per RPC, no decoding in Python, no thread hand-over: what is done here is
-paid for by every event. Only the calls that compile patterns, the one that writes a snapshot, and
-long batches go to a thread: nothing else may wait for them. An answer never leads the disk. Once
-the engine has decided, the write commits; a caller that goes away only loses the answer. No
-exception's text reaches a client.
+paid for by every event. Only the calls that compile patterns, that read the log or write a
+snapshot, and long batches go to a thread: nothing else may wait for them. An answer never leads
+the disk. Once the engine has decided, the write commits; a caller that goes away only loses the
+answer. No exception's text reaches a client.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ BATCH_METHODS: Final = frozenset(
         "ImportProfiles",
     )
 )
+# It reads the log.
+READING_METHODS: Final = frozenset({f"/{IDENTITY}/ExportPerson"})
 _WRITING_NAMES: Final = (
     "ResolveEvent",
     "ResolveEvents",
@@ -75,6 +77,8 @@ _WRITING_NAMES: Final = (
     "SplitProfile",
     "AttributeHistory",
     "ImportProfiles",
+    "DeleteProfile",
+    "ForgetIdentifier",
 )
 WRITING_METHODS: Final = frozenset(
     {
@@ -132,6 +136,7 @@ class Service(grpc.GenericRpcHandler):
         self._idle = asyncio.Event()
         self._compiling = Turns("rules")
         self._batches = Turns("batch")
+        self._reading = Turns("export")
         self._checkpoint: Shared[_Decided] = Shared("checkpoint")
 
     def attach(self, engine: Engine) -> None:
@@ -215,6 +220,8 @@ class Service(grpc.GenericRpcHandler):
     def _answer_of(self, method: str) -> _Answer:
         if method == CHECKPOINT_METHOD:
             return self._answer_checkpoint
+        if method in READING_METHODS:
+            return functools.partial(self._answer_in_turn, self._reading)
         if method in COMPILING_METHODS:
             return functools.partial(self._answer_in_turn, self._compiling)
         if method in BATCH_METHODS:

@@ -39,6 +39,9 @@ ROLES: Final = {
     "SplitProfile": "write",
     "AttributeHistory": "write",
     "ImportProfiles": "write",
+    "DeleteProfile": "admin",
+    "ForgetIdentifier": "admin",
+    "ExportPerson": "admin",
     "CreateWorkspace": "admin",
     "ListWorkspaces": "admin",
     "GetWorkspace": "admin",
@@ -90,6 +93,9 @@ REQUESTS: Final[dict[str, Message]] = {
             )
         ]
     ),
+    "DeleteProfile": identity_pb2.DeleteProfileRequest(profile=_ANN),
+    "ForgetIdentifier": identity_pb2.ForgetIdentifierRequest(identifier=ANN),
+    "ExportPerson": identity_pb2.ExportPersonRequest(profile=_ANN),
     "CreateWorkspace": admin_pb2.CreateWorkspaceRequest(name="new"),
     "ListWorkspaces": admin_pb2.ListWorkspacesRequest(),
     "GetWorkspace": admin_pb2.GetWorkspaceRequest(),

@@ -22,18 +22,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         description="Reads one profile by its id (an absorbed id finds its survivor) or by any "
         "identifier, for example email=ann@example.com.",
     )
-    get.add_argument("identifier", metavar="NS=VALUE", nargs="?", help="an identifier")
-    get.add_argument("--id", metavar="ID", help="a profile's id")
-    get.add_argument("--canonical-id", metavar="ID", help="a canonical id of the rules")
-    get.add_argument("--former-id", metavar="ID", help="the id in a former system")
+    add_lookup(get)
     get.add_argument("--json", action="store_true", help="print one JSON object")
     connection.add_workspace(get)
     connection.add_address(get)
 
 
+def add_lookup(parser: argparse.ArgumentParser) -> None:
+    """Adds the ways to name a profile."""
+    parser.add_argument("identifier", metavar="NS=VALUE", nargs="?", help="an identifier")
+    parser.add_argument("--id", metavar="ID", help="a profile's id")
+    parser.add_argument("--canonical-id", metavar="ID", help="a canonical id of the rules")
+    parser.add_argument("--former-id", metavar="ID", help="the id in a former system")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Reads the profile and prints it."""
-    lookup = _lookup(arguments)
+    lookup = lookup_of(arguments)
     with connection.client(arguments) as client:
         profile = client.get_profile(lookup, workspace=arguments.workspace)
     print(plain.as_json(profile) if arguments.json else render(profile))
@@ -69,7 +74,8 @@ def render(profile: Profile) -> str:
     return "\n\n".join(blocks)
 
 
-def _lookup(arguments: argparse.Namespace) -> Lookup:
+def lookup_of(arguments: argparse.Namespace) -> Lookup:
+    """The one profile that the arguments name."""
     from ipse.model import CanonicalId, FormerId
 
     ways: list[Lookup] = []
@@ -80,7 +86,7 @@ def _lookup(arguments: argparse.Namespace) -> Lookup:
     if arguments.former_id is not None:
         ways.append(FormerId(arguments.former_id))
     if arguments.identifier is not None:
-        ways.append(_identifier(arguments.identifier))
+        ways.append(identifier_of(arguments.identifier))
     if len(ways) != 1:
         raise UsageError(
             "name one profile: either --id ID or NS=VALUE, or --canonical-id or --former-id"
@@ -88,7 +94,8 @@ def _lookup(arguments: argparse.Namespace) -> Lookup:
     return ways[0]
 
 
-def _identifier(text: str) -> tuple[str, str]:
+def identifier_of(text: str) -> tuple[str, str]:
+    """An identifier as it is written."""
     namespace, equals, value = text.partition("=")
     if not equals or not namespace or not value:
         raise UsageError(

@@ -139,10 +139,22 @@ def _line(record: dict[str, Any], names: dict[int, str]) -> str:
     head += f"{_time(record['log_time_ms'])} {record['change']}"
     if record["change"] == "event_resolved":
         return f"{head} {_event(record)}"
-    facts = {"rules": f"{len(record['rules'])} bytes"}
-    if record["change"] == "rules_set":
-        facts = {"version": record["version"]} | facts
-    return f"{head} " + " ".join(f"{name}={value}" for name, value in facts.items())
+    return f"{head} " + " ".join(f"{name}={value}" for name, value in _facts(record).items())
+
+
+def _facts(record: dict[str, Any]) -> dict[str, Any]:
+    """What there is to say of a record that is no event."""
+    match record["change"]:
+        case "erased":
+            rows = [each["row"] for each in record["identifiers"]]
+            facts = {"profiles": record["profiles"], "identifiers": rows}
+            return facts | {"suppress": record["suppress"]}
+        case "erasure_completed":
+            return {name: record[name] for name in ("erasure", "segments", "records", "files")}
+        case "rules_set":
+            return {"version": record["version"], "rules": f"{len(record['rules'])} bytes"}
+        case _:
+            return {"rules": f"{len(record['rules'])} bytes"}
 
 
 def _event(record: dict[str, Any]) -> str:
@@ -156,7 +168,9 @@ def _event(record: dict[str, Any]) -> str:
     words += [f"absorbed={target['absorbed']}"] if "absorbed" in target else []
     for each in record["identifiers"]:
         why = f": {each['rule']}" if "rule" in each else ""
-        words.append(f"{each['namespace']}={each['value']} ({each['verdict']}{why})")
+        value = each["value"]
+        shown = value if isinstance(value, str) else f"erased:{value['erased']}"
+        words.append(f"{each['namespace']}={shown} ({each['verdict']}{why})")
     words += [f"trait.{name}={json.dumps(value)}" for name, value in record["traits"].items()]
     words += [
         f"{name}={json.dumps(value, ensure_ascii=False)}"

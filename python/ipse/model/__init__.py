@@ -22,6 +22,7 @@ from ipse.model.events import (
 )
 from ipse.model.operations import (
     CheckpointInfo,
+    ErasureReceipt,
     RecoveryInfo,
     RulesInfo,
     RulesProblem,
@@ -67,6 +68,7 @@ __all__ = [
     "CanonicalId",
     "CheckpointInfo",
     "Decision",
+    "ErasureReceipt",
     "Event",
     "FormerId",
     "FoundBy",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ipse.model.values import utc
 
 if TYPE_CHECKING:
-    from ipse.v1 import admin_pb2
+    from ipse.v1 import admin_pb2, identity_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,4 +147,49 @@ class Stats:
             log_bytes_since_snapshot=message.log_bytes_since_snapshot,
             sync=message.sync,
             workspaces=tuple(map(WorkspaceInfo.from_proto, message.workspaces)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureReceipt:
+    """What an erasure did. Names nobody."""
+
+    erasure: int
+    """Its number: the sequence number of its record; 0 with `read_only`."""
+    time: datetime
+    profile_count: int
+    """Profiles that were erased, those that they had absorbed included."""
+    identifier_count: int
+    trait_count: int
+    suppress: bool
+    """Whether the identifiers are kept out from now on."""
+    completed: bool
+    """Whether the files of the data directory have followed; a checkpoint sees to it."""
+    segment_count: int
+    """Log segments that were rewritten, once it is completed."""
+    record_count: int
+    """Records in them that were redacted."""
+    file_count: int
+    """Snapshots and set-aside files that were deleted."""
+    earlier_backups: tuple[str, ...] = ()
+    """Backups that were made before and still hold what was erased."""
+    repeated: bool = False
+    """Whether this is the answer to an operation id that came again."""
+
+    @classmethod
+    def from_proto(cls, message: identity_pb2.ErasureReceipt, *, repeated: bool) -> ErasureReceipt:
+        """Read the message."""
+        return cls(
+            erasure=message.erasure,
+            time=utc(message.time),
+            profile_count=message.profile_count,
+            identifier_count=message.identifier_count,
+            trait_count=message.trait_count,
+            suppress=message.suppress,
+            completed=message.completed,
+            segment_count=message.segment_count,
+            record_count=message.record_count,
+            file_count=message.file_count,
+            earlier_backups=tuple(message.earlier_backups),
+            repeated=repeated,
         )

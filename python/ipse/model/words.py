@@ -88,6 +88,8 @@ class Rule(StrEnum):
     """The source was a destination before, or the destination a source."""
     ATTRIBUTION_OFF = "attribution_off"
     """The rules attribute no history."""
+    SUPPRESSED = "suppressed"
+    """The identifier was erased and is kept out; its value is not repeated."""
 
 
 class MoveCause(StrEnum):

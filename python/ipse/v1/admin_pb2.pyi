@@ -41,11 +41,11 @@ class Workspace(_message.Message):
     sequence_number: _builtins.int
     """The newest record."""
     profile_count: _builtins.int
-    """Profiles that are not absorbed."""
+    """Profiles that are neither absorbed nor erased."""
     absorbed_profile_count: _builtins.int
     """Profiles merged into another."""
     identifier_count: _builtins.int
-    """Identifiers."""
+    """Identifiers that are not erased."""
     link_count: _builtins.int
     """Links: pairs of identifiers seen together."""
     state_hash: _builtins.str

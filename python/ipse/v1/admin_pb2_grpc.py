@@ -134,7 +134,8 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Checkpoint(self, request, context):
-        """Writes a snapshot now; answers when it is on disk.
+        """Writes a snapshot now; answers when it is on disk. If someone was erased whom the files
+        still name, they are made to follow first: segments are rewritten, older snapshots deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

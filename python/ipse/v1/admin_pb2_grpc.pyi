@@ -54,7 +54,9 @@ class AdminServiceStub:
     ValidateRules: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ValidateRulesRequest, _admin_pb2.ValidateRulesResponse]
     """Reads rules and says what is wrong with them, without a workspace."""
     Checkpoint: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CheckpointRequest, _admin_pb2.CheckpointResponse]
-    """Writes a snapshot now; answers when it is on disk."""
+    """Writes a snapshot now; answers when it is on disk. If someone was erased whom the files
+    still name, they are made to follow first: segments are rewritten, older snapshots deleted.
+    """
     GetStats: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatsRequest, _admin_pb2.GetStatsResponse]
     """Figures of the server and of its workspaces."""
 
@@ -84,7 +86,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ValidateRules: _aio.UnaryUnaryMultiCallable[_admin_pb2.ValidateRulesRequest, _admin_pb2.ValidateRulesResponse]  # type: ignore[assignment]
     """Reads rules and says what is wrong with them, without a workspace."""
     Checkpoint: _aio.UnaryUnaryMultiCallable[_admin_pb2.CheckpointRequest, _admin_pb2.CheckpointResponse]  # type: ignore[assignment]
-    """Writes a snapshot now; answers when it is on disk."""
+    """Writes a snapshot now; answers when it is on disk. If someone was erased whom the files
+    still name, they are made to follow first: segments are rewritten, older snapshots deleted.
+    """
     GetStats: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatsRequest, _admin_pb2.GetStatsResponse]  # type: ignore[assignment]
     """Figures of the server and of its workspaces."""
 
@@ -153,7 +157,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.CheckpointRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.CheckpointResponse, _abc.Awaitable[_admin_pb2.CheckpointResponse]]:
-        """Writes a snapshot now; answers when it is on disk."""
+        """Writes a snapshot now; answers when it is on disk. If someone was erased whom the files
+        still name, they are made to follow first: segments are rewritten, older snapshots deleted.
+        """
 
     @_abc_1.abstractmethod
     def GetStats(

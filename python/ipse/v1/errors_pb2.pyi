@@ -70,6 +70,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAUTHENTICATED: the server has tokens, and the call had none that it knows."""
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 21
     """PERMISSION_DENIED: the token's role, workspaces or source do not allow the call."""
+    ERROR_REASON_ERASED: _ErrorReason.ValueType  # 22
+    """NOT_FOUND: the profile was erased, and its id answers this for ever."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons, without the prefix in ErrorInfo: `ERROR_REASON_EVENT_ID_REUSED` is
@@ -122,4 +124,6 @@ ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 20
 """UNAUTHENTICATED: the server has tokens, and the call had none that it knows."""
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 21
 """PERMISSION_DENIED: the token's role, workspaces or source do not allow the call."""
+ERROR_REASON_ERASED: ErrorReason.ValueType  # 22
+"""NOT_FOUND: the profile was erased, and its id answers this for ever."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -162,6 +162,8 @@ class _RuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rule.ValueType],
     """The source was a destination before, or the destination a source."""
     RULE_ATTRIBUTION_OFF: _Rule.ValueType  # 24
     """The rules attribute no history."""
+    RULE_SUPPRESSED: _Rule.ValueType  # 25
+    """The identifier was erased and is kept out. Its value is not repeated: it is empty."""
 
 class Rule(_Rule, metaclass=_RuleEnumTypeWrapper):
     """The rule behind an identifier, a source or an attribution that was dropped or refused."""
@@ -220,6 +222,8 @@ RULE_ATTRIBUTION_CHAIN: Rule.ValueType  # 23
 """The source was a destination before, or the destination a source."""
 RULE_ATTRIBUTION_OFF: Rule.ValueType  # 24
 """The rules attribute no history."""
+RULE_SUPPRESSED: Rule.ValueType  # 25
+"""The identifier was erased and is kept out. Its value is not repeated: it is empty."""
 Global___Rule: _TypeAlias = Rule  # noqa: Y015
 
 class _MoveCause:
@@ -2333,3 +2337,279 @@ class ImportProfilesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImportProfilesResponse: _TypeAlias = ImportProfilesResponse  # noqa: Y015
+
+@_typing.final
+class ErasureReceipt(_message.Message):
+    """What an erasure did. Names nobody."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERASURE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    PROFILE_COUNT_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_COUNT_FIELD_NUMBER: _builtins.int
+    TRAIT_COUNT_FIELD_NUMBER: _builtins.int
+    SUPPRESS_FIELD_NUMBER: _builtins.int
+    COMPLETED_FIELD_NUMBER: _builtins.int
+    SEGMENT_COUNT_FIELD_NUMBER: _builtins.int
+    RECORD_COUNT_FIELD_NUMBER: _builtins.int
+    FILE_COUNT_FIELD_NUMBER: _builtins.int
+    EARLIER_BACKUPS_FIELD_NUMBER: _builtins.int
+    erasure: _builtins.int
+    """The erasure's number: the workspace's sequence number of its record; 0 with `read_only`."""
+    profile_count: _builtins.int
+    """Profiles that were erased, those that they had absorbed included."""
+    identifier_count: _builtins.int
+    """Identifiers that were erased."""
+    trait_count: _builtins.int
+    """Traits that went with the profile."""
+    suppress: _builtins.bool
+    """Whether the identifiers are kept out from now on."""
+    completed: _builtins.bool
+    """Whether the files of the data directory have followed; a checkpoint sees to it. A repeat of
+    the operation id tells.
+    """
+    segment_count: _builtins.int
+    """Log segments that were rewritten, once it is completed."""
+    record_count: _builtins.int
+    """Records in them that were redacted."""
+    file_count: _builtins.int
+    """Snapshots and set-aside files that were deleted."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was."""
+
+    @_builtins.property
+    def earlier_backups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Backups that were made before, of those that the server knows: one line each, with time,
+        log position and label. They still hold what was erased; restoring one erases it again.
+        """
+
+    def __init__(
+        self,
+        *,
+        erasure: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        profile_count: _builtins.int = ...,
+        identifier_count: _builtins.int = ...,
+        trait_count: _builtins.int = ...,
+        suppress: _builtins.bool = ...,
+        completed: _builtins.bool = ...,
+        segment_count: _builtins.int = ...,
+        record_count: _builtins.int = ...,
+        file_count: _builtins.int = ...,
+        earlier_backups: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "earlier_backups", b"earlier_backups", "erasure", b"erasure", "file_count", b"file_count", "identifier_count", b"identifier_count", "profile_count", b"profile_count", "record_count", b"record_count", "segment_count", b"segment_count", "suppress", b"suppress", "time", b"time", "trait_count", b"trait_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErasureReceipt: _TypeAlias = ErasureReceipt  # noqa: Y015
+
+@_typing.final
+class DeleteProfileRequest(_message.Message):
+    """Erase a profile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    SUPPRESS_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    operation_id: _builtins.str
+    """The caller's id of this operation, at most 128 bytes; a repeat gets the receipt as it is
+    then. Only its hash is kept.
+    """
+    suppress: _builtins.bool
+    """Drop its identifiers from events that bring them again, with RULE_SUPPRESSED. Keeps their
+    hashes under the workspace's key, and nothing else, for ever.
+    """
+    read_only: _builtins.bool
+    """Answer what would be erased and erase nothing."""
+    @_builtins.property
+    def profile(self) -> Global___ProfileLookup:
+        """The profile. An identifier that several profiles hold is refused with INVALID_FIELD."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        operation_id: _builtins.str = ...,
+        profile: Global___ProfileLookup | None = ...,
+        suppress: _builtins.bool = ...,
+        read_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation_id", b"operation_id", "profile", b"profile", "read_only", b"read_only", "suppress", b"suppress", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteProfileRequest: _TypeAlias = DeleteProfileRequest  # noqa: Y015
+
+@_typing.final
+class DeleteProfileResponse(_message.Message):
+    """The answer to DeleteProfile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    REPEATED_FIELD_NUMBER: _builtins.int
+    repeated: _builtins.bool
+    """Whether this is the answer to an operation id that came again."""
+    @_builtins.property
+    def receipt(self) -> Global___ErasureReceipt:
+        """What was done."""
+
+    def __init__(
+        self,
+        *,
+        receipt: Global___ErasureReceipt | None = ...,
+        repeated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt", "repeated", b"repeated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteProfileResponse: _TypeAlias = DeleteProfileResponse  # noqa: Y015
+
+@_typing.final
+class ForgetIdentifierRequest(_message.Message):
+    """Erase an identifier."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    SUPPRESS_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    operation_id: _builtins.str
+    """The caller's id of this operation, at most 128 bytes; a repeat gets the receipt as it is
+    then. Only its hash is kept.
+    """
+    suppress: _builtins.bool
+    """Drop it from events that bring it again, with RULE_SUPPRESSED. Keeps its hash under the
+    workspace's key, and nothing else, for ever.
+    """
+    read_only: _builtins.bool
+    """Answer what would be erased and erase nothing."""
+    @_builtins.property
+    def identifier(self) -> _event_pb2.Identifier:
+        """The identifier."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        operation_id: _builtins.str = ...,
+        identifier: _event_pb2.Identifier | None = ...,
+        suppress: _builtins.bool = ...,
+        read_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "operation_id", b"operation_id", "read_only", b"read_only", "suppress", b"suppress", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetIdentifierRequest: _TypeAlias = ForgetIdentifierRequest  # noqa: Y015
+
+@_typing.final
+class ForgetIdentifierResponse(_message.Message):
+    """The answer to ForgetIdentifier."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    REPEATED_FIELD_NUMBER: _builtins.int
+    repeated: _builtins.bool
+    """Whether this is the answer to an operation id that came again."""
+    @_builtins.property
+    def receipt(self) -> Global___ErasureReceipt:
+        """What was done."""
+
+    def __init__(
+        self,
+        *,
+        receipt: Global___ErasureReceipt | None = ...,
+        repeated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt", "repeated", b"repeated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetIdentifierResponse: _TypeAlias = ForgetIdentifierResponse  # noqa: Y015
+
+@_typing.final
+class ExportPersonRequest(_message.Message):
+    """Read all that is held on someone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    @_builtins.property
+    def profile(self) -> Global___ProfileLookup:
+        """The profile."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        profile: Global___ProfileLookup | None = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_token", b"page_token", "profile", b"profile", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportPersonRequest: _TypeAlias = ExportPersonRequest  # noqa: Y015
+
+@_typing.final
+class ExportPersonResponse(_message.Message):
+    """The answer to ExportPerson."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end."""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """JSON objects, one a line each, with a `kind`: `profile`, `identifier`, `trait`,
+        `attribution`, `link`, `event_id`, `record`.
+        """
+
+    def __init__(
+        self,
+        *,
+        lines: _abc.Iterable[_builtins.str] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportPersonResponse: _TypeAlias = ExportPersonResponse  # noqa: Y015

@@ -122,6 +122,21 @@ class IdentityServiceStub:
                 request_serializer=ipse_dot_v1_dot_identity__pb2.ImportProfilesRequest.SerializeToString,
                 response_deserializer=ipse_dot_v1_dot_identity__pb2.ImportProfilesResponse.FromString,
                 _registered_method=True)
+        self.DeleteProfile = channel.unary_unary(
+                '/ipse.v1.IdentityService/DeleteProfile',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.DeleteProfileRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.DeleteProfileResponse.FromString,
+                _registered_method=True)
+        self.ForgetIdentifier = channel.unary_unary(
+                '/ipse.v1.IdentityService/ForgetIdentifier',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.ForgetIdentifierRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.ForgetIdentifierResponse.FromString,
+                _registered_method=True)
+        self.ExportPerson = channel.unary_unary(
+                '/ipse.v1.IdentityService/ExportPerson',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.ExportPersonRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.ExportPersonResponse.FromString,
+                _registered_method=True)
 
 
 class IdentityServiceServicer:
@@ -261,6 +276,33 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteProfile(self, request, context):
+        """Erases a profile: its identifiers, links, traits and attributions, and those of all that it
+        had absorbed. From memory at once, from every file of the data directory by the next
+        checkpoint. Its ids answer ERASED for ever. An identifier that other profiles hold, too, only
+        leaves this one. A later event with its identifiers begins a new profile, unless they are
+        suppressed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetIdentifier(self, request, context):
+        """Erases one identifier, whoever holds it; the profiles stay, and so do traits that repeat its
+        value. One that no profile holds is erased from the records that name it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportPerson(self, request, context):
+        """All that is held on someone, as lines of JSON, page by page: the profile with everything
+        on it, and every record of the log that is kept and names it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IdentityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -338,6 +380,21 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.ImportProfiles,
                     request_deserializer=ipse_dot_v1_dot_identity__pb2.ImportProfilesRequest.FromString,
                     response_serializer=ipse_dot_v1_dot_identity__pb2.ImportProfilesResponse.SerializeToString,
+            ),
+            'DeleteProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteProfile,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.DeleteProfileRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.DeleteProfileResponse.SerializeToString,
+            ),
+            'ForgetIdentifier': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetIdentifier,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.ForgetIdentifierRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.ForgetIdentifierResponse.SerializeToString,
+            ),
+            'ExportPerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportPerson,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.ExportPersonRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.ExportPersonResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -758,6 +815,87 @@ class IdentityService:
             '/ipse.v1.IdentityService/ImportProfiles',
             ipse_dot_v1_dot_identity__pb2.ImportProfilesRequest.SerializeToString,
             ipse_dot_v1_dot_identity__pb2.ImportProfilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/DeleteProfile',
+            ipse_dot_v1_dot_identity__pb2.DeleteProfileRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.DeleteProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetIdentifier(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/ForgetIdentifier',
+            ipse_dot_v1_dot_identity__pb2.ForgetIdentifierRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.ForgetIdentifierResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportPerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/ExportPerson',
+            ipse_dot_v1_dot_identity__pb2.ExportPersonRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.ExportPersonResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -102,6 +102,21 @@ class IdentityServiceStub:
     """Brings up to 1,000 profiles of another system, in order, each by itself. One whose
     former id is there already is brought up to date, so that an import can be resumed.
     """
+    DeleteProfile: _grpc.UnaryUnaryMultiCallable[_identity_pb2.DeleteProfileRequest, _identity_pb2.DeleteProfileResponse]
+    """Erases a profile: its identifiers, links, traits and attributions, and those of all that it
+    had absorbed. From memory at once, from every file of the data directory by the next
+    checkpoint. Its ids answer ERASED for ever. An identifier that other profiles hold, too, only
+    leaves this one. A later event with its identifiers begins a new profile, unless they are
+    suppressed.
+    """
+    ForgetIdentifier: _grpc.UnaryUnaryMultiCallable[_identity_pb2.ForgetIdentifierRequest, _identity_pb2.ForgetIdentifierResponse]
+    """Erases one identifier, whoever holds it; the profiles stay, and so do traits that repeat its
+    value. One that no profile holds is erased from the records that name it.
+    """
+    ExportPerson: _grpc.UnaryUnaryMultiCallable[_identity_pb2.ExportPersonRequest, _identity_pb2.ExportPersonResponse]
+    """All that is held on someone, as lines of JSON, page by page: the profile with everything
+    on it, and every record of the log that is kept and names it.
+    """
 
 @_typing.type_check_only
 class IdentityServiceAsyncStub(IdentityServiceStub):
@@ -176,6 +191,21 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     ImportProfiles: _aio.UnaryUnaryMultiCallable[_identity_pb2.ImportProfilesRequest, _identity_pb2.ImportProfilesResponse]  # type: ignore[assignment]
     """Brings up to 1,000 profiles of another system, in order, each by itself. One whose
     former id is there already is brought up to date, so that an import can be resumed.
+    """
+    DeleteProfile: _aio.UnaryUnaryMultiCallable[_identity_pb2.DeleteProfileRequest, _identity_pb2.DeleteProfileResponse]  # type: ignore[assignment]
+    """Erases a profile: its identifiers, links, traits and attributions, and those of all that it
+    had absorbed. From memory at once, from every file of the data directory by the next
+    checkpoint. Its ids answer ERASED for ever. An identifier that other profiles hold, too, only
+    leaves this one. A later event with its identifiers begins a new profile, unless they are
+    suppressed.
+    """
+    ForgetIdentifier: _aio.UnaryUnaryMultiCallable[_identity_pb2.ForgetIdentifierRequest, _identity_pb2.ForgetIdentifierResponse]  # type: ignore[assignment]
+    """Erases one identifier, whoever holds it; the profiles stay, and so do traits that repeat its
+    value. One that no profile holds is erased from the records that name it.
+    """
+    ExportPerson: _aio.UnaryUnaryMultiCallable[_identity_pb2.ExportPersonRequest, _identity_pb2.ExportPersonResponse]  # type: ignore[assignment]
+    """All that is held on someone, as lines of JSON, page by page: the profile with everything
+    on it, and every record of the log that is kept and names it.
     """
 
 class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -338,6 +368,39 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_identity_pb2.ImportProfilesResponse, _abc.Awaitable[_identity_pb2.ImportProfilesResponse]]:
         """Brings up to 1,000 profiles of another system, in order, each by itself. One whose
         former id is there already is brought up to date, so that an import can be resumed.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteProfile(
+        self,
+        request: _identity_pb2.DeleteProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.DeleteProfileResponse, _abc.Awaitable[_identity_pb2.DeleteProfileResponse]]:
+        """Erases a profile: its identifiers, links, traits and attributions, and those of all that it
+        had absorbed. From memory at once, from every file of the data directory by the next
+        checkpoint. Its ids answer ERASED for ever. An identifier that other profiles hold, too, only
+        leaves this one. A later event with its identifiers begins a new profile, unless they are
+        suppressed.
+        """
+
+    @_abc_1.abstractmethod
+    def ForgetIdentifier(
+        self,
+        request: _identity_pb2.ForgetIdentifierRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.ForgetIdentifierResponse, _abc.Awaitable[_identity_pb2.ForgetIdentifierResponse]]:
+        """Erases one identifier, whoever holds it; the profiles stay, and so do traits that repeat its
+        value. One that no profile holds is erased from the records that name it.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportPerson(
+        self,
+        request: _identity_pb2.ExportPersonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.ExportPersonResponse, _abc.Awaitable[_identity_pb2.ExportPersonResponse]]:
+        """All that is held on someone, as lines of JSON, page by page: the profile with everything
+        on it, and every record of the log that is kept and names it.
         """
 
 def add_IdentityServiceServicer_to_server(servicer: IdentityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -14,6 +14,7 @@ _RULES: Final = dict(enumerate((
     "exclusive_owner", "known_source", "source_shape", "source_used", "no_target", "pair_limit",
     "moved_limit", "holder_limit", "ambiguous_event", "displaced", "denied_link", "not_attached",
     "attribution_overlap", "attribution_chain", "attribution_off",
+    "suppressed",
 ), start=1))  # fmt: skip
 _VERBS: Final = dict(enumerate((
     "observe", "login", "logout", "link", "modify", "merge", "split", "attribute_history",
@@ -37,6 +38,8 @@ _RECORD_FIELDS: Final = {
     3: ("event_resolved", _EVENT_FIELDS),
     # The same change with what most events have not.
     4: ("event_resolved", (*_EVENT_FIELDS, "verb", "extra")),
+    5: ("erased", ("operation", "digest", "profiles", "identifiers", "traits", "suppress")),
+    6: ("erasure_completed", ("erasure", "segments", "records", "files")),
 }
 
 
@@ -68,6 +71,11 @@ def _named_record(array: Any, offset: int) -> dict[str, Any]:
         record = dict(zip(names, values, strict=True))
         if change == "event_resolved":
             record = _named_event(record)
+        elif change == "erased":
+            named = [
+                dict(zip(("row", "hash"), each, strict=True)) for each in record["identifiers"]
+            ]
+            record["identifiers"] = named
     except (TypeError, ValueError, KeyError, IndexError) as wrong:
         raise Damage(offset, f"a record that is none: {wrong!r}") from None
     head = {"workspace": workspace, "sequence": sequence, "log_time_ms": log_time_ms}
@@ -106,16 +114,19 @@ def _named_extra(extra: Sequence[Any]) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value}
 
 
-def _move(namespace: str, value: str, origin: int, to: int | None, cause: int) -> dict[str, Any]:
-    named = {"namespace": namespace, "value": value, "from": origin, "to": to}
+def _move(
+    namespace: str, value: str | int, origin: int, to: int | None, cause: int
+) -> dict[str, Any]:
+    named = {"namespace": namespace, "value": _told(value), "from": origin, "to": to}
     return named | {"cause": _CAUSES[cause]}
 
 
-def _pair(*names: str) -> list[dict[str, str]]:
-    namespace, value, other_namespace, other_value = names
+def _pair(
+    namespace: str, value: str | int, other_namespace: str, other_value: str | int
+) -> list[dict[str, Any]]:
     return [
-        {"namespace": namespace, "value": value},
-        {"namespace": other_namespace, "value": other_value},
+        {"namespace": namespace, "value": _told(value)},
+        {"namespace": other_namespace, "value": _told(other_value)},
     ]
 
 
@@ -152,8 +163,13 @@ def named_target(array: Sequence[Any]) -> dict[str, Any]:
     return {"decision": kind} | dict(zip(names, array[1:], strict=True))
 
 
-def _identifier(namespace: str, value: str, raw: str | None, verdict: Any) -> dict[str, Any]:
-    named = {"namespace": namespace, "value": value}
+def _told(value: str | int) -> str | dict[str, int]:
+    """Of a value that was erased there is the number that stands for it."""
+    return {"erased": value} if isinstance(value, int) else value
+
+
+def _identifier(namespace: str, value: str | int, raw: str | None, verdict: Any) -> dict[str, Any]:
+    named: dict[str, Any] = {"namespace": namespace, "value": _told(value)}
     if raw is not None:
         named["raw"] = raw
     return named | named_verdict(verdict)

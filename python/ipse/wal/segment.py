@@ -17,13 +17,14 @@ from ipse.wal.files import ALIGNMENT, HEADER_BYTES, LOG_VERSION, SEGMENT_NAME, D
 
 _SEGMENT_HEADER: Final = struct.Struct("<8sIIQQQQQII")
 _FRAME_HEADER: Final = struct.Struct("<IIQIIQQB7s")
-_GROUP, _CLEAN_SHUTDOWN = 1, 2
-_KINDS: Final = {_GROUP: "group", _CLEAN_SHUTDOWN: "clean_shutdown"}
+_GROUP, _CLEAN_SHUTDOWN, _REWRITTEN = 1, 2, 3
+_KINDS: Final = {_GROUP: "group", _CLEAN_SHUTDOWN: "clean_shutdown", _REWRITTEN: "rewritten"}
+_REWRITTEN_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One commit group, or the mark of a clean shutdown."""
+    """One commit group, the mark of a clean shutdown, or the end of a rewritten segment."""
 
     offset: int
     end: int
@@ -114,12 +115,21 @@ def _read_frames(segment: Segment, data: memoryview) -> None:
             raise Damage(offset + 32, "says that it was synced before it was written")
         segment.frames.append(frame)
         segment.next_position += frame.record_count
-        segment.chain_crc = frame.crc
+        segment.chain_crc = _chain_crc(frame)
         segment.clean_shutdown = frame.kind == _CLEAN_SHUTDOWN
         segment.synced_through = max(segment.synced_through, frame.synced_through)
         segment.end_offset = offset = frame.end
     if segment.damage is not None:
         raise segment.damage
+
+
+def _chain_crc(frame: Frame) -> int:
+    """The checksum that what follows names: of a rewritten segment, that of its old last frame."""
+    if frame.kind != _REWRITTEN:
+        return frame.crc
+    if frame.record_count or len(frame.payload) != _REWRITTEN_BYTES:
+        raise Damage(frame.offset, "the end of a rewritten segment is not one checksum")
+    return int.from_bytes(frame.payload, "little")
 
 
 def _read_frame(segment: Segment, data: memoryview, offset: int) -> Frame:

@@ -61,6 +61,16 @@ _PART_FIELDS: Final = {
         ),
     ),
     11: ("remembered_refusals", ("hash",)),
+    12: ("partings", ("identifier", "sequence", "side")),
+    13: ("suppressions", ("hash",)),
+    14: (
+        "erasures",
+        (
+            "sequence", "time_ms", "operation", "digest", "profiles", "identifiers", "traits",
+            "flags", "segments", "records", "files",
+        ),
+    ),
+    15: ("pending_erasures", ("sequence", "profiles", "identifiers")),
 }  # fmt: skip
 
 

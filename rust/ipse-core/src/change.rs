@@ -60,6 +60,53 @@ pub enum Change<'a> {
     },
     /// An event or a command taught something.
     EventResolved(EventResolved<'a>),
+    /// Someone, or an identifier, was erased from the graph. The files follow.
+    Erased(Erased),
+    /// The files that the workspace had when something was erased name it no more.
+    ErasureCompleted(ErasureCompleted),
+}
+
+/// Someone, or an identifier, that was erased: numbers and keyed hashes, no value.
+///
+/// Apply blanks the text of the identifiers and takes them off everyone, empties the profiles,
+/// which answer ERASED from then on, and forgets what it remembered of either.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Keyed hash of the caller's operation id, which may itself name someone; 0 if it gave none.
+    pub operation: u128,
+    /// Keyed hash of operation id and request, by which a repeat is told; 0 without an id.
+    pub digest: u128,
+    /// All numbers of the erased profile: its own and those it had absorbed.
+    pub profiles: Vec<ProfileNumber>,
+    /// The identifiers that are erased, whoever held them.
+    pub identifiers: Vec<ErasedIdentifier>,
+    /// How many traits went with the profile.
+    pub traits: u32,
+    /// Whether the identifiers are dropped from events that bring them again.
+    pub suppress: bool,
+}
+
+/// An identifier that was erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErasedIdentifier {
+    /// Its row; `None` for one that no profile ever held, but that records may name.
+    pub row: Option<u32>,
+    /// Hash of namespace and value under the workspace's key, see [`crate::erasure`]; 0 in a
+    /// record that was rewritten, because then no file names the value any more.
+    pub hash: u128,
+}
+
+/// How the files were rewritten after an erasure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ErasureCompleted {
+    /// The record that erased.
+    pub erasure: SequenceNumber,
+    /// Log segments that were rewritten for it and for others that were completed with it.
+    pub segments: u32,
+    /// Records that were redacted in them.
+    pub records: u64,
+    /// Snapshots and set-aside files that were deleted.
+    pub files: u32,
 }
 
 /// An event or a command, and everything that was decided about it.
@@ -353,6 +400,8 @@ pub enum Rule {
     AttributionChain,
     /// The rules attribute no history.
     AttributionOff,
+    /// The identifier was erased, and is to stay so.
+    Suppressed,
 }
 
 /// A trait that an event changed.
@@ -462,7 +511,7 @@ impl Verdict {
 
 impl Rule {
     /// Every rule, for tests and tables.
-    pub const ALL: [Rule; 24] = [
+    pub const ALL: [Rule; 25] = [
         Rule::UnknownNamespace,
         Rule::InvalidValue,
         Rule::BlockedValue,
@@ -487,6 +536,7 @@ impl Rule {
         Rule::AttributionOverlap,
         Rule::AttributionChain,
         Rule::AttributionOff,
+        Rule::Suppressed,
     ];
 
     /// The name that Segment's diagnostics give the violation of this rule; our own words
@@ -517,6 +567,7 @@ impl Rule {
             Rule::AttributionOverlap => "History attributed already",
             Rule::AttributionChain => "Attributed history of a source or destination",
             Rule::AttributionOff => "Attribution of history is off",
+            Rule::Suppressed => "Identifier erased and suppressed",
         }
     }
 }

@@ -85,6 +85,28 @@ pub struct AttributeHistory<'a> {
     pub end: Timestamp,
 }
 
+/// Erase someone, or one identifier.
+#[derive(Clone, Debug)]
+pub struct Erase<'a> {
+    /// The operation. Of its id only a hash is kept, of its source and time nothing.
+    pub operation: Operation<'a>,
+    /// What to erase.
+    pub what: Erasable<'a>,
+    /// Whether the identifiers are dropped from events that bring them again.
+    pub suppress: bool,
+}
+
+/// What can be erased.
+#[derive(Clone, Debug)]
+pub enum Erasable<'a> {
+    /// A profile, with all that it holds.
+    Profile(ProfileNumber),
+    /// The profile that holds an identifier.
+    HolderOf(SentIdentifier<'a>),
+    /// One identifier, whoever holds it.
+    Identifier(SentIdentifier<'a>),
+}
+
 /// A profile of another system.
 #[derive(Clone, Debug, Default)]
 pub struct ImportProfile<'a> {

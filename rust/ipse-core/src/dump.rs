@@ -8,7 +8,7 @@ use std::fmt::Write;
 use crate::change::ProfileNumber;
 use crate::graph::identifiers::{IdentifierId, NO_NODE};
 use crate::graph::links::Link;
-use crate::graph::{AttributionView, Graph};
+use crate::graph::{AttributionView, Graph, Receipt};
 
 impl Graph {
     /// The whole graph as text, a line for each record of state.
@@ -36,6 +36,10 @@ impl Graph {
         for id in (0..self.identifiers.rows.len()).map(IdentifierId) {
             let row = self.identifiers.rows.row(id);
             let (namespace, value) = self.text_of(id);
+            if row.is_blank() && row.node == NO_NODE {
+                writeln!(out, "identifier {} {namespace} erased", id.0)?;
+                continue;
+            }
             write!(out, "identifier {} {namespace} {value:?} ", id.0)?;
             match row.node {
                 NO_NODE => write!(out, "on nobody")?,
@@ -57,7 +61,8 @@ impl Graph {
         }
         self.remembered_refusals
             .iter()
-            .try_for_each(|refusal| writeln!(out, "refusal {:016x}", refusal.0))
+            .try_for_each(|refusal| writeln!(out, "refusal {:016x}", refusal.0))?;
+        self.write_erasures(out)
     }
 
     fn write_workspace(&self, out: &mut String) -> std::fmt::Result {
@@ -92,8 +97,9 @@ impl Graph {
             }
             let marks = self.profiles.marks(node);
             let known = if marks.known { " marked known" } else { "" };
+            let erased = if marks.erased { " erased" } else { "" };
             let survived = if marks.survived { " survived" } else { "" };
-            writeln!(out, "{known}{survived}")?;
+            writeln!(out, "{known}{survived}{erased}")?;
         }
         Ok(())
     }
@@ -129,6 +135,23 @@ impl Graph {
             for side in self.partings.of(id) {
                 writeln!(out, "parting {} side {} by {}", id.0, side.side, side.by)?;
             }
+        }
+        Ok(())
+    }
+
+    fn write_erasures(&self, out: &mut String) -> std::fmt::Result {
+        let mut suppressed: Vec<u128> = self.erasures.suppressed().collect();
+        suppressed.sort_unstable();
+        suppressed.into_iter().try_for_each(|hash| writeln!(out, "suppressed {hash:032x}"))?;
+        for pending in self.erasures.pending() {
+            writeln!(out, "erasure {} pending", pending.sequence)?;
+        }
+        for receipt in self.erasures.receipts() {
+            let Receipt { sequence, time, profiles, identifiers, traits, .. } = receipt;
+            write!(out, "erasure {sequence} at {time} profiles {profiles}")?;
+            write!(out, " identifiers {identifiers} traits {traits}")?;
+            write!(out, "{}", if receipt.suppress { " suppress" } else { "" })?;
+            writeln!(out, "{}", if receipt.completed.is_some() { " completed" } else { "" })?;
         }
         Ok(())
     }

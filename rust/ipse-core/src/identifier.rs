@@ -10,6 +10,7 @@ use phonenumber::country;
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
 
+use crate::erasure::is_pseudonym;
 use crate::limits::{IDENTIFIER_VALUE_BYTES_MAX, NAMESPACE_BYTES_MAX, WORKSPACE_NAME_BYTES_MAX};
 
 /// The namespace of ids that profiles had in former systems. No rules name it and no event
@@ -44,7 +45,8 @@ pub fn is_workspace_name(name: &str) -> bool {
 }
 
 /// The value in its normal form, or `None` if it is not a value of its kind: empty, longer
-/// than 1,024 bytes, an e-mail without both sides of an @, no valid phone number.
+/// than 1,024 bytes, an e-mail without both sides of an @, no valid phone number, what only
+/// stands for an erased value.
 pub fn normalise<'a>(normaliser: Normaliser, value: &'a str) -> Option<Cow<'a, str>> {
     let normal = match normaliser {
         Normaliser::None => Cow::Borrowed(value),
@@ -53,7 +55,8 @@ pub fn normalise<'a>(normaliser: Normaliser, value: &'a str) -> Option<Cow<'a, s
         Normaliser::Email => email(value.trim())?,
         Normaliser::Phone(region) => Cow::Owned(phone(region, value)?),
     };
-    (1..=IDENTIFIER_VALUE_BYTES_MAX).contains(&normal.len()).then_some(normal)
+    let is_possible = (1..=IDENTIFIER_VALUE_BYTES_MAX).contains(&normal.len());
+    (is_possible && !is_pseudonym(&normal)).then_some(normal)
 }
 
 /// The SHA-256 of a value's bytes, in lower-case hex.

@@ -8,12 +8,13 @@
 //!
 //! Reading order: [`identifier`] (what names a person), [`rules`] (what may join),
 //! [`event`] and [`command`] (what comes in), [`decide`] (what it means), [`change`] (what is logged),
-//! [`graph`] (where it is held), [`dump`] (how two graphs are compared), [`snapshot`] (how a graph leaves and enters memory).
+//! [`erasure`] (how it is unsaid), [`graph`] (where it is held), [`dump`] (how two graphs are compared), [`snapshot`] (how a graph leaves and enters memory).
 
 pub mod change;
 pub mod command;
 pub mod decide;
 pub mod dump;
+pub mod erasure;
 pub mod event;
 pub mod graph;
 pub mod identifier;

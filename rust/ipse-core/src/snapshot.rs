@@ -16,7 +16,9 @@ mod verify;
 
 use std::fmt;
 
-use crate::change::{EventResolved, RulesVersion, SequenceNumber, Target, TraitReason, Verdict};
+use crate::change::{
+    ErasedIdentifier, EventResolved, RulesVersion, SequenceNumber, Target, TraitReason, Verdict,
+};
 use crate::event::TraitValue;
 use crate::time::Timestamp;
 
@@ -25,7 +27,8 @@ pub const PART_ROWS_MAX: usize = 16_384;
 
 /// A piece of a graph. The order is: one `Workspace`, then `Profiles`, `Identifiers`,
 /// `Links`, `Holders`, `Evidence`, `Attributions`, `Departures`, `Partings`, `Traits`,
-/// `RememberedEvents`, `RememberedRefusals`, each zero or more times.
+/// `RememberedEvents`, `RememberedRefusals`, `Suppressions`, `Erasures`, `PendingErasures`, each
+/// zero or more times.
 ///
 /// All columns of one part have the same length, at most [`PART_ROWS_MAX`].
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +57,12 @@ pub enum Part {
     RememberedEvents(RememberedEventsPart),
     /// Remembered refusals, oldest first.
     RememberedRefusals(RememberedRefusalsPart),
+    /// Hashes of erased identifiers that are kept out, in no order.
+    Suppressions(SuppressionsPart),
+    /// Receipts of erasures, oldest first.
+    Erasures(ErasuresPart),
+    /// Erasures that the files have not followed yet, oldest first.
+    PendingErasures(PendingErasuresPart),
 }
 
 /// What there is one of in a workspace.
@@ -94,7 +103,7 @@ pub struct ProfilesPart {
     pub created_time: Vec<i64>,
     /// Where its merge stands among those of its record, from 0; 0 for a root.
     pub merge_rank: Vec<u16>,
-    /// [`ProfilesPart::MARKED_KNOWN`] and [`ProfilesPart::SURVIVED`].
+    /// [`ProfilesPart::MARKED_KNOWN`], [`ProfilesPart::SURVIVED`] and [`ProfilesPart::ERASED`].
     pub flags: Vec<u8>,
 }
 
@@ -103,7 +112,7 @@ pub struct ProfilesPart {
 pub struct IdentifiersPart {
     /// Index into [`WorkspacePart::namespaces`].
     pub namespace: Vec<u16>,
-    /// The value after normalising.
+    /// The value after normalising; empty for one that was erased.
     pub value: Vec<String>,
     /// The profile node it is attached to; 0 for none.
     pub profile: Vec<u32>,
@@ -247,6 +256,51 @@ pub struct RememberedRefusalsPart {
     pub hash: Vec<u64>,
 }
 
+/// Hashes of erased identifiers that are kept out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SuppressionsPart {
+    /// The hashes, see [`crate::erasure`].
+    pub hash: Vec<u128>,
+}
+
+/// Receipts of erasures.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ErasuresPart {
+    /// The record that erased.
+    pub sequence: Vec<u64>,
+    /// When it did, milliseconds.
+    pub time: Vec<i64>,
+    /// Hash of the operation id; 0 for none.
+    pub operation: Vec<u128>,
+    /// Hash of the request; 0 for none.
+    pub digest: Vec<u128>,
+    /// How many profiles.
+    pub profiles: Vec<u32>,
+    /// How many identifiers.
+    pub identifiers: Vec<u32>,
+    /// How many traits.
+    pub traits: Vec<u32>,
+    /// [`ErasuresPart::SUPPRESS`] and [`ErasuresPart::COMPLETED`].
+    pub flags: Vec<u8>,
+    /// Segments rewritten, once completed.
+    pub segments: Vec<u32>,
+    /// Records redacted, once completed.
+    pub records: Vec<u64>,
+    /// Files deleted, once completed.
+    pub files: Vec<u32>,
+}
+
+/// Erasures that the files have not followed yet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PendingErasuresPart {
+    /// The record that erased.
+    pub sequence: Vec<u64>,
+    /// The numbers of the erased profile.
+    pub profiles: Vec<Vec<u32>>,
+    /// The identifiers.
+    pub identifiers: Vec<Vec<ErasedIdentifier>>,
+}
+
 /// The parts do not make a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPart(pub String);
@@ -256,6 +310,8 @@ impl ProfilesPart {
     pub const MARKED_KNOWN: u8 = 1;
     /// The node was merged below another, and its side's id went on.
     pub const SURVIVED: u8 = 2;
+    /// The profile was erased.
+    pub const ERASED: u8 = 4;
 
     fn other_columns(&self) -> [usize; 6] {
         [
@@ -349,6 +405,34 @@ impl RememberedEventsPart {
             self.verdicts.len(),
             self.record.len(),
         ]
+    }
+}
+
+impl ErasuresPart {
+    /// The identifiers are kept out.
+    pub const SUPPRESS: u8 = 1;
+    /// The files are rewritten.
+    pub const COMPLETED: u8 = 2;
+
+    fn other_columns(&self) -> [usize; 10] {
+        [
+            self.time.len(),
+            self.operation.len(),
+            self.digest.len(),
+            self.profiles.len(),
+            self.identifiers.len(),
+            self.traits.len(),
+            self.flags.len(),
+            self.segments.len(),
+            self.records.len(),
+            self.files.len(),
+        ]
+    }
+}
+
+impl PendingErasuresPart {
+    fn other_columns(&self) -> [usize; 2] {
+        [self.profiles.len(), self.identifiers.len()]
     }
 }
 

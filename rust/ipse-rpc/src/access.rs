@@ -78,6 +78,9 @@ pub(crate) const EVENTS: Access = Access { source: SourceAt::Events(2), ..comman
 /// One event, and what it is to be joined with.
 pub(crate) const JOIN: Access = Access { source: SourceAt::Event(2), ..command(0, 5) };
 
+/// What takes someone away, and what tells everything about someone: no service's business.
+pub(crate) const ERASE: Access = admin(Reach::Workspace(1));
+
 /// Writes that say themselves where they come from.
 pub(crate) const fn command(source: u32, read_only: u32) -> Access {
     Access {

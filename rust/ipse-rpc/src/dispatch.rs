@@ -22,7 +22,7 @@ use ipse_store::{
 };
 use prost::Message;
 
-use crate::access::{Access, EVENT, EVENTS, JOIN, READ, Reach, Role, admin, command};
+use crate::access::{Access, ERASE, EVENT, EVENTS, JOIN, READ, Reach, Role, admin, command};
 use crate::admin::default_rules;
 use crate::door::{Door, admitted};
 use crate::fault::{Fault, Faults, catching};
@@ -77,7 +77,7 @@ pub(crate) type Handled = Result<Answer, Refused>;
 
 type Handler = fn(&Dispatch, &[u8], Timestamp) -> Handled;
 
-static METHODS: [(&str, Access, Handler); 23] = [
+static METHODS: [(&str, Access, Handler); 26] = [
     ("/ipse.v1.IdentityService/ResolveEvent", EVENT, Dispatch::resolve_event),
     ("/ipse.v1.IdentityService/ResolveEvents", EVENTS, Dispatch::resolve_events),
     ("/ipse.v1.IdentityService/GetProfile", READ, Dispatch::get_profile),
@@ -93,6 +93,9 @@ static METHODS: [(&str, Access, Handler); 23] = [
     ("/ipse.v1.IdentityService/SplitProfile", command(6, 7), Dispatch::split_profile),
     ("/ipse.v1.IdentityService/AttributeHistory", command(7, 8), Dispatch::attribute_history),
     ("/ipse.v1.IdentityService/ImportProfiles", command(3, 4), Dispatch::import_profiles),
+    ("/ipse.v1.IdentityService/DeleteProfile", ERASE, Dispatch::delete_profile),
+    ("/ipse.v1.IdentityService/ForgetIdentifier", ERASE, Dispatch::forget_identifier),
+    ("/ipse.v1.IdentityService/ExportPerson", ERASE, Dispatch::export_person),
     (
         "/ipse.v1.AdminService/CreateWorkspace",
         admin(Reach::NewWorkspace(1)),

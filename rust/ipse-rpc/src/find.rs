@@ -5,7 +5,7 @@ use ipse_core::graph::ProfileView;
 use ipse_core::{Graph, Refusal};
 
 use crate::proto::v1;
-use crate::refusal::{Place, refused, unknown_profile};
+use crate::refusal::{Place, erased_profile, refused, unknown_profile};
 use crate::status::{Reason, Status};
 
 /// A number that no profile has.
@@ -27,10 +27,11 @@ pub(crate) fn find_profile<'g>(
 ) -> Result<ProfileView<'g>, Status> {
     use v1::profile_lookup::Lookup;
     match lookup.and_then(|lookup| lookup.lookup.as_ref()) {
-        Some(Lookup::ProfileId(id)) => graph
-            .profile_number(id)
-            .and_then(|number| graph.profile(number))
-            .ok_or_else(|| unknown_profile(&format!("{field}.profile_id"))),
+        Some(Lookup::ProfileId(id)) => {
+            let field = format!("{field}.profile_id");
+            let number = graph.profile_number(id).ok_or_else(|| unknown_profile(&field))?;
+            graph.profile(number).ok_or_else(|| erased_profile(&field))
+        }
         Some(Lookup::Identifier(identifier)) => {
             let place = format!("{field}.identifier");
             graph
@@ -61,7 +62,7 @@ pub(crate) fn find_meant(
 ) -> Result<Meant, Status> {
     match find_profile(graph, field, lookup) {
         Ok(profile) => Ok(Meant { number: profile.number(), missing: None }),
-        Err(status) if status.reason() == Reason::ProfileNotFound => {
+        Err(status) if matches!(status.reason(), Reason::ProfileNotFound | Reason::Erased) => {
             Ok(Meant { number: NOBODY, missing: Some(status) })
         }
         Err(status) => Err(status),

@@ -19,6 +19,8 @@ pub mod dispatch;
 mod door;
 mod encode;
 mod encode_profile;
+mod erase;
+mod export;
 mod extract;
 mod fault;
 mod find;

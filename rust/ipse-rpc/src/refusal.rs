@@ -39,6 +39,7 @@ pub(crate) fn refused(refusal: Refusal, place: Place<'_>) -> Status {
         Refusal::TimestampInFuture { ahead_ms } => in_future(ahead_ms, place),
         Refusal::EventIdReused { sequence } => id_reused(sequence.0, place),
         Refusal::UnknownProfile => unknown_profile(&place.field("event.profile_id".to_owned())),
+        Refusal::ProfileErased => erased_profile(&place.field("event.profile_id".to_owned())),
         Refusal::CapacityExceeded { what, bound } => Status::new(
             Reason::CapacityExceeded,
             format!("the workspace holds {bound} {what}, the most it can"),
@@ -58,6 +59,11 @@ pub(crate) fn refused(refusal: Refusal, place: Place<'_>) -> Status {
 /// PROFILE_NOT_FOUND, for an id.
 pub(crate) fn unknown_profile(field: &str) -> Status {
     Status::of_field(Reason::ProfileNotFound, field, "no profile of this workspace has this id")
+}
+
+/// ERASED, for an id.
+pub(crate) fn erased_profile(field: &str) -> Status {
+    Status::of_field(Reason::Erased, field, "the profile of this id was erased")
 }
 
 /// INVALID_RULES: line and key of each problem, as far as a status has room.

@@ -7,6 +7,7 @@ use ipse_core::change::{
     HistoryAttribution, MergeVerdict, Move, MoveCause, ProfileNumber, Reason as RuleReason, Rule,
     SourceMerge, TraitReason, Verdict,
 };
+use ipse_core::erasure::is_pseudonym;
 use ipse_core::identifier::FORMER_ID;
 use ipse_core::{
     AttributedBy, EventResolved, Graph, ObservedIdentifier, SequenceNumber, Target, Timestamp,
@@ -156,7 +157,12 @@ fn encode_attribution(
 
 fn encode_identifier(observed: &ObservedIdentifier<'_>, out: &mut Encoder) {
     out.string(1, &observed.namespace);
-    out.string(2, &observed.value);
+    out.string(2, told(&observed.value));
+}
+
+/// A value as it is told: nothing, if it was erased.
+fn told(value: &str) -> &str {
+    if is_pseudonym(value) { "" } else { value }
 }
 
 fn encode_verdict(observed: &ObservedIdentifier<'_>, graph: &Graph, out: &mut Encoder) {
@@ -190,7 +196,7 @@ fn encode_rule(field: u32, reason: &RuleReason, out: &mut Encoder) {
 fn encode_move(moved: &Move<'_>, graph: &Graph, out: &mut Encoder) {
     out.message(1, |out| {
         out.string(1, &moved.namespace);
-        out.string(2, &moved.value);
+        out.string(2, told(&moved.value));
     });
     out.string(2, graph.profile_id(moved.from).as_str());
     // A profile that is only to be created has no id yet.
@@ -266,5 +272,6 @@ fn rule_on_wire(rule: Rule) -> v1::Rule {
         Rule::AttributionOverlap => v1::Rule::AttributionOverlap,
         Rule::AttributionChain => v1::Rule::AttributionChain,
         Rule::AttributionOff => v1::Rule::AttributionOff,
+        Rule::Suppressed => v1::Rule::Suppressed,
     }
 }

@@ -190,7 +190,7 @@ fn code_of(reason: Reason) -> i32 {
         | Reason::TimestampInFuture
         | Reason::InvalidRules
         | Reason::InvalidPageToken => code::INVALID_ARGUMENT,
-        Reason::WorkspaceNotFound | Reason::ProfileNotFound => code::NOT_FOUND,
+        Reason::WorkspaceNotFound | Reason::ProfileNotFound | Reason::Erased => code::NOT_FOUND,
         Reason::WorkspaceExists | Reason::EventIdReused => code::ALREADY_EXISTS,
         Reason::RulesVersionMismatch => code::FAILED_PRECONDITION,
         Reason::WriteQueueFull | Reason::CapacityExceeded => code::RESOURCE_EXHAUSTED,
@@ -267,6 +267,7 @@ mod tests {
             (Reason::InvalidPageToken, 3, "INVALID_PAGE_TOKEN"),
             (Reason::WorkspaceNotFound, 5, "WORKSPACE_NOT_FOUND"),
             (Reason::ProfileNotFound, 5, "PROFILE_NOT_FOUND"),
+            (Reason::Erased, 5, "ERASED"),
             (Reason::WorkspaceExists, 6, "WORKSPACE_EXISTS"),
             (Reason::EventIdReused, 6, "EVENT_ID_REUSED"),
             (Reason::RulesVersionMismatch, 9, "RULES_VERSION_MISMATCH"),

@@ -4,6 +4,8 @@
 use std::panic::AssertUnwindSafe;
 
 use ipse_core::change::Verb;
+use ipse_core::decide::ErasureDecision;
+use ipse_core::graph::Receipt;
 use ipse_core::{Change, Decision, Graph, Timestamp};
 use ipse_store::{LogPosition, WorkspaceIndex};
 
@@ -126,6 +128,29 @@ impl Turn<'_> {
 
     fn go_on(self) -> Result<Self, Status> {
         Ok(Turn { look: self.look.go_on()?, ..self })
+    }
+
+    /// Decides what to erase, and erases it unless the call only asks; the receipt, and whether
+    /// it was carried out before.
+    pub(crate) fn erase(
+        &mut self,
+        decide: impl FnOnce(&Graph) -> Result<ErasureDecision, Status>,
+    ) -> Result<(Receipt, bool), Status> {
+        let graph = self.look.graph();
+        let decided = catching(AssertUnwindSafe(|| decide(graph)))
+            .unwrap_or_else(|panic| Err(self.look.dispatch.panicked("decide", &panic)));
+        let erased = match decided.map_err(|status| self.count_refusal(status))? {
+            ErasureDecision::Repeated(receipt) => return Ok((receipt, true)),
+            ErasureDecision::New(erased) => erased,
+        };
+        if self.read_only {
+            return Ok((Receipt::planned(&erased, self.now), false));
+        }
+        let change = Change::Erased(erased);
+        let committed = self.look.locked.commit(self.look.workspace(), self.now, change);
+        committed.map_err(|bug| self.look.dispatch.internal(bug.to_string()))?;
+        let newest = self.graph().erasure_receipts().next_back().copied();
+        Ok((newest.expect("it was just erased"), false))
     }
 
     fn commit<'c>(&mut self, decision: Decision<'c>) -> Result<Resolution<'c>, Status> {

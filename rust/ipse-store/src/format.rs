@@ -16,6 +16,9 @@
 //! segment-000000000002-00000000000000008192.torn    broken tail set aside by recovery:
 //!                                   segment and byte offset it was cut from
 //! snapshot-….snap.broken            a snapshot that could not be read, set aside
+//! BACKUPS                           one line of text for each backup that was made
+//! ERASURES                          one line of JSON for each erasure that the files have
+//!                                   followed: numbers, and hashes of what is suppressed
 //! *.tmp                             unfinished; deleted at the next start
 //! ```
 //!
@@ -50,7 +53,9 @@
 //!          20   4  number of records
 //!          24   8  log position of the first record (of the next one, if there is none)
 //!          32   8  synced through: the log position that was synced when this was written
-//!          40   1  kind: 1 group, 2 clean shutdown (no records, no payload)
+//!          40   1  kind: 1 group, 2 clean shutdown (no records, no payload),
+//!                 3 rewritten (no records; payload: 4 bytes, the CRC of the frame that
+//!                 was the last before this segment was rewritten)
 //!          41   7  zero
 //!          48   …  payload: records, one after the other
 //!           …   …  zeros to a multiple of 8 bytes
@@ -63,6 +68,11 @@
 //! here or later, the first position of a later segment less one, the position of a
 //! snapshot), and a **torn tail** if P is above it. The salt keeps bytes of a record from
 //! passing for a frame when the reader looks for later ones.
+//!
+//! A segment that named someone who was erased is rewritten: the same records, redacted, in
+//! frames of the same numbers, in a file as long as they are. Its last frame is then of kind
+//! 3, and the next segment's header names the CRC that this one holds, as if nothing had
+//! happened: no other segment changes.
 //!
 //! A segment is begun only when all before it is synced, and is named only when its header
 //! and zeros are.
@@ -81,10 +91,18 @@
 //! tag 4 command_resolved    the fields of tag 3, verb, extra|nil; for everything but events
 //!                           that were seen and have no extra
 //!
+//! tag 5 erased              operation bin(16)|nil, digest bin(16)|nil, [profile, …],
+//!                           [erased, …], traits uint, suppress bool
+//! tag 6 erasure_completed   erasure (sequence), segments, records, files
+//!
+//! value       str, or uint where it was erased: the row of the identifier, counted from 0 in
+//!             order of first attachment; 2^32 and more for one that was on no profile
+//! erased      [row uint|nil, hash bin(16)|nil]; no hash once the files are rewritten, unless
+//!             the identifier is suppressed
 //! digest      128 bits, big-endian; nil for 0
 //! target      [0] unresolved | [1, profile] created | [2, profile] found
 //!             | [3, survivor, [absorbed, …]] merged
-//! identifier  [namespace str, value str, raw str|nil, verdict]
+//! identifier  [namespace str, value, raw str|nil, verdict]
 //! verdict     0 attached | 1 already attached | [2, rule, limit, collided] dropped
 //!             | [3, rule, limit, collided] refused | 4 removed | [5, from] transferred
 //! rule        1 unknown_namespace, 2 invalid_value, 3 blocked_value, 4 value_limit,
@@ -93,16 +111,16 @@
 //!             13 source_used, 14 no_target, 15 pair_limit, 16 moved_limit,
 //!             17 holder_limit, 18 ambiguous_event, 19 displaced, 20 denied_link,
 //!             21 not_attached, 22 attribution_overlap, 23 attribution_chain,
-//!             24 attribution_off
+//!             24 attribution_off, 25 suppressed
 //! limit       nil | [namespace str|nil, value uint]
 //! collided    profile uint | nil
 //! verb        0 observe, 1 login, 2 logout, 3 link, 4 modify, 5 merge, 6 split,
 //!             7 attribute_history, 8 import
 //! extra       [marks_known bool, sources uint, [move, …], [displaced, …], [merge, …],
 //!             attribution|nil, imported|nil, [ignored, …]]
-//! move        [namespace str, value str, from, to uint|nil, cause]
+//! move        [namespace str, value, from, to uint|nil, cause]
 //! cause       0 displaced, 1 evicted, 2 split
-//! displaced   [namespace str, value str, namespace str, value str]
+//! displaced   [namespace str, value, namespace str, value]
 //! merge       [profile uint|nil, merge verdict]
 //! merge verdict   0 merged | 1 already merged | 2 not found
 //!             | [3, rule, limit, collided] refused
@@ -158,7 +176,7 @@
 //!                       [namespace str, …], state_hash bin(16)
 //! tag 2 profiles        parent, merged_sequence, bearer, created_sequence, created_time_ms,
 //!                       merge_rank (among the merges of one record, from 0), flags
-//! tag 3 identifiers     namespace (index), value str, profile (0 for nobody),
+//! tag 3 identifiers     namespace (index), value str (empty if erased), profile (0 for nobody),
 //!                       attached_sequence, attached_time_ms, flags
 //! tag 4 links           stronger, weaker (identifier indexes from 0), sequence
 //! tag 5 holders         identifier (index), profile, sequence, time_ms: of a shared
@@ -174,9 +192,15 @@
 //!                       name, [rank, …] of each, [name hash, …] and [reason, …] of ignored
 //!                       traits, record
 //! tag 11 remembered_refusals    hash uint
+//! tag 12 partings       identifier (index), sequence of the split, side
+//! tag 13 suppressions   hash bin(16)
+//! tag 14 erasures       sequence, time_ms, operation bin(16)|nil, digest bin(16)|nil,
+//!                       profiles, identifiers, traits, flags, segments, records, files
+//! tag 15 pending_erasures   sequence, [profile, …], [erased, …]
 //!
-//! flags       of a profile: 1 marked known, 2 merged below another whose id retired;
-//!             of an identifier: 1 was a source of a login or a link
+//! flags       of a profile: 1 marked known, 2 merged below another whose id retired,
+//!             4 erased; of an identifier: 1 was a source of a login or a link;
+//!             of an erasure: 1 suppress, 2 completed
 //! state       0 active, 1 displaced, 2 denied, 3 forced; displaced_by is 0 unless displaced
 //! attributed_by   0 nothing, 1 the profile, n + 2 the identifier of rank n
 //! record      nil | [the fields of a command_resolved from event_id on]
@@ -207,6 +231,8 @@ pub const ALIGNMENT: usize = 8;
 pub const KIND_GROUP: u8 = 1;
 /// Kind of a frame that says that the process before ended cleanly.
 pub const KIND_CLEAN_SHUTDOWN: u8 = 2;
+/// Kind of the last frame of a segment that was rewritten.
+pub const KIND_REWRITTEN: u8 = 3;
 
 /// A group's payload is closed once it is this long; one record more may pass it.
 pub const GROUP_BYTES_TARGET: usize = 16 << 20;
@@ -215,12 +241,20 @@ pub const SECTION_BYTES_TARGET: usize = 4 << 20;
 
 /// The file that is locked.
 pub const LOCK_NAME: &str = "LOCK";
+/// The register of backups.
+pub const BACKUPS_NAME: &str = "BACKUPS";
+/// The register of erasures.
+pub const ERASURES_NAME: &str = "ERASURES";
+/// Where a new register of erasures is written before it replaces the old one.
+pub const ERASURES_TEMPORARY_NAME: &str = "ERASURES.tmp";
 /// The file that names the newest segment.
 pub const MANIFEST_NAME: &str = "MANIFEST";
 /// Where a new manifest is written before it replaces the old one.
 pub const MANIFEST_TEMPORARY_NAME: &str = "MANIFEST.tmp";
 /// Where the next segment is prepared.
 pub const SPARE_NAME: &str = "next-segment.wal.tmp";
+/// Where a segment is rewritten before it takes the place of the old one.
+pub const REWRITE_NAME: &str = "rewritten-segment.wal.tmp";
 /// Where a snapshot is written before it is named.
 pub const SNAPSHOT_TEMPORARY_NAME: &str = "next-snapshot.snap.tmp";
 
@@ -234,6 +268,10 @@ pub mod record_tag {
     pub const EVENT_RESOLVED: u64 = 3;
     /// Any other [`ipse_core::Change::EventResolved`].
     pub const COMMAND_RESOLVED: u64 = 4;
+    /// [`ipse_core::Change::Erased`].
+    pub const ERASED: u64 = 5;
+    /// [`ipse_core::Change::ErasureCompleted`].
+    pub const ERASURE_COMPLETED: u64 = 6;
 }
 
 /// Tags of snapshot parts.
@@ -262,6 +300,12 @@ pub mod part_tag {
     pub const REMEMBERED_REFUSALS: u64 = 11;
     /// [`ipse_core::snapshot::PartingsPart`].
     pub const PARTINGS: u64 = 12;
+    /// [`ipse_core::snapshot::SuppressionsPart`].
+    pub const SUPPRESSIONS: u64 = 13;
+    /// [`ipse_core::snapshot::ErasuresPart`].
+    pub const ERASURES: u64 = 14;
+    /// [`ipse_core::snapshot::PendingErasuresPart`].
+    pub const PENDING_ERASURES: u64 = 15;
 }
 
 /// Name of a segment's file.

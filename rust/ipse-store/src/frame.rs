@@ -3,7 +3,9 @@
 //! Turns bytes into frames and back; opens no file and looks at no record. The layout is
 //! drawn in [`crate::format`].
 
-use crate::format::{ALIGNMENT, FRAME_HEADER_BYTES, KIND_CLEAN_SHUTDOWN, KIND_GROUP, aligned};
+use crate::format::{
+    ALIGNMENT, FRAME_HEADER_BYTES, KIND_CLEAN_SHUTDOWN, KIND_GROUP, KIND_REWRITTEN, aligned,
+};
 
 /// What a frame's header says beside its length and checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +18,15 @@ pub(crate) struct FrameHeader {
     pub(crate) kind: FrameKind,
 }
 
+/// Length of the payload of the last frame of a rewritten segment.
+pub(crate) const REWRITTEN_BYTES: usize = 4;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FrameKind {
     Group,
     CleanShutdown,
+    /// The last of a segment that was rewritten.
+    Rewritten,
 }
 
 /// A frame whose checksum and salt are right.
@@ -34,6 +41,16 @@ impl Frame<'_> {
     /// Bytes that it takes in the file.
     pub(crate) fn size(&self) -> usize {
         aligned(FRAME_HEADER_BYTES + self.payload.len())
+    }
+
+    /// The checksum that the frame after it names: its own, unless it stands for another.
+    pub(crate) fn chain_crc(&self) -> u32 {
+        match self.header.kind {
+            FrameKind::Rewritten if self.payload.len() == REWRITTEN_BYTES => {
+                u32_at(self.payload, 0)
+            }
+            _ => self.crc,
+        }
     }
 
     /// The log position after its last record.
@@ -62,6 +79,7 @@ pub(crate) fn finish(buffer: &mut Vec<u8>, header: &FrameHeader) -> u32 {
     buffer[40] = match header.kind {
         FrameKind::Group => KIND_GROUP,
         FrameKind::CleanShutdown => KIND_CLEAN_SHUTDOWN,
+        FrameKind::Rewritten => KIND_REWRITTEN,
     };
     let crc = crc32fast::hash(&buffer[4..]);
     buffer[..4].copy_from_slice(&crc.to_le_bytes());
@@ -99,6 +117,7 @@ fn kind(byte: u8) -> Option<FrameKind> {
     match byte {
         KIND_GROUP => Some(FrameKind::Group),
         KIND_CLEAN_SHUTDOWN => Some(FrameKind::CleanShutdown),
+        KIND_REWRITTEN => Some(FrameKind::Rewritten),
         _ => None,
     }
 }

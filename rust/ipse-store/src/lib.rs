@@ -11,10 +11,12 @@
 
 pub mod codec;
 mod directory;
+mod erasing;
 mod error;
 pub mod format;
 mod frame;
 pub mod fs;
+mod history;
 mod line;
 mod options;
 mod recovery;

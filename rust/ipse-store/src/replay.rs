@@ -10,7 +10,7 @@ use crate::codec::decode_record;
 use crate::directory::Found;
 use crate::error::OpenError;
 use crate::format::{ALIGNMENT, FRAME_HEADER_BYTES, HEADER_BYTES, segment_name, snapshot_name};
-use crate::frame::{self, Frame, FrameKind};
+use crate::frame::{self, Frame, FrameKind, REWRITTEN_BYTES};
 use crate::recovery::Recovery;
 use crate::segment::{SegmentHeader, read_file};
 use crate::snapshot;
@@ -177,7 +177,7 @@ impl<'d> Opening<'d> {
             self.replay_frame(&frame, walk.end, path)?;
             walk.end += frame.size();
             walk.position = frame.end_position();
-            walk.crc = frame.crc;
+            walk.crc = frame.chain_crc();
             walk.clean = frame.header.kind == FrameKind::CleanShutdown;
         }
         walk.damage = used(&bytes[walk.end..]);
@@ -263,6 +263,11 @@ fn check_frame(frame: &Frame<'_>) -> Result<(), String> {
         FrameKind::Group if header.record_count == 0 => Err("the group is empty".to_owned()),
         FrameKind::CleanShutdown if header.record_count != 0 || !frame.payload.is_empty() => {
             Err("the mark of a clean shutdown holds records".to_owned())
+        }
+        FrameKind::Rewritten
+            if header.record_count != 0 || frame.payload.len() != REWRITTEN_BYTES =>
+        {
+            Err("the end of a rewritten segment is not one checksum".to_owned())
         }
         _ => Ok(()),
     }

@@ -170,6 +170,7 @@ fn is_looked_at_twice(change: &Change<'_>) -> bool {
     cfg!(debug_assertions)
         || match change {
             Change::EventResolved(event) => event.verb != Verb::Observe || event.extra.is_some(),
+            Change::Erased(_) | Change::ErasureCompleted(_) => true,
             Change::WorkspaceCreated { .. } | Change::RulesSet { .. } => false,
         }
 }
@@ -177,7 +178,10 @@ fn is_looked_at_twice(change: &Change<'_>) -> bool {
 fn verb_of(change: &Change<'_>) -> Option<Verb> {
     match change {
         Change::EventResolved(event) => Some(event.verb),
-        Change::WorkspaceCreated { .. } | Change::RulesSet { .. } => None,
+        Change::WorkspaceCreated { .. }
+        | Change::RulesSet { .. }
+        | Change::Erased(_)
+        | Change::ErasureCompleted(_) => None,
     }
 }
 

@@ -9,12 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use ipse_core::change::ErasureCompleted;
 use ipse_core::rules::RulesText;
 use ipse_core::{Change, Graph, Record, Timestamp};
 
+use crate::erasing::{self, Erasing, Place};
 use crate::error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError, Unreadable};
-use crate::format::{LOCK_NAME, segment_name, snapshot_name, snapshot_position};
+use crate::format::{BACKUPS_NAME, LOCK_NAME, segment_name, snapshot_name, snapshot_position};
 use crate::fs::{Disk, RealDisk};
+use crate::history::{self, Wanted};
 use crate::options::Options;
 use crate::recovery::{Recovery, recover};
 use crate::snapshot;
@@ -194,12 +197,45 @@ impl Store {
         if upkeep.writer.is_none() {
             return Err(CheckpointError::Closed);
         }
-        self.checkpoint_files(files)
+        self.checkpoint_and_erase(files)
     }
 
-    /// Whether the log has grown enough since the newest snapshot for another.
+    /// Whether the log has grown enough since the newest snapshot for another, or someone was
+    /// erased whom the files still name.
     pub fn checkpoint_due(&self) -> bool {
-        self.files.is_some() && self.bytes_since_snapshot() >= self.options.snapshot_log_bytes
+        self.files.is_some()
+            && (self.bytes_since_snapshot() >= self.options.snapshot_log_bytes
+                || self.erasures_pending() > 0)
+    }
+
+    /// Erasures that the files have not followed yet, over all workspaces.
+    pub fn erasures_pending(&self) -> usize {
+        let Ok(inner) = self.shared.lock_whole() else { return 0 };
+        inner.state.indexes().map(|w| inner.state.graph(w).pending_erasures().len()).sum()
+    }
+
+    /// Reads records of a workspace after a log position, as far as the log keeps them, one
+    /// segment in one call and until `on_record` says that it is enough. Gives the position that
+    /// was looked at last, or `None` if there are no more. Blocks; commits go on meanwhile.
+    pub fn read_records(
+        &self,
+        workspace: WorkspaceIndex,
+        after: LogPosition,
+        on_record: &mut dyn FnMut(&Record<'_>) -> bool,
+    ) -> Result<Option<LogPosition>, OpenError> {
+        let Some(files) = &self.files else { return Ok(None) };
+        let segments = locked(&self.shared.progress.segments).clone();
+        let wanted = Wanted { workspace: workspace.0, after: after.0, synced: self.synced().0 };
+        let last = history::read(files.disk.as_ref(), &files.dir, &segments, &wanted, on_record)?;
+        Ok(last.map(LogPosition))
+    }
+
+    /// The register of backups, a line each, as whoever made them wrote it; they hold what was
+    /// erased after them.
+    pub fn backups(&self) -> Result<Vec<String>, OpenError> {
+        self.files.as_ref().map_or(Ok(Vec::new()), |files| {
+            erasing::lines(files.disk.as_ref(), &files.dir.join(BACKUPS_NAME))
+        })
     }
 
     /// Figures of now.
@@ -228,7 +264,8 @@ impl Store {
             return Ok(());
         }
         let broken = self.shared.lock_whole().is_err();
-        let snapshot = if checkpoint { self.checkpoint_files(files).map(|_| ()) } else { Ok(()) };
+        let snapshot =
+            if checkpoint { self.checkpoint_and_erase(files).map(|_| ()) } else { Ok(()) };
         self.stop(&mut upkeep, if broken { End::Abandon } else { End::Clean });
         match self.failure() {
             Some(failed) => Err(failed.into()),
@@ -244,6 +281,45 @@ impl Store {
         }
         self.shared.progress.close();
         upkeep.lock = None;
+    }
+
+    /// A snapshot; and if someone was erased, the files are made to name them no more, between
+    /// it and another. What was erased after the first one is for the next time.
+    fn checkpoint_and_erase(&self, files: &Files) -> Result<Checkpoint, CheckpointError> {
+        let erasing = Erasing::of(&self.shared.lock_whole()?.state);
+        let checkpoint = self.checkpoint_files(files)?;
+        if erasing.is_empty() {
+            return Ok(checkpoint);
+        }
+        self.erase_files(files, &erasing, checkpoint.log_position)?;
+        self.checkpoint_files(files)
+    }
+
+    fn erase_files(
+        &self,
+        files: &Files,
+        erasing: &Erasing,
+        position: u64,
+    ) -> Result<(), CheckpointError> {
+        if !self.shared.roll_past(position)? {
+            let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            return Err(IoFailed::new("make a new segment in", &files.dir)(full).into());
+        }
+        let segments = locked(&self.shared.progress.segments).clone();
+        let place = Place { disk: files.disk.as_ref(), dir: &files.dir };
+        let mut done = erasing.rewrite(&place, &segments)?;
+        locked(&files.snapshots).older = None;
+        done.files = place.remove_older(position)?;
+        erasing.note(&place)?;
+        let mut locked = self.lock();
+        for (workspace, erasure) in erasing.erasures() {
+            let log_time = locked.graph(workspace).log_time();
+            let completed = ErasureCompleted { erasure, ..done };
+            locked
+                .commit(workspace, log_time, Change::ErasureCompleted(completed))
+                .expect("what is pending stays so until it is completed here");
+        }
+        Ok(())
     }
 
     fn checkpoint_files(&self, files: &Files) -> Result<Checkpoint, CheckpointError> {
@@ -374,7 +450,15 @@ impl Locked<'_> {
         let position = self.inner.state.position();
         match self.store.files {
             Some(_) => self.inner.queue.push(workspace, &record, position.0),
-            None => self.store.shared.progress.publish_at_once(position.0),
+            None => {
+                self.store.shared.progress.publish_at_once(position.0);
+                if matches!(record.change, Change::Erased(_)) {
+                    // There are no files to follow.
+                    let erasure = record.sequence;
+                    let completed = ErasureCompleted { erasure, ..<_>::default() };
+                    self.commit(workspace, log_time, Change::ErasureCompleted(completed))?;
+                }
+            }
         }
         self.wake.committed = true;
         Ok((record, position))

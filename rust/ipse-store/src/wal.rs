@@ -48,6 +48,16 @@ pub(crate) struct Log {
     spare: NextSegment,
 }
 
+/// Whether a segment that was to end has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Yes,
+    /// The next segment is still being made.
+    NotYet,
+    /// It cannot be made.
+    NoRoom,
+}
+
 /// How far the file of the next segment is.
 enum NextSegment {
     None,
@@ -172,7 +182,10 @@ impl Log {
         if self.segment.end < self.segment.header.size / 2 {
             return;
         }
-        let size = self.place.segment_bytes(0);
+        self.grow_spare(self.place.segment_bytes(0));
+    }
+
+    fn grow_spare(&mut self, size: u64) {
         self.spare = match std::mem::replace(&mut self.spare, NextSegment::GivenUp) {
             NextSegment::None => Spare::create(self.place.disk.as_ref(), &self.place.dir)
                 .map_or(NextSegment::GivenUp, NextSegment::Growing),
@@ -182,6 +195,29 @@ impl Log {
             },
             other => other,
         };
+    }
+
+    /// Ends this segment before it is full, once the next is ready; until then does a small part
+    /// of its making. Says so if the next cannot be made.
+    pub(crate) fn end_segment(mut self) -> Result<(Log, Ended), IoFailed> {
+        if self.segment.header.first_position > self.written {
+            return Ok((self, Ended::Yes));
+        }
+        let size = self.place.segment_bytes(0);
+        match &self.spare {
+            NextSegment::Growing(spare) if spare.is_ready(size) => {
+                Ok((self.roll_over(0)?, Ended::Yes))
+            }
+            NextSegment::GivenUp => {
+                // Room may come back: the next to ask tries again.
+                self.spare = NextSegment::None;
+                Ok((self, Ended::NoRoom))
+            }
+            NextSegment::None | NextSegment::Growing(_) => {
+                self.grow_spare(size);
+                Ok((self, Ended::NotYet))
+            }
+        }
     }
 
     /// A frame must leave room for the mark of a clean shutdown.

@@ -19,7 +19,7 @@ use crate::frame;
 use crate::line::Line;
 use crate::options::SyncPolicy;
 use crate::state::{State, WorkspaceIndex};
-use crate::wal::{Group, Log};
+use crate::wal::{Ended, Group, Log};
 
 /// Buffers kept for the next groups, and the largest worth keeping.
 const SPARE_BUFFERS_MAX: usize = 4;
@@ -48,6 +48,7 @@ pub(crate) struct Queue {
     bytes_in_flight: usize,
     buffers: Vec<Vec<u8>>,
     sync_asked: bool,
+    roll_asked: bool,
     end: Option<End>,
 }
 
@@ -69,6 +70,8 @@ pub(crate) struct Progress {
     durable: AtomicU64,
     pub(crate) groups: AtomicU64,
     pub(crate) bytes: AtomicU64,
+    /// How often a segment could not be ended for want of room.
+    rolls_refused: AtomicU64,
     /// Number and first log position of each segment on disk, oldest first.
     pub(crate) segments: Mutex<Vec<(u64, u64)>>,
     life: Mutex<Life>,
@@ -88,6 +91,7 @@ enum Life {
 struct Work {
     groups: Vec<Group>,
     sync_asked: bool,
+    roll_asked: bool,
     end: Option<End>,
 }
 
@@ -141,6 +145,15 @@ impl Shared {
         self.lock().queue.sync_asked = true;
         self.wake_writer();
         self.progress.wait(&self.progress.durable, position, None).map(|_| ())
+    }
+
+    /// Ends the segment that holds `position`, and waits until it has a successor; `false` if
+    /// there is no room for one.
+    pub(crate) fn roll_past(&self, position: u64) -> Result<bool, LogFailed> {
+        let refused = self.progress.rolls_refused.load(Ordering::Acquire);
+        self.lock().queue.roll_asked = true;
+        self.wake_writer();
+        self.progress.wait_rolled(position, refused)
     }
 
     pub(crate) fn end(&self, end: End) {
@@ -228,7 +241,7 @@ impl Queue {
     }
 
     fn is_idle(&self) -> bool {
-        self.groups.is_empty() && !self.sync_asked && self.end.is_none()
+        self.groups.is_empty() && !self.sync_asked && !self.roll_asked && self.end.is_none()
     }
 
     fn take(&mut self) -> Work {
@@ -236,6 +249,7 @@ impl Queue {
         Work {
             groups: std::mem::take(&mut self.groups),
             sync_asked: std::mem::take(&mut self.sync_asked),
+            roll_asked: std::mem::take(&mut self.roll_asked),
             end: self.end,
         }
     }
@@ -320,13 +334,7 @@ impl Progress {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut life = self.life();
         while reached.load(Ordering::Acquire) < position {
-            match &*life {
-                Life::Open => {}
-                Life::Closed => {
-                    return Err(LogFailed { reason: "the store is closed".to_owned() });
-                }
-                Life::Failed(failed) => return Err(failed.clone()),
-            }
+            check_open(&life)?;
             let Some(deadline) = deadline else {
                 life = self.changed.wait(life).unwrap_or_else(PoisonError::into_inner);
                 continue;
@@ -340,8 +348,39 @@ impl Progress {
         Ok(true)
     }
 
+    /// Waits until a segment begins after `position`; `false` if that was refused.
+    fn wait_rolled(&self, position: u64, refused: u64) -> Result<bool, LogFailed> {
+        let begins_after = || {
+            let segments = self.segments.lock().unwrap_or_else(PoisonError::into_inner);
+            segments.last().is_some_and(|(_, first)| *first > position)
+        };
+        let mut life = self.life();
+        while !begins_after() {
+            if self.rolls_refused.load(Ordering::Acquire) != refused {
+                return Ok(false);
+            }
+            check_open(&life)?;
+            life = self.changed.wait(life).unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(true)
+    }
+
+    /// Tells everyone who waits, after something they can see was changed.
+    fn notify(&self) {
+        drop(self.life());
+        self.wake();
+    }
+
     fn life(&self) -> MutexGuard<'_, Life> {
         self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn check_open(life: &Life) -> Result<(), LogFailed> {
+    match life {
+        Life::Open => Ok(()),
+        Life::Closed => Err(LogFailed { reason: "the store is closed".to_owned() }),
+        Life::Failed(failed) => Err(failed.clone()),
     }
 }
 
@@ -364,8 +403,10 @@ pub(crate) fn start(
 fn run(shared: &Shared, mut log: Log, policy: SyncPolicy) -> Result<(), IoFailed> {
     let mut done = Vec::new();
     let mut deadline = None;
+    let mut rolling = false;
     loop {
-        let mut work = shared.next_work(done, deadline);
+        let wait_until = if rolling { Some(Instant::now()) } else { deadline };
+        let mut work = shared.next_work(done, wait_until);
         if work.end == Some(End::Abandon) {
             return Ok(());
         }
@@ -379,6 +420,9 @@ fn run(shared: &Shared, mut log: Log, policy: SyncPolicy) -> Result<(), IoFailed
         }
         if work.end == Some(End::Clean) {
             return log.close();
+        }
+        if rolling || work.roll_asked {
+            (log, rolling) = roll(shared, log, policy)?;
         }
         deadline = sync_deadline(&log, policy, deadline);
         log.prepare();
@@ -395,8 +439,7 @@ fn write_group(
     let segment = log.newest_segment();
     let mut log = log.append(group)?;
     if log.newest_segment() != segment {
-        let mut segments = shared.progress.segments.lock().unwrap_or_else(PoisonError::into_inner);
-        segments.push(log.newest_segment());
+        note_segment(shared, &log);
     }
     if policy == SyncPolicy::Always {
         log = log.sync()?;
@@ -405,6 +448,26 @@ fn write_group(
     shared.progress.bytes.fetch_add(group.buffer.len() as u64, Ordering::Relaxed);
     publish(shared, &log, policy);
     Ok(log)
+}
+
+/// Ends the newest segment if the next is ready; says whether that is still to be done.
+fn roll(shared: &Shared, log: Log, policy: SyncPolicy) -> Result<(Log, bool), IoFailed> {
+    let segment = log.newest_segment();
+    let (log, ended) = log.end_segment()?;
+    if log.newest_segment() != segment {
+        note_segment(shared, &log);
+        publish(shared, &log, policy);
+    }
+    if ended == Ended::NoRoom {
+        shared.progress.rolls_refused.fetch_add(1, Ordering::AcqRel);
+        shared.progress.notify();
+    }
+    Ok((log, ended == Ended::NotYet))
+}
+
+fn note_segment(shared: &Shared, log: &Log) {
+    let mut segments = shared.progress.segments.lock().unwrap_or_else(PoisonError::into_inner);
+    segments.push(log.newest_segment());
 }
 
 fn publish(shared: &Shared, log: &Log, policy: SyncPolicy) {

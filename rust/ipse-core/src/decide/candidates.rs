@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::change::{PassedLimit, ProfileNumber, Reason, Rule};
+use crate::erasure::{unheld_pseudonym, value_hash};
 use crate::event::{Event, SentIdentifier};
 use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
@@ -124,7 +125,9 @@ fn read<'a>(
         let index = graph.namespaces().index(&sent.namespace);
         fields::check_identifier(field, at, sent, index.is_some())?;
         let is_added = added.contains(&sent.namespace.as_ref());
-        candidates.push(candidate(graph, key, sent, index, is_added));
+        let mut candidate = candidate(graph, key, sent, index, is_added);
+        suppress(graph, &mut candidate, at);
+        candidates.push(candidate);
     }
     Ok(())
 }
@@ -162,7 +165,12 @@ pub(super) fn hashes_of<'a>(graph: &Graph, candidate: &Candidate<'_>) -> Vec<Can
     let is_hash_of =
         |rules: &&NamespaceRules| rules.sha256_of.as_deref() == Some(candidate.namespace.as_ref());
     let namespaces = graph.rules().namespaces().iter().filter(is_hash_of);
-    namespaces.map(|rules| hashed_candidate(graph, rules, sha256_hex(&candidate.value))).collect()
+    let hash = |rules| hashed_candidate(graph, rules, sha256_hex(&candidate.value));
+    let mut hashes: Vec<Candidate<'_>> = namespaces.map(hash).collect();
+    // The event did not bring it: there is nothing to say of one that is to stay erased.
+    hashes.iter_mut().for_each(|hash| suppress(graph, hash, 0));
+    hashes.retain(|hash| hash.dropped.is_none());
+    hashes
 }
 
 fn hashed_candidate<'a>(graph: &Graph, rules: &NamespaceRules, value: String) -> Candidate<'a> {
@@ -264,6 +272,21 @@ fn candidate<'a>(
         candidate.dropped = Some(Box::new(Reason { rule, limit: None, collided: None }));
     }
     candidate
+}
+
+/// Takes a value off that is to stay erased. A number stands for it from here on, so that
+/// neither record nor answer brings it back.
+fn suppress(graph: &Graph, candidate: &mut Candidate<'_>, at: usize) {
+    if graph.erasures.suppresses_none() || candidate.found.is_some() {
+        return;
+    }
+    let key = &graph.workspace().profile_key;
+    if graph.erasures.is_suppressed(value_hash(key, &candidate.namespace, &candidate.value)) {
+        let reason = Reason { rule: Rule::Suppressed, limit: None, collided: None };
+        candidate.value = Cow::Owned(unheld_pseudonym(at));
+        candidate.raw = None;
+        candidate.dropped = Some(Box::new(reason));
+    }
 }
 
 /// Normalises a candidate and looks it up; the rule that keeps it off the event, if one does.

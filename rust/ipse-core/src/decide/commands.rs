@@ -85,8 +85,7 @@ impl Graph {
     }
 
     fn command_root(&self, profile: ProfileNumber) -> Result<u32, Refusal> {
-        let node = self.profiles.node(profile).ok_or(Refusal::UnknownProfile)?;
-        Ok(self.profiles.root(node))
+        self.root_to_change(profile)
     }
 
     /// Carries out a command, unless it is a repeat, which gets its recorded answer. One with
@@ -145,6 +144,7 @@ fn merge_one(
     force: bool,
 ) -> MergeVerdict {
     let node = source.and_then(|profile| fit.graph.profiles.node(profile));
+    let node = node.filter(|&node| !fit.graph.profiles.is_erased(node));
     let Some(node) = node else { return MergeVerdict::NotFound };
     let root = fit.graph.profiles.root(node);
     if choice.joined.contains(&root) {

@@ -11,13 +11,14 @@ use hashbrown::HashSet;
 
 use crate::change::{Imported, Reason, Rule, Verb};
 use crate::command::{ImportProfile, Operation};
+use crate::erasure::is_pseudonym;
 use crate::graph::Graph;
 use crate::identifier::FORMER_ID;
 use crate::limits::{FORMER_ID_BYTES_MAX, IMPORT_IDENTIFIERS_MAX};
 use crate::time::Timestamp;
 
 use super::candidates::{Candidate, Found, Role, added_of, hashes_of, of_list};
-use super::fields::{bound, check_not_ahead, check_traits};
+use super::fields::{bound, check_not_ahead, check_traits, invalid};
 use super::fit::Fit;
 use super::limits::Tally;
 use super::pairs::Company;
@@ -32,6 +33,9 @@ impl Graph {
         now: Timestamp,
     ) -> Result<Decision<'a>, Refusal> {
         bound("former_id", "bytes", command.former_id.len(), FORMER_ID_BYTES_MAX)?;
+        if is_pseudonym(&command.former_id) {
+            return invalid("former_id", "stands for an erased value");
+        }
         let count = command.identifiers.len();
         bound("identifiers", "identifiers", count, IMPORT_IDENTIFIERS_MAX)?;
         check_traits("traits", command.traits.iter().map(|imported| &imported.sent))?;

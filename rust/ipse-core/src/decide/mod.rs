@@ -16,6 +16,7 @@
 mod candidates;
 mod commands;
 mod drop_lowest;
+mod erase;
 mod evict;
 mod explicit;
 mod fields;
@@ -39,7 +40,8 @@ mod unshare;
 use std::borrow::Cow;
 
 use crate::change::{
-    Change, EventResolved, Extra, IgnoredTrait, RulesVersion, SequenceNumber, Target, Verb,
+    Change, EventResolved, Extra, IgnoredTrait, ProfileNumber, RulesVersion, SequenceNumber,
+    Target, Verb,
 };
 use crate::command::Operation;
 use crate::event::Event;
@@ -50,6 +52,8 @@ use crate::rules::{RulesProblem, RulesText};
 use crate::time::Timestamp;
 
 use resolve::Resolved;
+
+pub use erase::ErasureDecision;
 
 /// What was decided about an event.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,6 +98,8 @@ pub enum Refusal {
     },
     /// The profile that the event names does not exist.
     UnknownProfile,
+    /// The profile was erased.
+    ProfileErased,
     /// Another event has had this id.
     EventIdReused {
         /// The record of that event.
@@ -195,8 +201,16 @@ impl Graph {
         let Some(profile) = event.profile else {
             return Ok(None);
         };
+        self.root_to_change(profile).map(Some)
+    }
+
+    /// The root of a profile that is neither unknown nor erased.
+    fn root_to_change(&self, profile: ProfileNumber) -> Result<u32, Refusal> {
         let node = self.profiles.node(profile).ok_or(Refusal::UnknownProfile)?;
-        Ok(Some(self.profiles.root(node)))
+        if self.profiles.is_erased(node) {
+            return Err(Refusal::ProfileErased);
+        }
+        Ok(self.profiles.root(node))
     }
 
     /// The decision on a command.

@@ -3,6 +3,7 @@
 //! It decides nothing and cannot fail. What it is given was decided on this very state, or
 //! was read back and validated against it; anything else is a bug and panics.
 
+mod erasing;
 mod evidence;
 mod holding;
 mod pairs;
@@ -52,6 +53,8 @@ impl Graph {
             }
             Change::RulesSet { version, rules } => self.set_rules(*version, rules),
             Change::EventResolved(event) => self.apply_event(event),
+            Change::Erased(erased) => self.erase(erased),
+            Change::ErasureCompleted(completed) => self.complete_erasure(*completed),
         }
     }
 
@@ -194,7 +197,7 @@ impl Graph {
     /// The root of the profile that a move takes an identifier from.
     fn leaving(&self, moved: &Move<'_>) -> (Node, IdentifierId) {
         let id = self
-            .find_identifier(&moved.namespace, &moved.value)
+            .find_recorded(&moved.namespace, &moved.value)
             .expect("the record moves identifiers that exist");
         (self.root_of_profile(moved.from), id)
     }
@@ -348,7 +351,7 @@ impl Graph {
     }
 
     fn expect_identifier(&self, observed: &ObservedIdentifier<'_>) -> IdentifierId {
-        self.find_identifier(&observed.namespace, &observed.value)
+        self.find_recorded(&observed.namespace, &observed.value)
             .expect("an identifier that was kept is attached")
     }
 }

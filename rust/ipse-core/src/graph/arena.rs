@@ -1,6 +1,6 @@
 //! One arena for the text of all identifiers.
 //!
-//! Text is only ever appended, in chunks, so a view shares every chunk but the last. A text
+//! Text is only ever appended and, where it is erased, blanked, in chunks, so a view shares every chunk but the last. A text
 //! never crosses a chunk; it begins at a multiple of four bytes, so that 32 bits address 16 GiB.
 
 use std::sync::Arc;
@@ -34,6 +34,16 @@ impl Arena {
         let at = start.0 as usize * UNIT;
         let offset = at % CHUNK_BYTES;
         &self.chunks[at / CHUNK_BYTES][offset..offset + length as usize]
+    }
+
+    /// Overwrites a text with zeros. A view that shares the chunk keeps what it saw.
+    pub(crate) fn blank(&mut self, start: TextStart, length: u16) {
+        let at = start.0 as usize * UNIT;
+        let offset = at % CHUNK_BYTES;
+        if length > 0 {
+            let chunk = Arc::make_mut(&mut self.chunks[at / CHUNK_BYTES]);
+            chunk[offset..offset + length as usize].fill(0);
+        }
     }
 
     /// Adds a text, at most [`u16::MAX`] bytes.

@@ -48,6 +48,26 @@ impl Attributions {
         }
     }
 
+    /// Takes out those in which a node is source or destination, at both ends.
+    pub(crate) fn remove_of(&mut self, node: Node) -> Vec<AttributionView> {
+        let Some(gone) = self.by_node.remove(&node) else { return Vec::new() };
+        for attribution in gone.iter() {
+            for end in [attribution.source.0 - 1, attribution.destination.0 - 1] {
+                self.remove_end(end, attribution);
+            }
+        }
+        gone.to_vec()
+    }
+
+    fn remove_end(&mut self, node: Node, attribution: &AttributionView) {
+        let Some(list) = self.by_node.get_mut(&node) else { return };
+        let list = Arc::make_mut(list);
+        list.retain(|held| held != attribution);
+        if list.is_empty() {
+            self.by_node.remove(&node);
+        }
+    }
+
     /// Each once, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &AttributionView> {
         self.by_node.iter().flat_map(|(&node, list)| {

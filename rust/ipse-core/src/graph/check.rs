@@ -6,6 +6,7 @@ use crate::union_find::Node;
 use super::Graph;
 use super::attributions::attribution_hash;
 use super::departures::departure_hash;
+use super::erasures::{pending_hash, receipt_hash, suppression_hash};
 use super::evidence::evidence_hash;
 use super::holders::holder_hash;
 use super::identifiers::IdentifierId;
@@ -31,6 +32,13 @@ impl Graph {
         agree("links", self.link_count, links)?;
         agree("pairs", self.pair_counts.sorted(), self.counted_pairs().sorted())?;
         let absorbed = (0..self.profiles.len()).filter(|&n| self.profiles.parent(n).is_some());
+        let ids = (0..self.identifiers.rows.len()).map(IdentifierId);
+        let blanks = ids.filter(|&id| self.identifiers.rows.row(id).is_blank()).count();
+        agree("erased identifiers", self.identifiers.blanks() as usize, blanks)?;
+        let is_erased =
+            |n: &Node| self.profiles.is_erased(*n) && self.profiles.parent(*n).is_none();
+        let erased = (0..self.profiles.len()).filter(is_erased).count() as u32;
+        agree("erased profiles", self.profiles.erased_profiles(), erased)?;
         agree("absorbed profiles", self.profiles.absorbed(), absorbed.count() as u32)?;
         agree("the state hash", self.state.get(), self.recomputed_state().get())
     }
@@ -47,7 +55,8 @@ impl Graph {
         for id in (0..self.identifiers.rows.len()).map(IdentifierId) {
             let row = self.identifiers.rows.row(id);
             let found = self.identifiers.find(row.namespace, self.identifiers.rows.value(id));
-            agree(&format!("the index entry of identifier {}", id.0), found, Some(id))?;
+            let expected = (!row.is_blank()).then_some(id);
+            agree(&format!("the index entry of identifier {}", id.0), found, expected)?;
             let held = u32::from(row.holder().is_some());
             agree(&format!("identifier {} in its node's list", id.0), held, listed[id.0 as usize])?;
         }
@@ -113,6 +122,8 @@ impl Graph {
         };
         let marked = tree.iter().any(|&below| self.profiles.marked_known(below));
         agree(&what("known"), self.profiles.known(node), marked || ids.iter().any(logs_in))?;
+        let holds_none = ids.is_empty() && self.traits.of_node(node).is_empty();
+        agree(&what("nothing"), !self.profiles.is_erased(node) || holds_none, true)?;
         let root = self.profiles.root(node);
         let same_root = tree.iter().all(|&below| self.profiles.root(below) == root);
         agree(&what("the root"), same_root, true)
@@ -163,6 +174,9 @@ impl Graph {
         }
         self.remembered_events.iter().for_each(|event| state.add(event_hash(event)));
         self.remembered_refusals.iter().for_each(|refusal| state.add(refusal.state()));
+        self.erasures.suppressed().for_each(|hash| state.add(suppression_hash(hash)));
+        self.erasures.pending().iter().for_each(|pending| state.add(pending_hash(pending)));
+        self.erasures.receipts().for_each(|receipt| state.add(receipt_hash(receipt)));
         state
     }
 }

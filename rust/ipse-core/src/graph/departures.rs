@@ -26,6 +26,11 @@ impl Departures {
         self.by_node.insert(node, sequence.0).map(SequenceNumber)
     }
 
+    /// Forgets that of a node; gives it.
+    pub(crate) fn remove(&mut self, node: Node) -> Option<SequenceNumber> {
+        self.by_node.remove(&node).map(SequenceNumber)
+    }
+
     /// All of them, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Node, SequenceNumber)> {
         self.by_node.iter().map(|(&node, &sequence)| (node, SequenceNumber(sequence)))

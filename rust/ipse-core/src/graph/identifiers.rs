@@ -85,6 +85,11 @@ impl IdentifierRow {
         self.next = 0;
     }
 
+    /// Whether its value was erased, or is known by a pseudonym only.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.text_length == 0
+    }
+
     pub(crate) fn attached_sequence(&self) -> SequenceNumber {
         SequenceNumber(self.attached_sequence.get())
     }
@@ -96,6 +101,11 @@ impl IdentifierRow {
     pub(crate) fn link(&self) -> Option<(IdentifierId, SequenceNumber)> {
         let stronger = self.link.checked_sub(1)?;
         Some((IdentifierId(stronger), SequenceNumber(self.link_sequence.get())))
+    }
+
+    pub(crate) fn clear_link(&mut self) {
+        self.link = 0;
+        self.link_sequence = Packed48::default();
     }
 
     pub(crate) fn set_link(&mut self, stronger: IdentifierId, sequence: SequenceNumber) {
@@ -146,11 +156,13 @@ pub(crate) enum Interned {
 pub(crate) struct Identifiers {
     pub(crate) rows: IdentifierRows,
     index: Index,
+    /// Rows without a value.
+    blank: u32,
 }
 
 impl Identifiers {
     pub(crate) fn new(hash_seed: u64) -> Identifiers {
-        Identifiers { rows: IdentifierRows::default(), index: Index::new(hash_seed) }
+        Identifiers { rows: IdentifierRows::default(), index: Index::new(hash_seed), blank: 0 }
     }
 
     /// The identifier, if it was ever attached.
@@ -179,6 +191,42 @@ impl Identifiers {
         if let Some(id) = self.find_hashed(hash, namespace, value) {
             return Interned::Found(id);
         }
+        let id = self.push(namespace, value, holder);
+        self.index.insert(hash, id.0);
+        Interned::Added(id)
+    }
+
+    /// Adds a row whose value is not known any more.
+    pub(crate) fn add_blank(&mut self, namespace: u16, holder: Holder) -> IdentifierId {
+        self.blank += 1;
+        self.push(namespace, "", holder)
+    }
+
+    /// Blanks a value, and forgets what is noted in the row but its links. It has no holder.
+    pub(crate) fn blank(&mut self, id: IdentifierId) {
+        let row = self.rows.row(id).clone();
+        if !row.is_blank() {
+            let hash = self.index.hash(row.namespace, self.rows.value_bytes(id));
+            self.index.remove(hash, id.0);
+            self.rows.arena.blank(row.text, row.text_length);
+            self.blank += 1;
+        }
+        let (namespace, link, link_sequence) = (row.namespace, row.link, row.link_sequence);
+        *self.row_mut(id) = IdentifierRow {
+            namespace,
+            node: NO_NODE,
+            link,
+            link_sequence,
+            ..IdentifierRow::default()
+        };
+    }
+
+    /// Rows without a value.
+    pub(crate) fn blanks(&self) -> u32 {
+        self.blank
+    }
+
+    fn push(&mut self, namespace: u16, value: &str, holder: Holder) -> IdentifierId {
         let row = IdentifierRow {
             text: self.rows.arena.push(value.as_bytes()),
             text_length: u16::try_from(value.len()).expect("values are at most 1,024 bytes"),
@@ -188,9 +236,7 @@ impl Identifiers {
             attached_time: PackedTime::new(holder.time),
             ..IdentifierRow::default()
         };
-        let id = self.rows.rows.push(row);
-        self.index.insert(hash, id);
-        Interned::Added(IdentifierId(id))
+        IdentifierId(self.rows.rows.push(row))
     }
 
     pub(crate) fn row_mut(&mut self, id: IdentifierId) -> &mut IdentifierRow {

@@ -52,6 +52,14 @@ impl Index {
             .map(|slot| slot.row)
     }
 
+    /// Takes a row out.
+    pub(crate) fn remove(&mut self, hash: IdentifierHash, row: u32) {
+        let low = hash.0 as u32;
+        if let Ok(slot) = self.shards[shard(hash)].find_entry(spread(low), |slot| slot.row == row) {
+            slot.remove();
+        }
+    }
+
     /// Adds a row that is not there.
     pub(crate) fn insert(&mut self, hash: IdentifierHash, row: u32) {
         let low = hash.0 as u32;

@@ -52,7 +52,30 @@ pub(crate) fn add_link(identifiers: &mut Identifiers, further: &mut FurtherLinks
     }
 }
 
+/// Takes a link out; gives it.
+pub(crate) fn remove_link(
+    identifiers: &mut Identifiers,
+    further: &mut FurtherLinks,
+    a: IdentifierId,
+    b: IdentifierId,
+) -> Option<Link> {
+    for (stronger, weaker) in [(a, b), (b, a)] {
+        let link = identifiers.rows.row(weaker).link();
+        if let Some((_, sequence)) = link.filter(|(other, _)| *other == stronger) {
+            identifiers.row_mut(weaker).clear_link();
+            return Some(Link { stronger, weaker, sequence });
+        }
+    }
+    let key = key(a, b);
+    further.links.remove(&key).map(|held| link_of((&key, &held)))
+}
+
 impl FurtherLinks {
+    /// Whether it links two identifiers.
+    pub(crate) fn holds(&self, a: IdentifierId, b: IdentifierId) -> bool {
+        self.links.get(&key(a, b)).is_some()
+    }
+
     /// All of them, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Link> {
         self.links.iter().map(link_of)

@@ -13,7 +13,9 @@ mod check;
 pub(crate) mod chunked;
 mod combine;
 pub(crate) mod departures;
+pub(crate) mod erasures;
 pub(crate) mod evidence;
+mod held;
 pub(crate) mod holders;
 pub(crate) mod identifiers;
 mod index;
@@ -39,12 +41,14 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 
 use crate::change::{ProfileNumber, RulesVersion, SequenceNumber};
+use crate::erasure::pseudonym_row;
 use crate::profile_id::ProfileId;
 use crate::rules::Rules;
 use crate::time::Timestamp;
 
 use attributions::Attributions;
 use departures::Departures;
+use erasures::Erasures;
 use evidence::Evidence;
 use holders::Holders;
 use identifiers::{IdentifierId, Identifiers, identifier_hash};
@@ -58,6 +62,8 @@ use state_hash::{Kind, RecordHash, RecordHasher, StateHash};
 use traits::Traits;
 
 pub use attributions::AttributionView;
+pub use erasures::{PendingErasure, Receipt};
+pub use held::{HeldTrait, LinkView};
 pub(crate) use holders::Holder;
 pub(crate) use identifiers::NO_NODE;
 pub use validate::InvalidRecord;
@@ -82,6 +88,7 @@ pub struct Graph {
     pub(crate) traits: Traits,
     pub(crate) remembered_events: RememberedEvents,
     pub(crate) remembered_refusals: RememberedRefusals,
+    pub(crate) erasures: Erasures,
     state: StateHash,
 }
 
@@ -99,11 +106,13 @@ pub(crate) struct Workspace {
 /// How much a graph holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Profiles that are not absorbed.
+    /// Profiles that are neither absorbed nor erased.
     pub profiles: u64,
     /// Profiles that were merged into another.
     pub absorbed_profiles: u64,
-    /// Identifiers.
+    /// Profiles that were erased.
+    pub erased_profiles: u64,
+    /// Identifiers that are not erased.
     pub identifiers: u64,
     /// Pairs of identifiers seen together.
     pub links: u64,
@@ -130,6 +139,7 @@ impl Graph {
             traits: Traits::default(),
             remembered_events: RememberedEvents::new(hash_seed),
             remembered_refusals: RememberedRefusals::default(),
+            erasures: Erasures::default(),
             state: StateHash::default(),
         }
     }
@@ -172,10 +182,12 @@ impl Graph {
     /// How much the graph holds.
     pub fn counts(&self) -> Counts {
         let absorbed = u64::from(self.profiles.absorbed());
+        let erased = u64::from(self.profiles.erased_profiles());
         Counts {
-            profiles: u64::from(self.profiles.len()) - absorbed,
+            profiles: u64::from(self.profiles.len()) - absorbed - erased,
             absorbed_profiles: absorbed,
-            identifiers: u64::from(self.identifiers.rows.len()),
+            erased_profiles: erased,
+            identifiers: u64::from(self.identifiers.rows.len() - self.identifiers.blanks()),
             links: self.link_count,
         }
     }
@@ -199,6 +211,21 @@ impl Graph {
         self.profiles.node(number).map(|_| number)
     }
 
+    /// Whether the profile of a number was erased: it answers nothing else, for ever.
+    pub fn is_erased(&self, profile: ProfileNumber) -> bool {
+        self.profiles.node(profile).is_some_and(|node| self.profiles.is_erased(node))
+    }
+
+    /// The receipts of the newest erasures, oldest first.
+    pub fn erasure_receipts(&self) -> impl DoubleEndedIterator<Item = &Receipt> {
+        self.erasures.receipts()
+    }
+
+    /// The erasures that the files have not followed yet, oldest first.
+    pub fn pending_erasures(&self) -> &[PendingErasure] {
+        self.erasures.pending()
+    }
+
     pub(crate) fn workspace(&self) -> &Workspace {
         self.workspace.as_ref().expect("record 1 creates the workspace before anything else")
     }
@@ -211,6 +238,16 @@ impl Graph {
     pub(crate) fn find_identifier(&self, namespace: &str, value: &str) -> Option<IdentifierId> {
         let namespace = self.namespaces().index(namespace)?;
         self.identifiers.find(namespace, value)
+    }
+
+    /// The same of an identifier as a record names it: by a pseudonym, if it was erased.
+    pub(crate) fn find_recorded(&self, namespace: &str, value: &str) -> Option<IdentifierId> {
+        let Some(row) = pseudonym_row(value) else {
+            return self.find_identifier(namespace, value);
+        };
+        let id = (row < self.identifiers.rows.len()).then_some(IdentifierId(row))?;
+        let index = self.namespaces().index(namespace)?;
+        (self.identifiers.rows.row(id).namespace == index).then_some(id)
     }
 
     /// The root of the profile that holds an identifier; of the one that held it first, if

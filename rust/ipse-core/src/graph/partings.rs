@@ -55,6 +55,11 @@ impl Partings {
         }
     }
 
+    /// Takes an identifier off all its sides; gives them.
+    pub(crate) fn remove_of(&mut self, id: IdentifierId) -> Vec<Side> {
+        self.sides.remove(&id.0).map_or_else(Vec::new, |sides| sides.to_vec())
+    }
+
     /// All of them, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (IdentifierId, Side)> {
         let each = |(&id, sides): (&u32, &'_ Arc<Vec<Side>>)| {

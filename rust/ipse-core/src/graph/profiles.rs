@@ -18,6 +18,8 @@ const KNOWN: u8 = 1;
 const MARKED_KNOWN: u8 = 2;
 /// The node was merged below another, and its side's id went on.
 const SURVIVED: u8 = 4;
+/// The profile was erased.
+const ERASED: u8 = 8;
 
 /// 36 bytes, and 12 in the forest.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +50,8 @@ pub(crate) struct Profiles {
     forest: UnionFind,
     rows: Chunked<ProfileRow>,
     absorbed: u32,
+    /// Roots that were erased.
+    erased: u32,
 }
 
 impl Profiles {
@@ -59,6 +63,28 @@ impl Profiles {
     /// How many of them were merged away.
     pub(crate) fn absorbed(&self) -> u32 {
         self.absorbed
+    }
+
+    /// How many profiles were erased, those that they had absorbed left out.
+    pub(crate) fn erased_profiles(&self) -> u32 {
+        self.erased
+    }
+
+    /// Whether a node's profile was erased.
+    pub(crate) fn is_erased(&self, node: Node) -> bool {
+        self.rows.get(node).flags & ERASED != 0
+    }
+
+    /// Erases what a node says of its profile. Its edges stay: numbers that nobody holds.
+    pub(crate) fn erase(&mut self, node: Node) {
+        let row = self.rows.get_mut(node);
+        row.identifiers = 0;
+        row.first_identifier = 0;
+        row.flags = ERASED;
+        row.created_time = PackedTime::default();
+        if self.parent(node).is_none() {
+            self.erased += 1;
+        }
     }
 
     /// The node of a profile, if it was created.
@@ -221,6 +247,7 @@ impl Profiles {
         created_sequence: SequenceNumber,
         created_time: Timestamp,
         marks: NodeMarks,
+        is_root: bool,
     ) {
         let node = self.create(created_sequence, created_time);
         let row = self.rows.get_mut(node);
@@ -228,6 +255,8 @@ impl Profiles {
         row.flags |= if marks.known { KNOWN | MARKED_KNOWN } else { 0 };
         row.flags |= if marks.survived { SURVIVED } else { 0 };
         row.merge_rank = marks.merge_rank;
+        row.flags |= if marks.erased { ERASED } else { 0 };
+        self.erased += u32::from(marks.erased && is_root);
     }
 
     /// Puts back the edge of a merge. Edges come in the order of their merges, so that each
@@ -246,8 +275,12 @@ impl Profiles {
 
     /// What was noted of a node itself.
     pub(crate) fn marks(&self, node: Node) -> NodeMarks {
-        let merge_rank = self.rows.get(node).merge_rank;
-        NodeMarks { known: self.marked_known(node), survived: self.survived(node), merge_rank }
+        NodeMarks {
+            known: self.marked_known(node),
+            survived: self.survived(node),
+            erased: self.is_erased(node),
+            merge_rank: self.rows.get(node).merge_rank,
+        }
     }
 
     /// What the state hash takes of a node.
@@ -291,6 +324,8 @@ pub(crate) struct NodeMarks {
     pub(crate) survived: bool,
     /// Where its merge stands among those of its record, from 0.
     pub(crate) merge_rank: u16,
+    /// Its profile was erased.
+    pub(crate) erased: bool,
 }
 
 /// What the state hash takes of a node.
@@ -306,8 +341,9 @@ pub(crate) struct ProfileRecord {
 }
 
 pub(crate) fn profile_hash(record: &ProfileRecord) -> RecordHash {
-    let NodeMarks { known, survived, merge_rank } = record.marks;
-    let marks = u64::from(known) | u64::from(survived) << 1 | u64::from(merge_rank) << 8;
+    let NodeMarks { known, survived, erased, merge_rank } = record.marks;
+    let marks = u64::from(known) | u64::from(survived) << 1 | u64::from(erased) << 2;
+    let marks = marks | u64::from(merge_rank) << 8;
     RecordHasher::new(Kind::Profile)
         .number(u64::from(record.node))
         .number(u64::from(record.parent) | marks << 32)

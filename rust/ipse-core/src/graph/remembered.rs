@@ -109,6 +109,43 @@ impl RememberedEvents {
         self.by_age.push_back(event);
     }
 
+    /// Forgets the events for which `goes` holds; calls back for each.
+    pub(crate) fn remove(
+        &mut self,
+        goes: impl Fn(&RememberedEvent) -> bool,
+        mut forgotten: impl FnMut(&RememberedEvent),
+    ) {
+        let (gone, kept) = std::mem::take(&mut self.by_age).into_iter().partition(|e| goes(e));
+        self.by_age = kept;
+        let gone: VecDeque<Arc<RememberedEvent>> = gone;
+        for event in &gone {
+            self.record_bytes -= record_bytes(event);
+            self.forget_id(event);
+            forgotten(event);
+        }
+    }
+
+    /// Replaces whole records by what `redact` makes of them, where it makes anything.
+    pub(crate) fn redact(
+        &mut self,
+        redact: impl Fn(&RememberedEvent, &EventResolved<'static>) -> Option<EventResolved<'static>>,
+    ) {
+        for at in 0..self.by_age.len() {
+            let event = self.by_age[at].clone();
+            let redacted = event.record.as_deref().and_then(|record| redact(&event, record));
+            let Some(record) = redacted else { continue };
+            let new = RememberedEvent { record: Some(Box::new(record)), ..(*event).clone() };
+            self.record_bytes = self.record_bytes - record_bytes(&event) + record_bytes(&new);
+            self.forget_id(&event);
+            let new = Arc::new(new);
+            let state = &self.state;
+            self.by_id.insert_unique(state.hash_one(&*new.event_id), new.clone(), |event| {
+                state.hash_one(&*event.event_id)
+            });
+            self.by_age[at] = new;
+        }
+    }
+
     /// Oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &RememberedEvent> {
         self.by_age.iter().map(Arc::as_ref)
@@ -176,7 +213,9 @@ impl RefusalHash {
         let profile = target.profile().map_or(0, |profile| profile.0);
         identifiers.iter().filter_map(move |observed| {
             let rule = observed.verdict.reason()?.rule;
-            Some(RefusalHash::new(profile, &observed.namespace, &observed.value, rule))
+            // A value that is to stay erased leaves no trace, not even a hash.
+            (rule != Rule::Suppressed)
+                .then(|| RefusalHash::new(profile, &observed.namespace, &observed.value, rule))
         })
     }
 
@@ -208,6 +247,12 @@ pub(crate) struct RememberedRefusals {
 impl RememberedRefusals {
     pub(crate) fn contains(&self, refusal: RefusalHash) -> bool {
         self.set.contains(&refusal)
+    }
+
+    /// Forgets them all; gives them.
+    pub(crate) fn take(&mut self) -> VecDeque<RefusalHash> {
+        self.set.clear();
+        std::mem::take(&mut self.by_age)
     }
 
     /// Remembers a refusal that is not there; gives the one that had to be forgotten.

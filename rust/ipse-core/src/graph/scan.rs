@@ -9,9 +9,10 @@ use super::identifiers::IdentifierId;
 use super::view::ProfileView;
 
 impl Graph {
-    /// The profile that a number answers to now: for an absorbed one, its survivor.
+    /// The profile that a number answers to now: for an absorbed one, its survivor; `None` for
+    /// one that was erased, see [`Graph::is_erased`].
     pub fn profile(&self, profile: ProfileNumber) -> Option<ProfileView<'_>> {
-        let node = self.profiles.node(profile)?;
+        let node = self.profiles.node(profile).filter(|&node| !self.profiles.is_erased(node))?;
         Some(self.view_of(self.profiles.root(node)))
     }
 
@@ -53,7 +54,7 @@ impl Graph {
     }
 
     /// Every number after `last`, each with the profile if it still bears it: `None` for one
-    /// that was merged into another. Lazy: a caller can stop after as many as it can afford.
+    /// that was merged into another or erased. Lazy: a caller can stop after as many as it can afford.
     pub fn profiles_after(
         &self,
         last: Option<ProfileNumber>,
@@ -62,7 +63,7 @@ impl Graph {
         (first..self.profiles.len()).map(|node| {
             let number = ProfileNumber(node + 1);
             let root = self.profiles.root(node);
-            let bears = self.profiles.bearer(root) == number;
+            let bears = self.profiles.bearer(root) == number && !self.profiles.is_erased(node);
             (number, bears.then(|| self.view_of(root)))
         })
     }

@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Attribution = 10,
     Departure = 11,
     Parting = 12,
+    Suppression = 13,
+    Erasure = 14,
 }
 
 /// The sum.

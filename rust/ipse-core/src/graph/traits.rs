@@ -59,6 +59,11 @@ impl Traits {
         }
     }
 
+    /// Takes out all traits of a node.
+    pub(crate) fn remove_of(&mut self, node: u32) -> Vec<TraitRow> {
+        self.by_node.remove(&node).map_or_else(Vec::new, |rows| rows.to_vec())
+    }
+
     /// The traits of all nodes, in lists that are given back one by one.
     pub(crate) fn into_shards(self) -> impl Iterator<Item = Vec<(u32, Arc<Vec<TraitRow>>)>> + Send {
         let entries = |shard: Arc<Shard<u32, Arc<Vec<TraitRow>>>>| {

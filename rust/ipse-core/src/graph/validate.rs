@@ -4,6 +4,7 @@
 //! sense here. Whatever apply relies on is checked, and a record that fails is refused with
 //! the reason in words; the graph is as it was.
 
+mod erasing;
 mod extra;
 mod identifiers;
 mod verbs;
@@ -55,6 +56,12 @@ impl Graph {
             (_, None) => fail("the workspace does not exist yet"),
             (Change::RulesSet { version, rules }, Some(_)) => self.validate_rules(*version, rules),
             (Change::EventResolved(event), Some(_)) => self.validate_event(event, record.log_time),
+            (Change::Erased(erased), Some(_)) => self.validate_erased(erased),
+            (Change::ErasureCompleted(completed), Some(_)) => {
+                ensure(self.erasures.is_pending(completed.erasure), || {
+                    format!("erasure {} is not pending", completed.erasure)
+                })
+            }
         }
     }
 
@@ -123,6 +130,9 @@ impl Graph {
         let root = self.profiles.root(node);
         if self.profiles.bearer(root) != profile {
             return Err(InvalidRecord(format!("profile {profile} is absorbed")));
+        }
+        if self.profiles.is_erased(node) {
+            return Err(InvalidRecord(format!("profile {profile} is erased")));
         }
         Ok(root)
     }

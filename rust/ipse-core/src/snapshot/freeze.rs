@@ -8,6 +8,7 @@ use crate::graph::Graph;
 use crate::graph::attributed::AttributedBy;
 use crate::graph::attributions::{AttributionView, Attributions};
 use crate::graph::departures::Departures;
+use crate::graph::erasures::{Erasures, PendingErasure, Receipt};
 use crate::graph::evidence::{Evidence, EvidenceLink};
 use crate::graph::holders::{Holder, Holders};
 use crate::graph::identifiers::{IdentifierId, IdentifierRows, NO_NODE};
@@ -18,9 +19,9 @@ use crate::graph::remembered::{RefusalHash, RememberedEvent};
 use crate::graph::traits::{TraitRow, Traits};
 
 use super::{
-    AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, LinksPart,
-    PART_ROWS_MAX, Part, PartingsPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
-    TraitsPart, WorkspacePart,
+    AttributionsPart, DeparturesPart, ErasuresPart, EvidencePart, HoldersPart, IdentifiersPart,
+    LinksPart, PART_ROWS_MAX, Part, PartingsPart, PendingErasuresPart, ProfilesPart,
+    RememberedEventsPart, RememberedRefusalsPart, SuppressionsPart, TraitsPart, WorkspacePart,
 };
 
 /// A consistent view of a graph, taken at the cost of some reference counts.
@@ -38,6 +39,7 @@ pub struct Frozen {
     traits: Traits,
     remembered_events: VecDeque<Arc<RememberedEvent>>,
     remembered_refusals: VecDeque<RefusalHash>,
+    erasures: Erasures,
 }
 
 impl Graph {
@@ -72,6 +74,7 @@ impl Graph {
             traits: self.traits.clone(),
             remembered_events: self.remembered_events.freeze(),
             remembered_refusals: self.remembered_refusals.freeze(),
+            erasures: self.erasures.clone(),
         }
     }
 }
@@ -100,7 +103,8 @@ impl Frozen {
                 .chain(parts_of(self.partings.into_shards(), partings_part))
                 .chain(trait_parts(self.traits))
                 .chain(event_parts(self.remembered_events))
-                .chain(refusal_parts(self.remembered_refusals)),
+                .chain(refusal_parts(self.remembered_refusals))
+                .chain(erasure_parts(self.erasures)),
         )
     }
 }
@@ -128,7 +132,8 @@ fn profile_parts(profiles: Profiles) -> impl Iterator<Item = Part> + Send {
             let marks = profiles.marks(node);
             let known = if marks.known { ProfilesPart::MARKED_KNOWN } else { 0 };
             let survived = if marks.survived { ProfilesPart::SURVIVED } else { 0 };
-            part.flags.push(known | survived);
+            let erased = if marks.erased { ProfilesPart::ERASED } else { 0 };
+            part.flags.push(known | survived | erased);
             part.merge_rank.push(marks.merge_rank);
         }
         Part::Profiles(part)
@@ -287,6 +292,48 @@ fn refusal_parts(refusals: VecDeque<RefusalHash>) -> impl Iterator<Item = Part> 
         let hash = refusals.into_iter().map(|refusal| refusal.0).collect();
         Part::RememberedRefusals(RememberedRefusalsPart { hash })
     })
+}
+
+fn erasure_parts(erasures: Erasures) -> impl Iterator<Item = Part> + Send {
+    let receipts: Vec<Receipt> = erasures.receipts().copied().collect();
+    let pending = erasures.pending().to_vec();
+    let suppressed = parts_of(erasures.into_suppressed_shards(), |hash| {
+        Part::Suppressions(SuppressionsPart { hash })
+    });
+    suppressed
+        .chain(chunks(receipts.into_iter()).map(receipts_part))
+        .chain(chunks(pending.into_iter()).map(pending_part))
+}
+
+fn receipts_part(receipts: Vec<Receipt>) -> Part {
+    let mut part = ErasuresPart::default();
+    for receipt in receipts {
+        let suppress = if receipt.suppress { ErasuresPart::SUPPRESS } else { 0 };
+        let completed = receipt.completed.map_or(0, |_| ErasuresPart::COMPLETED);
+        let how = receipt.completed.unwrap_or_default();
+        part.sequence.push(receipt.sequence.0);
+        part.time.push(receipt.time.as_millis());
+        part.operation.push(receipt.operation);
+        part.digest.push(receipt.digest);
+        part.profiles.push(receipt.profiles);
+        part.identifiers.push(receipt.identifiers);
+        part.traits.push(receipt.traits);
+        part.flags.push(suppress | completed);
+        part.segments.push(how.segments);
+        part.records.push(how.records);
+        part.files.push(how.files);
+    }
+    Part::Erasures(part)
+}
+
+fn pending_part(erasures: Vec<PendingErasure>) -> Part {
+    let mut part = PendingErasuresPart::default();
+    for pending in erasures {
+        part.sequence.push(pending.sequence.0);
+        part.profiles.push(pending.profiles);
+        part.identifiers.push(pending.identifiers);
+    }
+    Part::PendingErasures(part)
 }
 
 /// A list in pieces of at most [`PART_ROWS_MAX`], made as they are asked for.

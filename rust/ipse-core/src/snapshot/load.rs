@@ -13,12 +13,13 @@ use crate::rules::Rules;
 
 use super::rows::{
     Checked, attributions_of, columns, departures_of, ensure, events_of, evidence_of, holder_of,
-    holders_of, links_of, marks_of, partings_of, sequence, time, traits_of,
+    holders_of, links_of, marks_of, partings_of, pending_of, receipts_of, sequence, time,
+    traits_of,
 };
 use super::{
     AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, InvalidPart,
     LinksPart, Part, PartingsPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
-    TraitsPart, WorkspacePart,
+    SuppressionsPart, TraitsPart, WorkspacePart,
 };
 
 /// The deepest that a tree of 2^32 nodes, joined by size, can be.
@@ -60,6 +61,15 @@ impl Loader {
             Part::Traits(part) => self.add_traits(part),
             Part::RememberedEvents(part) => self.add_events(part),
             Part::RememberedRefusals(part) => self.add_refusals(&part),
+            Part::Suppressions(part) => self.add_suppressions(&part),
+            Part::Erasures(part) => {
+                receipts_of(&part)?.into_iter().for_each(|row| self.graph.restore_receipt(row));
+                Ok(())
+            }
+            Part::PendingErasures(part) => {
+                pending_of(part)?.into_iter().for_each(|row| self.graph.restore_pending(row));
+                Ok(())
+            }
         }
     }
 
@@ -104,7 +114,8 @@ impl Loader {
             self.edges.push((part.parent[row], sequence(part.merged_sequence[row])?));
             let bearer = ProfileNumber(part.bearer[row]);
             let marks = marks_of(part, row)?;
-            self.graph.profiles.restore(bearer, created, created_time, marks);
+            let is_root = part.parent[row] == 0;
+            self.graph.profiles.restore(bearer, created, created_time, marks, is_root);
         }
         Ok(())
     }
@@ -116,7 +127,7 @@ impl Loader {
             let (namespace, value) = (part.namespace[row], &part.value[row]);
             let known = self.graph.namespaces().names().len();
             ensure(usize::from(namespace) < known, || format!("namespace {namespace} of {known}"))?;
-            ensure((1..=IDENTIFIER_VALUE_BYTES_MAX).contains(&value.len()), || {
+            ensure(value.len() <= IDENTIFIER_VALUE_BYTES_MAX, || {
                 format!("an identifier has {} bytes", value.len())
             })?;
             ensure(self.graph.identifiers.has_room(), || "too many identifiers".to_owned())?;
@@ -231,6 +242,15 @@ impl Loader {
         Ok(())
     }
 
+    fn add_suppressions(&mut self, part: &SuppressionsPart) -> Checked {
+        columns(part.hash.len(), &[])?;
+        for &hash in &part.hash {
+            let is_new = self.graph.restore_suppression(hash);
+            ensure(is_new, || "a suppression stands twice".to_owned())?;
+        }
+        Ok(())
+    }
+
     /// Sets the edges of all merges, children before their parents, so that each node's
     /// counts are whole when it is hung below another.
     fn set_edges(&mut self) -> Checked {
@@ -303,5 +323,8 @@ fn kind_of(part: &Part) -> u8 {
         Part::Traits(_) => 10,
         Part::RememberedEvents(_) => 11,
         Part::RememberedRefusals(_) => 12,
+        Part::Suppressions(_) => 13,
+        Part::Erasures(_) => 14,
+        Part::PendingErasures(_) => 15,
     }
 }

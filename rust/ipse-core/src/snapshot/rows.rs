@@ -3,10 +3,12 @@
 //! Knows single rows only; whether rows fit together is for the reader to find out.
 
 use crate::change::{
-    EventResolved, ProfileNumber, RulesVersion, SequenceNumber, TraitReason, Verdict,
+    ErasureCompleted, EventResolved, ProfileNumber, RulesVersion, SequenceNumber, TraitReason,
+    Verdict,
 };
 use crate::graph::attributed::AttributedBy;
 use crate::graph::attributions::AttributionView;
+use crate::graph::erasures::{PendingErasure, Receipt};
 use crate::graph::evidence::{EvidenceLink, LinkState};
 use crate::graph::holders::Holder;
 use crate::graph::identifiers::{IdentifierId, NO_NODE};
@@ -18,8 +20,9 @@ use crate::graph::traits::TraitRow;
 use crate::time::Timestamp;
 
 use super::{
-    AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, InvalidPart,
-    LinksPart, PART_ROWS_MAX, PartingsPart, ProfilesPart, RememberedEventsPart, TraitsPart,
+    AttributionsPart, DeparturesPart, ErasuresPart, EvidencePart, HoldersPart, IdentifiersPart,
+    InvalidPart, LinksPart, PART_ROWS_MAX, PartingsPart, PendingErasuresPart, ProfilesPart,
+    RememberedEventsPart, TraitsPart,
 };
 
 pub(super) type Checked = Result<(), InvalidPart>;
@@ -41,12 +44,13 @@ pub(super) fn links_of(part: &LinksPart) -> Result<Vec<Link>, InvalidPart> {
 /// What a row of profiles notes of a node.
 pub(super) fn marks_of(part: &ProfilesPart, row: usize) -> Result<NodeMarks, InvalidPart> {
     let (flags, merge_rank) = (part.flags[row], part.merge_rank[row]);
-    let possible = ProfilesPart::MARKED_KNOWN | ProfilesPart::SURVIVED;
+    let possible = ProfilesPart::MARKED_KNOWN | ProfilesPart::SURVIVED | ProfilesPart::ERASED;
     ensure(flags & !possible == 0, || format!("a profile has the flags {flags:#x}"))?;
     Ok(NodeMarks {
         known: flags & ProfilesPart::MARKED_KNOWN != 0,
         survived: flags & ProfilesPart::SURVIVED != 0,
         merge_rank,
+        erased: flags & ProfilesPart::ERASED != 0,
     })
 }
 
@@ -221,6 +225,47 @@ fn ignored_of(
 ) -> Result<Box<[(u32, TraitReason)]>, InvalidPart> {
     ensure(names.len() == reasons.len(), || "ignored traits without reasons".to_owned())?;
     Ok(names.into_iter().zip(reasons).collect())
+}
+
+/// The receipts of a part, oldest first.
+pub(super) fn receipts_of(part: &ErasuresPart) -> Result<Vec<Receipt>, InvalidPart> {
+    let rows = part.sequence.len();
+    columns(rows, &part.other_columns())?;
+    let receipt = |row: usize| {
+        let flags = part.flags[row];
+        let possible = ErasuresPart::SUPPRESS | ErasuresPart::COMPLETED;
+        ensure(flags & !possible == 0, || format!("an erasure has the flags {flags:#x}"))?;
+        let number = sequence(part.sequence[row])?;
+        let completed = ErasureCompleted {
+            erasure: number,
+            segments: part.segments[row],
+            records: part.records[row],
+            files: part.files[row],
+        };
+        Ok(Receipt {
+            sequence: number,
+            time: time(part.time[row])?,
+            profiles: part.profiles[row],
+            identifiers: part.identifiers[row],
+            traits: part.traits[row],
+            suppress: flags & ErasuresPart::SUPPRESS != 0,
+            completed: (flags & ErasuresPart::COMPLETED != 0).then_some(completed),
+            operation: part.operation[row],
+            digest: part.digest[row],
+        })
+    };
+    (0..rows).map(receipt).collect()
+}
+
+/// The pending erasures of a part, oldest first.
+pub(super) fn pending_of(part: PendingErasuresPart) -> Result<Vec<PendingErasure>, InvalidPart> {
+    columns(part.sequence.len(), &part.other_columns())?;
+    let lists = part.profiles.into_iter().zip(part.identifiers);
+    let rows = part.sequence.into_iter().zip(lists);
+    let pending = |(number, (profiles, identifiers))| {
+        Ok(PendingErasure { sequence: sequence(number)?, profiles, identifiers })
+    };
+    rows.map(pending).collect()
 }
 
 /// Whether the record that an event remembers is its own.

@@ -6,6 +6,7 @@
 use crate::change::ProfileNumber;
 use crate::graph::attributions::attribution_hash;
 use crate::graph::departures::departure_hash;
+use crate::graph::erasures::{pending_hash, receipt_hash, suppression_hash};
 use crate::graph::evidence::evidence_hash;
 use crate::graph::holders::holder_hash;
 use crate::graph::identifiers::identifier_hash;
@@ -20,7 +21,8 @@ use crate::graph::{WorkspaceRecord, workspace_hash};
 use super::load::check_workspace;
 use super::rows::{
     Checked, attributions_of, columns, departures_of, ensure, events_of, evidence_of, holder_of,
-    holders_of, links_of, marks_of, partings_of, sequence, time, traits_of,
+    holders_of, links_of, marks_of, partings_of, pending_of, receipts_of, sequence, time,
+    traits_of,
 };
 use super::{
     DeparturesPart, IdentifiersPart, LinksPart, Part, ProfilesPart, RememberedEventsPart,
@@ -68,6 +70,19 @@ impl Verifier {
             Part::Traits(part) => self.add_traits(part),
             Part::RememberedEvents(part) => self.add_events(part),
             Part::RememberedRefusals(part) => self.add_refusals(&part),
+            Part::Suppressions(part) => {
+                columns(part.hash.len(), &[])?;
+                part.hash.iter().for_each(|&hash| self.sum.add(suppression_hash(hash)));
+                Ok(())
+            }
+            Part::Erasures(part) => {
+                receipts_of(&part)?.iter().for_each(|row| self.sum.add(receipt_hash(row)));
+                Ok(())
+            }
+            Part::PendingErasures(part) => {
+                pending_of(part)?.iter().for_each(|row| self.sum.add(pending_hash(row)));
+                Ok(())
+            }
         }
     }
 

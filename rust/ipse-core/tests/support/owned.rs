@@ -22,6 +22,8 @@ fn change(change: &Change<'_>) -> Change<'static> {
             Change::RulesSet { version: *version, rules: RulesText::unparsed(text(rules.text())) }
         }
         Change::EventResolved(resolved) => Change::EventResolved(resolved.to_static()),
+        Change::Erased(erased) => Change::Erased(erased.clone()),
+        Change::ErasureCompleted(completed) => Change::ErasureCompleted(*completed),
     }
 }
 

@@ -24,6 +24,9 @@ pub(crate) struct Person {
     pub(crate) former_ids: BTreeSet<String>,
 }
 
+/// Whom the number of an erased profile answers to.
+pub(crate) const ERASED: u32 = 0;
+
 /// Everybody, and whom each number ever given out answers to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct People {
@@ -37,10 +40,14 @@ impl People {
     /// Reads all of a graph.
     pub(crate) fn of(graph: &Graph) -> People {
         let counts = graph.counts();
-        let total = (counts.profiles + counts.absorbed_profiles) as u32;
+        let total = (counts.profiles + counts.absorbed_profiles + counts.erased_profiles) as u32;
         let mut people = People::default();
         for number in 1..=total {
-            let view = graph.profile(ProfileNumber(number)).expect("numbers are dense");
+            let Some(view) = graph.profile(ProfileNumber(number)) else {
+                assert!(graph.is_erased(ProfileNumber(number)), "numbers are dense");
+                people.survivors.push(ERASED);
+                continue;
+            };
             people.survivors.push(view.number().0);
             if view.number().0 == number {
                 let id = |held: &ipse_core::graph::IdentifierView<'_>| {
@@ -128,7 +135,8 @@ impl People {
         for number in 1..=self.total() {
             let id = graph.profile_id(ProfileNumber(number));
             prop_assert_eq!(graph.profile_number(id.as_str()), Some(ProfileNumber(number)));
-            prop_assert!(self.persons.contains_key(&self.survivor(number)));
+            let survivor = self.survivor(number);
+            prop_assert!(survivor == ERASED || self.persons.contains_key(&survivor));
         }
         let live: Vec<u32> = graph
             .profiles_after(None)

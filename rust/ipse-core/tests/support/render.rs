@@ -183,6 +183,7 @@ pub(crate) fn rule(rule: Rule) -> &'static str {
         Rule::AttributionOverlap => "attribution overlap",
         Rule::AttributionChain => "attribution chain",
         Rule::AttributionOff => "attribution off",
+        Rule::Suppressed => "suppressed",
     }
 }
 
@@ -268,6 +269,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
         Refusal::TimestampInFuture { .. } => "TIMESTAMP_IN_FUTURE",
         Refusal::EventIdReused { .. } => "EVENT_ID_REUSED",
         Refusal::UnknownProfile => "PROFILE_NOT_FOUND",
+        Refusal::ProfileErased => "ERASED",
         Refusal::CapacityExceeded { .. } => "CAPACITY_EXCEEDED",
         Refusal::RulesVersionMismatch { .. } => "RULES_VERSION_MISMATCH",
         Refusal::InvalidRules(_) => "INVALID_RULES",

@@ -88,7 +88,7 @@ impl Universe {
         vec(self.act(), 1..count)
     }
 
-    fn act(&self) -> BoxedStrategy<Act> {
+    pub(crate) fn act(&self) -> BoxedStrategy<Act> {
         prop_oneof![
             14 => self.event().prop_map(Act::Event),
             2 => self.modify().prop_map(Act::Modify),
@@ -101,7 +101,7 @@ impl Universe {
         .boxed()
     }
 
-    fn identifier(&self) -> impl Strategy<Value = SentIdentifier<'static>> + use<> {
+    pub(crate) fn identifier(&self) -> impl Strategy<Value = SentIdentifier<'static>> + use<> {
         select(self.identifiers.clone())
     }
 

@@ -14,13 +14,13 @@ pub struct Workspace {
     /// The newest record.
     #[prost(uint64, tag = "4")]
     pub sequence_number: u64,
-    /// Profiles that are not absorbed.
+    /// Profiles that are neither absorbed nor erased.
     #[prost(uint64, tag = "5")]
     pub profile_count: u64,
     /// Profiles merged into another.
     #[prost(uint64, tag = "6")]
     pub absorbed_profile_count: u64,
-    /// Identifiers.
+    /// Identifiers that are not erased.
     #[prost(uint64, tag = "7")]
     pub identifier_count: u64,
     /// Links: pairs of identifiers seen together.
@@ -285,6 +285,8 @@ pub enum ErrorReason {
     Unauthenticated = 20,
     /// PERMISSION_DENIED: the token's role, workspaces or source do not allow the call.
     PermissionDenied = 21,
+    /// NOT_FOUND: the profile was erased, and its id answers this for ever.
+    Erased = 22,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -315,6 +317,7 @@ impl ErrorReason {
             Self::DeadlineExceeded => "ERROR_REASON_DEADLINE_EXCEEDED",
             Self::Unauthenticated => "ERROR_REASON_UNAUTHENTICATED",
             Self::PermissionDenied => "ERROR_REASON_PERMISSION_DENIED",
+            Self::Erased => "ERROR_REASON_ERASED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -342,6 +345,7 @@ impl ErrorReason {
             "ERROR_REASON_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
             "ERROR_REASON_UNAUTHENTICATED" => Some(Self::Unauthenticated),
             "ERROR_REASON_PERMISSION_DENIED" => Some(Self::PermissionDenied),
+            "ERROR_REASON_ERASED" => Some(Self::Erased),
             _ => None,
         }
     }
@@ -1313,6 +1317,131 @@ pub struct ImportProfilesResponse {
     #[prost(message, repeated, tag = "1")]
     pub results: ::prost::alloc::vec::Vec<ImportProfilesResult>,
 }
+/// What an erasure did. Names nobody.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErasureReceipt {
+    /// The erasure's number: the workspace's sequence number of its record; 0 with `read_only`.
+    #[prost(uint64, tag = "1")]
+    pub erasure: u64,
+    /// When it was.
+    #[prost(message, optional, tag = "2")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Profiles that were erased, those that they had absorbed included.
+    #[prost(uint32, tag = "3")]
+    pub profile_count: u32,
+    /// Identifiers that were erased.
+    #[prost(uint32, tag = "4")]
+    pub identifier_count: u32,
+    /// Traits that went with the profile.
+    #[prost(uint32, tag = "5")]
+    pub trait_count: u32,
+    /// Whether the identifiers are kept out from now on.
+    #[prost(bool, tag = "6")]
+    pub suppress: bool,
+    /// Whether the files of the data directory have followed; a checkpoint sees to it. A repeat of
+    /// the operation id tells.
+    #[prost(bool, tag = "7")]
+    pub completed: bool,
+    /// Log segments that were rewritten, once it is completed.
+    #[prost(uint32, tag = "8")]
+    pub segment_count: u32,
+    /// Records in them that were redacted.
+    #[prost(uint64, tag = "9")]
+    pub record_count: u64,
+    /// Snapshots and set-aside files that were deleted.
+    #[prost(uint32, tag = "10")]
+    pub file_count: u32,
+    /// Backups that were made before, of those that the server knows: one line each, with time,
+    /// log position and label. They still hold what was erased; restoring one erases it again.
+    #[prost(string, repeated, tag = "11")]
+    pub earlier_backups: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Erase a profile.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteProfileRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// The caller's id of this operation, at most 128 bytes; a repeat gets the receipt as it is
+    /// then. Only its hash is kept.
+    #[prost(string, tag = "2")]
+    pub operation_id: ::prost::alloc::string::String,
+    /// The profile. An identifier that several profiles hold is refused with INVALID_FIELD.
+    #[prost(message, optional, tag = "3")]
+    pub profile: ::core::option::Option<ProfileLookup>,
+    /// Drop its identifiers from events that bring them again, with RULE_SUPPRESSED. Keeps their
+    /// hashes under the workspace's key, and nothing else, for ever.
+    #[prost(bool, tag = "4")]
+    pub suppress: bool,
+    /// Answer what would be erased and erase nothing.
+    #[prost(bool, tag = "5")]
+    pub read_only: bool,
+}
+/// The answer to DeleteProfile.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteProfileResponse {
+    /// What was done.
+    #[prost(message, optional, tag = "1")]
+    pub receipt: ::core::option::Option<ErasureReceipt>,
+    /// Whether this is the answer to an operation id that came again.
+    #[prost(bool, tag = "2")]
+    pub repeated: bool,
+}
+/// Erase an identifier.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForgetIdentifierRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// The caller's id of this operation, at most 128 bytes; a repeat gets the receipt as it is
+    /// then. Only its hash is kept.
+    #[prost(string, tag = "2")]
+    pub operation_id: ::prost::alloc::string::String,
+    /// The identifier.
+    #[prost(message, optional, tag = "3")]
+    pub identifier: ::core::option::Option<Identifier>,
+    /// Drop it from events that bring it again, with RULE_SUPPRESSED. Keeps its hash under the
+    /// workspace's key, and nothing else, for ever.
+    #[prost(bool, tag = "4")]
+    pub suppress: bool,
+    /// Answer what would be erased and erase nothing.
+    #[prost(bool, tag = "5")]
+    pub read_only: bool,
+}
+/// The answer to ForgetIdentifier.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForgetIdentifierResponse {
+    /// What was done.
+    #[prost(message, optional, tag = "1")]
+    pub receipt: ::core::option::Option<ErasureReceipt>,
+    /// Whether this is the answer to an operation id that came again.
+    #[prost(bool, tag = "2")]
+    pub repeated: bool,
+}
+/// Read all that is held on someone.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportPersonRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// The profile.
+    #[prost(message, optional, tag = "2")]
+    pub profile: ::core::option::Option<ProfileLookup>,
+    /// `next_page_token` of the page before; empty for the first.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// The answer to ExportPerson.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportPersonResponse {
+    /// JSON objects, one a line each, with a `kind`: `profile`, `identifier`, `trait`,
+    /// `attribution`, `link`, `event_id`, `record`.
+    #[prost(string, repeated, tag = "1")]
+    pub lines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Empty at the end.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
 /// What an event or a command did as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1464,6 +1593,8 @@ pub enum Rule {
     AttributionChain = 23,
     /// The rules attribute no history.
     AttributionOff = 24,
+    /// The identifier was erased and is kept out. Its value is not repeated: it is empty.
+    Suppressed = 25,
 }
 impl Rule {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1497,6 +1628,7 @@ impl Rule {
             Self::AttributionOverlap => "RULE_ATTRIBUTION_OVERLAP",
             Self::AttributionChain => "RULE_ATTRIBUTION_CHAIN",
             Self::AttributionOff => "RULE_ATTRIBUTION_OFF",
+            Self::Suppressed => "RULE_SUPPRESSED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1527,6 +1659,7 @@ impl Rule {
             "RULE_ATTRIBUTION_OVERLAP" => Some(Self::AttributionOverlap),
             "RULE_ATTRIBUTION_CHAIN" => Some(Self::AttributionChain),
             "RULE_ATTRIBUTION_OFF" => Some(Self::AttributionOff),
+            "RULE_SUPPRESSED" => Some(Self::Suppressed),
             _ => None,
         }
     }

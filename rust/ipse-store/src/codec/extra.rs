@@ -13,8 +13,8 @@ use super::number::{
     cause_number, read_cause, read_rule, read_trait_reason, rule_number, trait_reason_number,
 };
 use super::{
-    read_optional, read_profile, read_reason_fields, read_time, read_variant, write_optional,
-    write_reason,
+    read_optional, read_profile, read_reason_fields, read_time, read_value, read_variant,
+    write_optional, write_reason, write_value,
 };
 
 const EXTRA_FIELDS: usize = 8;
@@ -50,7 +50,7 @@ pub(super) fn read_extra<'a>(input: &mut Reader<'a>) -> Result<Extra<'a>, Malfor
 fn write_move(out: &mut Writer<'_>, moved: &Move<'_>) {
     out.array(5);
     out.text(&moved.namespace);
-    out.text(&moved.value);
+    write_value(out, &moved.value);
     out.uint(u64::from(moved.from.0));
     write_profile(out, moved.to);
     out.uint(cause_number(moved.cause));
@@ -72,7 +72,7 @@ fn write_pair(out: &mut Writer<'_>, pair: &LinkPair<'_>) {
     out.array(4);
     for (namespace, value) in [&pair.a, &pair.b] {
         out.text(namespace);
-        out.text(value);
+        write_value(out, value);
     }
 }
 
@@ -83,7 +83,7 @@ fn read_pair<'a>(input: &mut Reader<'a>) -> Result<LinkPair<'a>, Malformed> {
 
 fn read_name<'a>(input: &mut Reader<'a>) -> Result<(Cow<'a, str>, Cow<'a, str>), Malformed> {
     let namespace = input.text("namespace")?;
-    Ok((Cow::Borrowed(namespace), Cow::Borrowed(input.text("identifier value")?)))
+    Ok((Cow::Borrowed(namespace), read_value(input)?))
 }
 
 fn write_merge(out: &mut Writer<'_>, merge: &SourceMerge) {

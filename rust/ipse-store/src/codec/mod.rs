@@ -6,6 +6,7 @@
 //! well formed; whether it is possible on a graph is for [`ipse_core::Graph::validate`] and
 //! [`ipse_core::snapshot::Loader`] to say. The layout is drawn in [`crate::format`].
 
+mod erased;
 mod extra;
 mod msgpack;
 mod number;
@@ -19,6 +20,7 @@ pub use record::{decode_record, encode_record};
 use std::borrow::Cow;
 
 use ipse_core::change::{PassedLimit, ProfileNumber, Reason, Target, Verdict};
+use ipse_core::erasure::{pseudonym, pseudonym_number};
 use ipse_core::{Timestamp, TraitValue};
 
 use msgpack::{Reader, Scalar, Writer};
@@ -181,6 +183,21 @@ fn read_trait_value<'a>(input: &mut Reader<'a>) -> Result<Option<TraitValue<'a>>
         Scalar::Float(_) => return Err(input.malformed("trait", "not a finite number")),
         Scalar::Bool(value) => Some(TraitValue::Bool(value)),
     })
+}
+
+/// A value, or the number that stands for one that was erased.
+fn write_value(out: &mut Writer<'_>, value: &str) {
+    match pseudonym_number(value) {
+        Some(number) => out.uint(number),
+        None => out.text(value),
+    }
+}
+
+fn read_value<'a>(input: &mut Reader<'a>) -> Result<Cow<'a, str>, Malformed> {
+    if input.at_text() {
+        return Ok(Cow::Borrowed(input.text("identifier value")?));
+    }
+    Ok(Cow::Owned(pseudonym(input.uint("identifier value")?)))
 }
 
 /// Most digests of records without an event id are 0: one byte instead of 18.

@@ -115,6 +115,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether a text is next.
+    pub(super) fn at_text(&self) -> bool {
+        match self.bytes.get(self.offset) {
+            Some(byte) => matches!(
+                Marker::from_u8(*byte),
+                Marker::FixStr(_) | Marker::Str8 | Marker::Str16 | Marker::Str32
+            ),
+            None => false,
+        }
+    }
+
     /// Takes a nil if it is next.
     pub(super) fn take_nil(&mut self) -> bool {
         let nil = self.bytes.get(self.offset) == Some(&Marker::Null.to_u8());

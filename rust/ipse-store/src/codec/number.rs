@@ -74,4 +74,5 @@ numbers!("rule", Rule, rule_number, read_rule {
     22 Rule::AttributionOverlap,
     23 Rule::AttributionChain,
     24 Rule::AttributionOff,
+    25 Rule::Suppressed,
 });

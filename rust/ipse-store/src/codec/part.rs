@@ -4,10 +4,14 @@ use ipse_core::change::RulesVersion;
 use ipse_core::snapshot::{
     AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, LinksPart,
     PART_ROWS_MAX, Part, PartingsPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
-    TraitsPart, WorkspacePart,
+    SuppressionsPart, TraitsPart, WorkspacePart,
 };
 use ipse_core::{EventResolved, SequenceNumber};
 
+use super::erased::{
+    PENDING_COLUMNS, RECEIPT_COLUMNS, read_hashes, read_pending, read_receipts, write_hashes,
+    write_pending, write_receipts,
+};
 use super::msgpack::{Malformed, Reader, Writer};
 use super::number::{read_trait_reason, trait_reason_number};
 use super::record::{COMMAND_FIELDS, read_command, write_command};
@@ -40,6 +44,9 @@ pub fn encode_part(buffer: &mut Vec<u8>, workspace: u32, part: &Part) {
         Part::Traits(part) => write_traits(out, part),
         Part::RememberedEvents(part) => write_remembered_events(out, part),
         Part::RememberedRefusals(part) => write_uints(out, &part.hash),
+        Part::Suppressions(part) => write_hashes(out, &part.hash),
+        Part::Erasures(part) => write_receipts(out, part),
+        Part::PendingErasures(part) => write_pending(out, part),
     }
 }
 
@@ -70,6 +77,9 @@ fn shape(part: &Part) -> (usize, u64) {
         Part::Traits(_) => (5, part_tag::TRAITS),
         Part::RememberedEvents(_) => (13, part_tag::REMEMBERED_EVENTS),
         Part::RememberedRefusals(_) => (1, part_tag::REMEMBERED_REFUSALS),
+        Part::Suppressions(_) => (1, part_tag::SUPPRESSIONS),
+        Part::Erasures(_) => (RECEIPT_COLUMNS, part_tag::ERASURES),
+        Part::PendingErasures(_) => (PENDING_COLUMNS, part_tag::PENDING_ERASURES),
     }
 }
 
@@ -88,6 +98,13 @@ fn read_columns(input: &mut Reader<'_>, fields: usize) -> Result<Part, Malformed
         (part_tag::REMEMBERED_EVENTS, 13) => Part::RememberedEvents(read_remembered_events(input)?),
         (part_tag::REMEMBERED_REFUSALS, 1) => {
             Part::RememberedRefusals(RememberedRefusalsPart { hash: read_u64s(input, "refusal")? })
+        }
+        (part_tag::SUPPRESSIONS, 1) => {
+            Part::Suppressions(SuppressionsPart { hash: read_hashes(input)? })
+        }
+        (part_tag::ERASURES, RECEIPT_COLUMNS) => Part::Erasures(read_receipts(input)?),
+        (part_tag::PENDING_ERASURES, PENDING_COLUMNS) => {
+            Part::PendingErasures(read_pending(input)?)
         }
         (tag, fields) => {
             return Err(input.malformed(
@@ -335,11 +352,11 @@ fn read_record(input: &mut Reader<'_>) -> Result<EventResolved<'static>, Malform
     Ok(read_command(input)?.to_static())
 }
 
-fn write_uints<T: Copy + Into<u64>>(out: &mut Writer<'_>, column: &[T]) {
+pub(super) fn write_uints<T: Copy + Into<u64>>(out: &mut Writer<'_>, column: &[T]) {
     out.list(column, |out, value| out.uint((*value).into()));
 }
 
-fn write_ints(out: &mut Writer<'_>, column: &[i64]) {
+pub(super) fn write_ints(out: &mut Writer<'_>, column: &[i64]) {
     out.list(column, |out, value| out.int(*value));
 }
 
@@ -347,7 +364,7 @@ fn write_texts(out: &mut Writer<'_>, column: &[String]) {
     out.list(column, |out, value| out.text(value));
 }
 
-fn read_u8s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec<u8>, Malformed> {
+pub(super) fn read_u8s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec<u8>, Malformed> {
     input.list(what, |input| input.uint8(what))
 }
 
@@ -355,15 +372,15 @@ fn read_u16s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec<u16>, Mal
     input.list(what, |input| input.uint16(what))
 }
 
-fn read_u32s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec<u32>, Malformed> {
+pub(super) fn read_u32s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec<u32>, Malformed> {
     input.list(what, |input| input.uint32(what))
 }
 
-fn read_u64s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec<u64>, Malformed> {
+pub(super) fn read_u64s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec<u64>, Malformed> {
     input.list(what, |input| input.uint(what))
 }
 
-fn read_i64s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec<i64>, Malformed> {
+pub(super) fn read_i64s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec<i64>, Malformed> {
     input.list(what, |input| input.int(what))
 }
 

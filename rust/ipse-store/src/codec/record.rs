@@ -6,12 +6,16 @@ use ipse_core::change::{RulesVersion, Verb};
 use ipse_core::rules::RulesText;
 use ipse_core::{Change, EventResolved, ObservedIdentifier, Record, SequenceNumber, TraitSet};
 
+use super::erased::{
+    COMPLETED_FIELDS, ERASED_FIELDS, read_completed, read_erased, write_completed, write_erased,
+};
 use super::extra::{read_extra, write_extra};
 use super::msgpack::{Malformed, Reader, Writer};
 use super::number::{read_verb, verb_number};
 use super::{
-    read_digest, read_optional, read_profile, read_target, read_time, read_trait_value,
-    read_verdict, write_digest, write_optional, write_target, write_trait_value, write_verdict,
+    read_digest, read_optional, read_profile, read_target, read_time, read_trait_value, read_value,
+    read_verdict, write_digest, write_optional, write_target, write_trait_value, write_value,
+    write_verdict,
 };
 use crate::format::record_tag;
 
@@ -43,6 +47,14 @@ pub fn encode_record(buffer: &mut Vec<u8>, workspace: u32, record: &Record<'_>) 
             common(2, record_tag::RULES_SET);
             out.uint(u64::from(version.0));
             out.text(rules.text());
+        }
+        Change::Erased(erased) => {
+            common(ERASED_FIELDS, record_tag::ERASED);
+            write_erased(out, erased);
+        }
+        Change::ErasureCompleted(completed) => {
+            common(COMPLETED_FIELDS, record_tag::ERASURE_COMPLETED);
+            write_completed(out, completed);
         }
         Change::EventResolved(event) if is_plain(event) => {
             common(EVENT_FIELDS, record_tag::EVENT_RESOLVED);
@@ -83,6 +95,10 @@ fn read_change<'a>(input: &mut Reader<'a>, fields: usize) -> Result<Change<'a>, 
         (record_tag::EVENT_RESOLVED, EVENT_FIELDS) => Ok(Change::EventResolved(read_event(input)?)),
         (record_tag::COMMAND_RESOLVED, COMMAND_FIELDS) => {
             Ok(Change::EventResolved(read_command(input)?))
+        }
+        (record_tag::ERASED, ERASED_FIELDS) => Ok(Change::Erased(read_erased(input)?)),
+        (record_tag::ERASURE_COMPLETED, COMPLETED_FIELDS) => {
+            Ok(Change::ErasureCompleted(read_completed(input)?))
         }
         (tag, fields) => Err(input.malformed(
             "record",
@@ -145,7 +161,7 @@ fn read_event<'a>(input: &mut Reader<'a>) -> Result<EventResolved<'a>, Malformed
 fn write_identifier(out: &mut Writer<'_>, identifier: &ObservedIdentifier<'_>) {
     out.array(4);
     out.text(&identifier.namespace);
-    out.text(&identifier.value);
+    write_value(out, &identifier.value);
     write_optional(out, identifier.raw.as_ref(), |out, raw| out.text(raw));
     write_verdict(out, &identifier.verdict);
 }
@@ -154,7 +170,7 @@ fn read_identifier<'a>(input: &mut Reader<'a>) -> Result<ObservedIdentifier<'a>,
     input.fixed_array("identifier", 4)?;
     Ok(ObservedIdentifier {
         namespace: Cow::Borrowed(input.text("namespace")?),
-        value: Cow::Borrowed(input.text("identifier value")?),
+        value: read_value(input)?,
         raw: read_optional(input, |input| input.text("raw value"))?.map(Cow::Borrowed),
         verdict: read_verdict(input)?,
     })

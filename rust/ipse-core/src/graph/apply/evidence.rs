@@ -26,8 +26,8 @@ impl Graph {
             }
         }
         for pair in event.extra.iter().flat_map(|extra| &extra.displaced) {
-            let a = self.find_identifier(&pair.a.0, &pair.a.1);
-            let b = self.find_identifier(&pair.b.0, &pair.b.1);
+            let a = self.find_recorded(&pair.a.0, &pair.a.1);
+            let b = self.find_recorded(&pair.b.0, &pair.b.1);
             let (Some(a), Some(b)) = (a, b) else { continue };
             self.displace(a, b, event.timestamp);
         }

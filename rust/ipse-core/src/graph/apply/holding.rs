@@ -4,6 +4,7 @@
 //! a node holds is put right there and on every node above it.
 
 use crate::change::{ObservedIdentifier, SequenceNumber};
+use crate::erasure::is_pseudonym;
 use crate::time::Timestamp;
 use crate::union_find::Node;
 
@@ -24,6 +25,15 @@ impl Graph {
         let workspace = self.workspace.as_mut().expect("record 1 created the workspace");
         let namespace = workspace.namespaces.add(&observed.namespace);
         let holder = Holder { node: root, sequence: self.sequence, time };
+        if is_pseudonym(&observed.value) {
+            return match self.find_recorded(&observed.namespace, &observed.value) {
+                Some(id) => self.hold(id, holder),
+                None => {
+                    let id = self.identifiers.add_blank(namespace, holder);
+                    self.list(id, root);
+                }
+            };
+        }
         match self.identifiers.intern(namespace, &observed.value, holder) {
             Interned::Found(id) => self.hold(id, holder),
             Interned::Added(id) => self.list(id, root),

@@ -20,7 +20,7 @@ impl Graph {
         let mut profiles: Vec<ProfileNumber> = Vec::new();
         let mut behind = None;
         for moved in moves.iter().filter(|moved| moved.cause == MoveCause::Split) {
-            let id = self.find_identifier(&moved.namespace, &moved.value);
+            let id = self.find_recorded(&moved.namespace, &moved.value);
             let (Some(id), Some(to)) = (id, moved.to) else { continue };
             behind = behind.or(self.profiles.node(moved.from));
             if profiles.last() != Some(&to) {

@@ -22,8 +22,12 @@ impl Graph {
         holder: Holder,
         was_source: bool,
     ) -> bool {
-        let Interned::Added(id) = self.identifiers.intern(namespace, value, holder) else {
-            return false;
+        let id = match value {
+            "" => self.identifiers.add_blank(namespace, holder),
+            value => match self.identifiers.intern(namespace, value, holder) {
+                Interned::Added(id) => id,
+                Interned::Found(_) => return false,
+            },
         };
         if was_source {
             self.identifiers.row_mut(id).set_was_source();

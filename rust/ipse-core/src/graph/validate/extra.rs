@@ -86,7 +86,7 @@ impl Graph {
     ) -> Result<IdentifierId, InvalidRecord> {
         let named = named(&moved.namespace);
         let from = self.bearer_root(moved.from)?;
-        let id = self.find_identifier(&moved.namespace, &moved.value);
+        let id = self.find_recorded(&moved.namespace, &moved.value);
         let held = id.filter(|&id| self.holds(from, id));
         let id = held.ok_or_else(|| {
             InvalidRecord(format!("{named} moves from profile {}, which has it not", moved.from))
@@ -148,7 +148,7 @@ impl Graph {
             };
             let own = event.identifiers.iter().find(is_it);
             own.is_some_and(|observed| observed.verdict.is_kept())
-                || self.find_identifier(namespace, value).is_some()
+                || self.find_recorded(namespace, value).is_some()
         };
         for pair in &extra.displaced {
             ensure(pair.a != pair.b && is_known(&pair.a) && is_known(&pair.b), || {

@@ -3,6 +3,7 @@
 use hashbrown::HashSet;
 
 use crate::change::{EventResolved, ObservedIdentifier, ProfileNumber, Target, Verb, Verdict};
+use crate::erasure::pseudonym_number;
 use crate::identifier::{FORMER_ID, is_namespace_name};
 use crate::limits::IDENTIFIER_VALUE_BYTES_MAX;
 
@@ -20,6 +21,7 @@ impl Graph {
         let roots = self.target_roots(&event.target);
         let mut new_names: Vec<&str> = Vec::new();
         let mut attaches = false;
+        let mut next_row = self.identifiers.rows.len();
         for (at, observed) in event.identifiers.iter().enumerate() {
             self.validate_identifier(&event.target, &roots, observed)?;
             if *observed.namespace == *FORMER_ID && observed.verdict.is_kept() {
@@ -29,6 +31,12 @@ impl Graph {
                 })?;
             }
             let is_attached = observed.verdict == Verdict::Attached;
+            if is_attached && self.find_recorded(&observed.namespace, &observed.value).is_none() {
+                let is_next =
+                    pseudonym_number(&observed.value).is_none_or(|row| row == next_row.into());
+                ensure(is_next, || format!("{} has a row of another", named(&observed.namespace)))?;
+                next_row += 1;
+            }
             attaches |= is_attached;
             if is_attached
                 && self.namespaces().index(&observed.namespace).is_none()
@@ -62,7 +70,7 @@ impl Graph {
         ensure(*target != Target::Unresolved, || {
             format!("{} is attached to nobody", named(&observed.namespace))
         })?;
-        let found = self.find_identifier(&observed.namespace, &observed.value);
+        let found = self.find_recorded(&observed.namespace, &observed.value);
         match (&observed.verdict, found) {
             (Verdict::Attached, None) => Ok(()),
             (Verdict::Attached, Some(id)) => self.validate_attached(roots, observed, id),

@@ -1,0 +1,146 @@
+//! Erasing someone, or one identifier: what goes with it.
+//!
+//! With a profile go the identifiers that nobody else holds; one that others hold, too, only
+//! leaves the profile. A forgotten identifier leaves everyone. Where rules derive hashes of a
+//! value, they go with it.
+
+use crate::change::{Change, Erased, ErasedIdentifier, ProfileNumber, Rule};
+use crate::command::{Erasable, Erase, Operation};
+use crate::erasure::{keyed_hash, value_hash};
+use crate::event::SentIdentifier;
+use crate::graph::Graph;
+use crate::graph::Receipt;
+use crate::graph::identifiers::IdentifierId;
+use crate::limits::ERASURES_PENDING_MAX;
+use crate::time::Timestamp;
+
+use super::Refusal;
+use super::candidates::{Candidate, hashes_of, of_list};
+use super::fields::invalid;
+
+/// What is to come of a request to erase.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ErasureDecision {
+    /// It erases: the change to log.
+    New(Erased),
+    /// It was carried out before, under the same operation id.
+    Repeated(Receipt),
+}
+
+impl Graph {
+    /// Decides what to erase.
+    pub fn decide_erase(
+        &self,
+        command: &Erase<'_>,
+        now: Timestamp,
+    ) -> Result<ErasureDecision, Refusal> {
+        super::fields::check_operation(&command.operation, now)?;
+        let (operation, digest) = self.erasure_hashes(&command.operation);
+        if let Some(receipt) = self.erasures.of_operation(operation) {
+            return match receipt.digest == digest {
+                true => Ok(ErasureDecision::Repeated(*receipt)),
+                false => Err(Refusal::EventIdReused { sequence: receipt.sequence }),
+            };
+        }
+        let mut erased = match &command.what {
+            Erasable::Profile(profile) => self.erased_profile(self.root_to_change(*profile)?),
+            Erasable::HolderOf(sent) => self.erased_profile(self.only_holder(sent)?),
+            Erasable::Identifier(sent) => self.erased_identifier(sent)?,
+        };
+        if self.erasures.pending().len() >= ERASURES_PENDING_MAX {
+            let what = "erasures that a checkpoint has yet to carry into the files";
+            return Err(Refusal::CapacityExceeded { what, bound: ERASURES_PENDING_MAX });
+        }
+        (erased.operation, erased.digest) = (operation, digest);
+        erased.suppress = command.suppress;
+        Ok(ErasureDecision::New(erased))
+    }
+
+    /// Hashes of the operation id, and of it with the request; 0 without an id. A digest of the
+    /// request alone could be found out by guessing.
+    fn erasure_hashes(&self, operation: &Operation<'_>) -> (u128, u128) {
+        if operation.operation_id.is_empty() {
+            return (0, 0);
+        }
+        let key = &self.workspace().profile_key;
+        let id = operation.operation_id.as_bytes();
+        let digest = keyed_hash(key, b"erasure", &[id, operation.fingerprint]);
+        (keyed_hash(key, b"operation", &[id]), digest)
+    }
+
+    fn erased_profile(&self, root: u32) -> Erased {
+        let mut nodes = self.profiles.tree(root);
+        nodes.sort_unstable();
+        let is_held_elsewhere =
+            |id: &IdentifierId| self.roots_of(*id).iter().any(|&holder| holder != root);
+        let held = self.identifiers_of_profile(root).into_iter();
+        let identifiers = held.filter(|id| !is_held_elsewhere(id)).map(|id| self.to_erase(id));
+        let traits: usize = nodes.iter().map(|&node| self.traits.of_node(node).len()).sum();
+        Erased {
+            identifiers: identifiers.collect(),
+            traits: u32::try_from(traits).unwrap_or(u32::MAX),
+            profiles: nodes.into_iter().map(|node| ProfileNumber(node + 1)).collect(),
+            ..Erased::default()
+        }
+    }
+
+    /// The root of the profile that holds an identifier, if that is one.
+    fn only_holder(&self, sent: &SentIdentifier<'_>) -> Result<u32, Refusal> {
+        let candidate = self.read_to_erase(sent)?;
+        let id = self.find_identifier(&candidate.namespace, &candidate.value);
+        match id.map_or_else(Vec::new, |id| self.roots_of(id))[..] {
+            [] => Err(Refusal::UnknownProfile),
+            [root] => Ok(root),
+            ref roots => invalid(
+                "identifier",
+                &format!("is on {} profiles: name the profile by its id", roots.len()),
+            ),
+        }
+    }
+
+    /// One that nobody ever held is erased, too: records may name it, and it may be suppressed.
+    fn erased_identifier(&self, sent: &SentIdentifier<'_>) -> Result<Erased, Refusal> {
+        let candidate = self.read_to_erase(sent)?;
+        let hashes = hashes_of(self, &candidate);
+        let mut identifiers: Vec<ErasedIdentifier> = Vec::new();
+        for candidate in std::iter::once(&candidate).chain(&hashes) {
+            let id = self.find_identifier(&candidate.namespace, &candidate.value);
+            identifiers.push(id.map_or_else(|| self.unheld(candidate), |id| self.to_erase(id)));
+        }
+        Ok(Erased { identifiers, ..Erased::default() })
+    }
+
+    /// A value as an event would bring it. One that a rule drops may be in records.
+    fn read_to_erase<'s>(&self, sent: &'s SentIdentifier<'s>) -> Result<Candidate<'s>, Refusal> {
+        let list = std::slice::from_ref(sent);
+        let candidate = of_list(self, list, &[], "identifier")
+            .map_err(|refusal| refusal.at_field("identifier"))?
+            .pop()
+            .expect("one was read");
+        match candidate.dropped.as_deref().map(|reason| reason.rule) {
+            Some(Rule::InvalidValue) => invalid("identifier", "is no value of its namespace"),
+            Some(Rule::Suppressed) => invalid("identifier", "is erased and suppressed already"),
+            _ => Ok(candidate),
+        }
+    }
+
+    fn to_erase(&self, id: IdentifierId) -> ErasedIdentifier {
+        let (namespace, value) = self.text_of(id);
+        let hash = value_hash(&self.workspace().profile_key, namespace, value);
+        ErasedIdentifier { row: Some(id.0), hash }
+    }
+
+    fn unheld(&self, candidate: &Candidate<'_>) -> ErasedIdentifier {
+        let key = &self.workspace().profile_key;
+        ErasedIdentifier {
+            row: None,
+            hash: value_hash(key, &candidate.namespace, &candidate.value),
+        }
+    }
+}
+
+impl From<Erased> for Change<'_> {
+    fn from(erased: Erased) -> Self {
+        Change::Erased(erased)
+    }
+}

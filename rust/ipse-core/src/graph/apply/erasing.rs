@@ -1,0 +1,246 @@
+//! Erasing: the profile's nodes are emptied, the identifiers' text is blanked, and what was
+//! remembered of either is forgotten.
+//!
+//! Numbers stay: rows and nodes are never given twice, because records and other people's
+//! warehouses name them.
+
+use crate::change::{Erased, ErasedIdentifier, ErasureCompleted};
+use crate::erasure::{Redactor, value_hash};
+use crate::graph::Graph;
+use crate::graph::attributions::attribution_hash;
+use crate::graph::departures::departure_hash;
+use crate::graph::erasures::{
+    PendingErasure, Receipt, pending_hash, receipt_hash, suppression_hash,
+};
+use crate::graph::evidence::evidence_hash;
+use crate::graph::holders::holder_hash;
+use crate::graph::identifiers::IdentifierId;
+use crate::graph::links::{link_hash, remove_link};
+use crate::graph::partings::parting_hash;
+use crate::graph::remembered::{RememberedEvent, event_hash};
+use crate::graph::traits::trait_hash;
+use crate::union_find::Node;
+
+/// Up to how many pairs of identifiers are looked up one by one.
+const PAIRS_MAX: usize = 1 << 16;
+
+impl Graph {
+    pub(super) fn erase(&mut self, erased: &Erased) {
+        let identifiers = self.hashed(&erased.identifiers);
+        let rows: Vec<IdentifierId> =
+            identifiers.iter().filter_map(|identifier| identifier.row).map(IdentifierId).collect();
+        self.remove_links(&rows, erased);
+        for profile in &erased.profiles {
+            let node = self.profiles.node(*profile).expect("the record erases what exists");
+            self.empty_node(node);
+        }
+        rows.iter().for_each(|&id| self.blank(id));
+        for profile in &erased.profiles {
+            self.erase_node(profile.0 - 1);
+        }
+        if self.rules().has_pair_limits() {
+            // Counts are of links, and which were counted for whom is not kept.
+            self.pair_counts = self.counted_pairs();
+        }
+        self.note_erasure(erased, identifiers);
+        self.forget_remembered(erased);
+    }
+
+    pub(super) fn complete_erasure(&mut self, completed: ErasureCompleted) {
+        if let Some(pending) = self.erasures.remove_pending(completed.erasure) {
+            self.state.remove(pending_hash(&pending));
+        }
+        if let Some(before) = self.erasures.complete(completed) {
+            self.state.remove(receipt_hash(&before));
+            let after = Receipt { completed: Some(completed), ..before };
+            self.state.add(receipt_hash(&after));
+        }
+    }
+
+    /// The identifiers with the hashes of the values that are still here: a record that was
+    /// rewritten has them no more.
+    fn hashed(&self, identifiers: &[ErasedIdentifier]) -> Vec<ErasedIdentifier> {
+        let key = &self.workspace().profile_key;
+        let hashed = |identifier: &ErasedIdentifier| {
+            let id = identifier.row.map(IdentifierId);
+            let there = id.filter(|&id| !self.identifiers.rows.row(id).is_blank());
+            let hash = there.map(|id| self.text_of(id));
+            let hash = hash.map_or(identifier.hash, |(name, value)| value_hash(key, name, value));
+            ErasedIdentifier { hash, ..*identifier }
+        };
+        identifiers.iter().map(hashed).collect()
+    }
+
+    /// Removes the links between what is erased and what is on the same profiles. One with an
+    /// identifier that has left them since is left: two numbers, one of them of nobody.
+    fn remove_links(&mut self, rows: &[IdentifierId], erased: &Erased) {
+        let rows = &sorted(rows.to_vec())[..];
+        let mut around: Vec<IdentifierId> = rows.to_vec();
+        let erased_roots = erased.profiles.iter().map(|p| self.profiles.root(p.0 - 1));
+        let holding = rows.iter().flat_map(|&id| self.roots_of(id));
+        let roots: Vec<Node> = sorted(erased_roots.chain(holding).collect());
+        around.extend(roots.into_iter().flat_map(|root| self.identifiers_of_profile(root)));
+        let around = sorted(around);
+        for (a, b) in self.links_between(rows, &around) {
+            let (identifiers, further) = (&mut self.identifiers, &mut self.further_links);
+            if let Some(link) = remove_link(identifiers, further, a, b) {
+                self.link_count -= 1;
+                self.state.remove(link_hash(link));
+            }
+        }
+    }
+
+    /// The links of one of `rows` with one of `around`, which holds the rows, too; both sorted.
+    fn links_between(
+        &self,
+        rows: &[IdentifierId],
+        around: &[IdentifierId],
+    ) -> Vec<(IdentifierId, IdentifierId)> {
+        let is_row = |id: IdentifierId| rows.binary_search(&id).is_ok();
+        let is_around = |id: IdentifierId| around.binary_search(&id).is_ok();
+        let is_between = |a: IdentifierId, b: IdentifierId| {
+            is_row(a) && is_around(b) || is_row(b) && is_around(a)
+        };
+        let first = around.iter().filter_map(|&weaker| {
+            let (stronger, _) = self.identifiers.rows.row(weaker).link()?;
+            is_between(weaker, stronger).then_some((weaker, stronger))
+        });
+        let mut links: Vec<_> = first.collect();
+        if rows.len() * around.len() <= PAIRS_MAX {
+            let pairs = rows.iter().flat_map(|&a| around.iter().map(move |&b| (a, b)));
+            links.extend(pairs.filter(|&(a, b)| self.further_links.holds(a, b)));
+        } else {
+            let all = self.further_links.iter().map(|link| (link.stronger, link.weaker));
+            links.extend(all.filter(|&(a, b)| is_between(a, b)));
+        }
+        links
+    }
+
+    /// Takes off a node all that it holds. Its counts are for [`Graph::erase_node`].
+    fn empty_node(&mut self, node: Node) {
+        for id in self.holders.of_node(node).to_vec() {
+            for gone in self.holders.remove(id, |holder| holder.node == node) {
+                self.state.remove(holder_hash(id, &gone));
+            }
+            self.refresh_further(id);
+        }
+        let listed: Vec<IdentifierId> = self.listed_of_node(node).collect();
+        self.profiles.set_first_identifier(node, 0);
+        for id in listed {
+            self.state.remove(self.identifier_hash(id));
+            self.succeed(id);
+            self.state.add(self.identifier_hash(id));
+        }
+    }
+
+    /// Gives an identifier that its first holder lost to the oldest that is left.
+    fn succeed(&mut self, id: IdentifierId) {
+        let Some(&heir) = self.holders.of(id).first() else {
+            self.identifiers.row_mut(id).clear_holder();
+            return;
+        };
+        self.holders.remove(id, |further| *further == heir);
+        self.state.remove(holder_hash(id, &heir));
+        let next = self.profiles.attach(heir.node, id);
+        self.identifiers.row_mut(id).set_holder(heir, next);
+        self.refresh_further(id);
+    }
+
+    fn refresh_further(&mut self, id: IdentifierId) {
+        let has_further = !self.holders.of(id).is_empty();
+        self.identifiers.row_mut(id).set_further_holders(has_further);
+    }
+
+    /// Takes an identifier off everyone who holds it, and its value out of memory.
+    fn blank(&mut self, id: IdentifierId) {
+        for root in self.roots_of(id) {
+            self.detach(root, id);
+        }
+        for link in self.evidence.remove_of(id) {
+            self.state.remove(evidence_hash(id, &link));
+        }
+        for side in self.partings.remove_of(id) {
+            self.state.remove(parting_hash(id, side));
+        }
+        self.state.remove(self.identifier_hash(id));
+        self.identifiers.blank(id);
+        self.state.add(self.identifier_hash(id));
+    }
+
+    fn erase_node(&mut self, node: Node) {
+        for row in self.traits.remove_of(node) {
+            self.state.remove(trait_hash(node, &row));
+        }
+        for attribution in self.attributions.remove_of(node) {
+            self.state.remove(attribution_hash(&attribution));
+        }
+        if let Some(departure) = self.departures.remove(node) {
+            self.state.remove(departure_hash(node, departure));
+        }
+        self.rewrite_profile(node, |profiles| profiles.erase(node));
+    }
+
+    fn note_erasure(&mut self, erased: &Erased, identifiers: Vec<ErasedIdentifier>) {
+        let receipt = Receipt::of(erased, self.sequence, self.log_time);
+        self.restore_receipt(receipt);
+        if erased.suppress {
+            identifiers.iter().for_each(|identifier| {
+                self.restore_suppression(identifier.hash);
+            });
+        }
+        let profiles = erased.profiles.iter().map(|profile| profile.0).collect();
+        self.restore_pending(PendingErasure { sequence: self.sequence, profiles, identifiers });
+    }
+
+    /// Forgets events of erased profiles, makes the records of others name nobody, and forgets
+    /// all refusals: they are hashes, and nobody can say of whom. Each is recorded once more.
+    fn forget_remembered(&mut self, erased: &Erased) {
+        let redactor = self.redactor();
+        let (state, profiles) = (&mut self.state, &erased.profiles);
+        let is_theirs = |event: &RememberedEvent| {
+            event.target.profile().is_some_and(|profile| profiles.binary_search(&profile).is_ok())
+        };
+        self.remembered_events.remove(is_theirs, |event| state.remove(event_hash(event)));
+        self.remembered_events
+            .redact(|event, record| redactor.redact_event(record, event.sequence));
+        for refusal in self.remembered_refusals.take() {
+            self.state.remove(refusal.state());
+        }
+    }
+
+    /// What the files are to be searched for.
+    pub fn redactor(&self) -> Redactor {
+        let mut redactor = Redactor::new(self.workspace().profile_key);
+        for pending in self.erasures.pending() {
+            redactor.add(pending.sequence, &pending.profiles, &pending.identifiers);
+        }
+        redactor
+    }
+
+    pub(crate) fn restore_receipt(&mut self, receipt: Receipt) {
+        self.state.add(receipt_hash(&receipt));
+        if let Some(gone) = self.erasures.add_receipt(receipt) {
+            self.state.remove(receipt_hash(&gone));
+        }
+    }
+
+    pub(crate) fn restore_pending(&mut self, pending: PendingErasure) {
+        self.state.add(pending_hash(&pending));
+        self.erasures.add_pending(pending);
+    }
+
+    /// Keeps a value out; `false` if it was already.
+    pub(crate) fn restore_suppression(&mut self, hash: u128) -> bool {
+        let is_new = self.erasures.suppress(hash);
+        if is_new {
+            self.state.add(suppression_hash(hash));
+        }
+        is_new
+    }
+}
+
+fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
+    list.sort_unstable();
+    list.dedup();
+    list
+}

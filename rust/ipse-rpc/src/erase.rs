@@ -1,0 +1,127 @@
+//! The methods that erase: a profile with all that is on it, or one identifier.
+
+use ipse_core::command::{Erasable, Erase, Operation};
+use ipse_core::decide::ErasureDecision;
+use ipse_core::graph::Receipt;
+use ipse_core::{Graph, Refusal, Timestamp};
+use prost::Message;
+
+use ipse_core::change::Verb;
+
+use crate::convert::{decoded_identifier, wire_time};
+use crate::dispatch::{Answer, Dispatch, Handled, Refused, decode};
+use crate::find::{Meant, find_meant};
+use crate::proto::v1;
+use crate::refusal::{Place, refused};
+use crate::rfc3339;
+use crate::status::Status;
+
+/// Backups that a receipt lists: the newest of those that were made before.
+const BACKUPS_MAX: usize = 1_000;
+
+impl Dispatch {
+    pub(crate) fn delete_profile(&self, request: &[u8], now: Timestamp) -> Handled {
+        let mut request: v1::DeleteProfileRequest = decode(request)?;
+        let workspace = std::mem::take(&mut request.workspace);
+        let read_only = std::mem::take(&mut request.read_only);
+        let fingerprint = request.encode_to_vec();
+        let operation = operation(&request.operation_id, &fingerprint);
+        let suppress = request.suppress;
+
+        let mut turn = self.turn(&workspace, Verb::Modify, read_only, now)?;
+        let decided = turn.erase(|graph| {
+            let operation = operation.clone();
+            let (what, missing) = whom(graph, request.profile.as_ref())?;
+            let decided = graph.decide_erase(&Erase { operation, what, suppress }, now);
+            judged(decided, missing, Place::Within("profile"))
+        });
+        let position = turn.position();
+        drop(turn);
+        let (receipt, repeated) = decided.map_err(|status| Refused { position, status })?;
+        let receipt = Some(self.receipt(&receipt)?);
+        let bytes = v1::DeleteProfileResponse { receipt, repeated }.encode_to_vec();
+        Ok(Answer { position, bytes })
+    }
+
+    pub(crate) fn forget_identifier(&self, request: &[u8], now: Timestamp) -> Handled {
+        let mut request: v1::ForgetIdentifierRequest = decode(request)?;
+        let workspace = std::mem::take(&mut request.workspace);
+        let read_only = std::mem::take(&mut request.read_only);
+        let fingerprint = request.encode_to_vec();
+        let operation = operation(&request.operation_id, &fingerprint);
+        let Some(identifier) = &request.identifier else {
+            return Err(Status::invalid_field("identifier", "is missing").into());
+        };
+        let what = Erasable::Identifier(decoded_identifier(identifier));
+        let command = Erase { operation, what, suppress: request.suppress };
+
+        let mut turn = self.turn(&workspace, Verb::Modify, read_only, now)?;
+        let decided =
+            turn.erase(|graph| judged(graph.decide_erase(&command, now), None, Place::Request));
+        let position = turn.position();
+        drop(turn);
+        let (receipt, repeated) = decided.map_err(|status| Refused { position, status })?;
+        let receipt = Some(self.receipt(&receipt)?);
+        let bytes = v1::ForgetIdentifierResponse { receipt, repeated }.encode_to_vec();
+        Ok(Answer { position, bytes })
+    }
+
+    fn receipt(&self, receipt: &Receipt) -> Result<v1::ErasureReceipt, Status> {
+        let backups = self.store.backups();
+        let backups = backups.map_err(|error| self.internal(format!("backups: {error}")))?;
+        let is_earlier = |line: &String| {
+            let time = line.split_whitespace().next().and_then(rfc3339::parse);
+            time.is_none_or(|time| time <= receipt.time)
+        };
+        let mut earlier_backups: Vec<String> = backups.into_iter().filter(is_earlier).collect();
+        earlier_backups.drain(..earlier_backups.len().saturating_sub(BACKUPS_MAX));
+        let completed = receipt.completed.unwrap_or_default();
+        Ok(v1::ErasureReceipt {
+            erasure: receipt.sequence.0,
+            time: Some(wire_time(receipt.time)),
+            profile_count: receipt.profiles,
+            identifier_count: receipt.identifiers,
+            trait_count: receipt.traits,
+            suppress: receipt.suppress,
+            completed: receipt.completed.is_some(),
+            segment_count: completed.segments,
+            record_count: completed.records,
+            file_count: completed.files,
+            earlier_backups,
+        })
+    }
+}
+
+fn operation<'a>(operation_id: &'a str, fingerprint: &'a [u8]) -> Operation<'a> {
+    Operation { operation_id, fingerprint, ..Operation::default() }
+}
+
+/// Whom a lookup means, and the refusal if that is nobody. An identifier is left to the core,
+/// which refuses one that several profiles hold.
+fn whom<'r>(
+    graph: &Graph,
+    lookup: Option<&'r v1::ProfileLookup>,
+) -> Result<(Erasable<'r>, Option<Status>), Status> {
+    use v1::profile_lookup::Lookup;
+    let Meant { number, missing } = find_meant(graph, "profile", lookup)?;
+    Ok(match lookup.and_then(|lookup| lookup.lookup.as_ref()) {
+        Some(Lookup::Identifier(identifier)) => {
+            (Erasable::HolderOf(decoded_identifier(identifier)), missing)
+        }
+        _ => (Erasable::Profile(number), missing),
+    })
+}
+
+/// What the core decided; of somebody who is not there, only what was done before.
+fn judged(
+    decided: Result<ErasureDecision, Refusal>,
+    missing: Option<Status>,
+    place: Place<'_>,
+) -> Result<ErasureDecision, Status> {
+    match (decided, missing) {
+        (Ok(decision @ ErasureDecision::Repeated(_)), _) => Ok(decision),
+        (Err(refusal @ Refusal::EventIdReused { .. }), _) => Err(refused(refusal, Place::Request)),
+        (_, Some(missing)) => Err(missing),
+        (decided, None) => decided.map_err(|refusal| refused(refusal, place)),
+    }
+}

@@ -1,0 +1,311 @@
+//! Making the files follow an erasure: sealed segments are rewritten, older snapshots and
+//! set-aside files deleted.
+//!
+//! ```text
+//! snapshot -> segment ended -> records redacted, newest segment first -> erasures stripped of
+//! their hashes -> older files deleted -> noted in ERASURES -> completed, as a record -> snapshot
+//! ```
+//!
+//! Every step can be repeated: until the record says that it is completed, the erasure is
+//! pending state, and the next checkpoint, or the next process, begins again. At no time is
+//! there a state in which the directory cannot be recovered: a segment is replaced by rename,
+//! and a record that is redacted says the same of the same rows. Changes no segment that frames
+//! are written to.
+
+use std::path::Path;
+
+use ipse_core::change::ErasureCompleted;
+use ipse_core::erasure::Redactor;
+use ipse_core::graph::{PendingErasure, Receipt};
+use ipse_core::{Record, SequenceNumber};
+
+use crate::codec::{decode_record, encode_record};
+use crate::error::{CheckpointError, IoFailed, OpenError};
+use crate::format::{
+    ERASURES_NAME, ERASURES_TEMPORARY_NAME, FRAME_HEADER_BYTES, HEADER_BYTES, REWRITE_NAME,
+    segment_name, snapshot_position,
+};
+use crate::frame::{self, Frame, FrameHeader, FrameKind};
+use crate::fs::Disk;
+use crate::segment::{SegmentHeader, read_file};
+use crate::state::{State, WorkspaceIndex};
+
+/// Files are written in pieces of this size.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// The pending erasures of all workspaces at one moment.
+pub(crate) struct Erasing {
+    workspaces: Vec<Workspace>,
+}
+
+struct Workspace {
+    index: WorkspaceIndex,
+    name: String,
+    redactor: Redactor,
+    pending: Vec<(PendingErasure, Option<Receipt>)>,
+}
+
+/// A data directory.
+pub(crate) struct Place<'d> {
+    pub(crate) disk: &'d dyn Disk,
+    pub(crate) dir: &'d Path,
+}
+
+/// A segment as it is to be.
+struct Rewritten {
+    frames: Vec<u8>,
+    redacted: u64,
+}
+
+impl Erasing {
+    pub(crate) fn of(state: &State) -> Erasing {
+        let pending = state.indexes().filter_map(|index| {
+            let graph = state.graph(index);
+            let receipt = |sequence| {
+                graph.erasure_receipts().find(|receipt| receipt.sequence == sequence).copied()
+            };
+            let pending: Vec<_> = graph.pending_erasures().to_vec();
+            (!pending.is_empty()).then(|| Workspace {
+                index,
+                name: graph.name().to_owned(),
+                redactor: graph.redactor(),
+                pending: pending
+                    .into_iter()
+                    .map(|pending| (pending.clone(), receipt(pending.sequence)))
+                    .collect(),
+            })
+        });
+        Erasing { workspaces: pending.collect() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.workspaces.is_empty()
+    }
+
+    /// What is pending, in order of workspaces and records.
+    pub(crate) fn erasures(&self) -> impl Iterator<Item = (WorkspaceIndex, SequenceNumber)> {
+        self.workspaces.iter().flat_map(|workspace| {
+            workspace.pending.iter().map(|(pending, _)| (workspace.index, pending.sequence))
+        })
+    }
+
+    /// Rewrites each segment that names anyone, but the newest, which frames are written to.
+    pub(crate) fn rewrite(
+        &self,
+        place: &Place<'_>,
+        segments: &[(u64, u64)],
+    ) -> Result<ErasureCompleted, CheckpointError> {
+        let mut done = ErasureCompleted::default();
+        let sealed = || segments.windows(2).map(|pair| (pair[0].0, pair[1].1));
+        // Newest first: see [`Redactor::redact`].
+        for (number, end) in sealed().rev() {
+            let redacted = place.rewrite(number, end, &|workspace, record| {
+                self.redactor(workspace)?.redact(record)
+            })?;
+            done.segments += u32::from(redacted > 0);
+            done.records += redacted;
+        }
+        for (number, end) in sealed() {
+            place.rewrite(number, end, &|workspace, record| {
+                self.redactor(workspace)?.strip(record)
+            })?;
+        }
+        Ok(done)
+    }
+
+    /// Notes in the register what a restored backup must be rid of again.
+    pub(crate) fn note(&self, place: &Place<'_>) -> Result<(), CheckpointError> {
+        let path = place.dir.join(ERASURES_NAME);
+        let mut noted = lines(place.disk, &path).map_err(CheckpointError::Unreadable)?;
+        let new = self.workspaces.iter().flat_map(Workspace::lines);
+        for line in new {
+            if !noted.contains(&line) {
+                noted.push(line);
+            }
+        }
+        let text: String = noted.iter().map(|line| format!("{line}\n")).collect();
+        place.replace(ERASURES_TEMPORARY_NAME, ERASURES_NAME, text.as_bytes())?;
+        Ok(())
+    }
+
+    fn redactor(&self, workspace: u32) -> Option<&Redactor> {
+        let found = self.workspaces.iter().find(|known| known.index.0 == workspace);
+        found.map(|workspace| &workspace.redactor)
+    }
+}
+
+impl Workspace {
+    fn lines(&self) -> impl Iterator<Item = String> {
+        self.pending.iter().map(|(pending, receipt)| {
+            let time = receipt.map_or(0, |receipt| receipt.time.as_millis());
+            let suppress = receipt.is_some_and(|receipt| receipt.suppress);
+            let rows: Vec<u32> = pending.identifiers.iter().filter_map(|known| known.row).collect();
+            let kept = pending.identifiers.iter().filter(|_| suppress);
+            let hashes: Vec<String> = kept.map(|known| format!("{:032x}", known.hash)).collect();
+            format!(
+                "{{\"workspace\":\"{}\",\"erasure\":{},\"time_ms\":{time},\"profiles\":{:?},\
+                 \"identifiers\":{rows:?},\"suppress\":{suppress},\"suppressed\":{hashes:?}}}",
+                self.name, pending.sequence, pending.profiles
+            )
+        })
+    }
+}
+
+impl Place<'_> {
+    /// Deletes every snapshot but the one at `position`, and all that was set aside; says how
+    /// many files that was.
+    pub(crate) fn remove_older(&self, position: u64) -> Result<u32, IoFailed> {
+        let names = self.disk.list(self.dir).map_err(IoFailed::new("list", self.dir))?;
+        let is_older = |name: &String| {
+            snapshot_position(name).is_some_and(|at| at != position)
+                || name.ends_with(".torn")
+                || name.ends_with(".broken")
+        };
+        let mut removed = 0;
+        for name in names.iter().filter(|name| is_older(name)) {
+            let path = self.dir.join(name);
+            self.disk.remove(&path).map_err(IoFailed::new("remove", &path))?;
+            removed += 1;
+        }
+        if removed > 0 {
+            self.disk.sync_dir(self.dir).map_err(IoFailed::new("sync", self.dir))?;
+        }
+        Ok(removed)
+    }
+
+    /// Rewrites a sealed segment, whose records end before position `end`, if `redact` makes
+    /// anything of one of them; says of how many.
+    fn rewrite(
+        &self,
+        number: u64,
+        end: u64,
+        redact: &dyn Fn(u32, &Record<'_>) -> Option<Record<'static>>,
+    ) -> Result<u64, CheckpointError> {
+        let path = self.dir.join(segment_name(number));
+        let bytes = read_file(self.disk, &path)?;
+        let header = bytes.first_chunk::<HEADER_BYTES>().ok_or_else(|| {
+            CheckpointError::Unreadable(OpenError::corrupt(&path, 0, "the header is cut short"))
+        })?;
+        let header = SegmentHeader::parse(header, &path).map_err(CheckpointError::Unreadable)?;
+        let rewritten = rewrite_frames(&header, &bytes, end, &path, redact)
+            .map_err(CheckpointError::Unreadable)?;
+        if rewritten.redacted > 0 {
+            let size = (HEADER_BYTES + rewritten.frames.len()) as u64;
+            let mut file = SegmentHeader { size, ..header }.to_bytes().to_vec();
+            file.extend_from_slice(&rewritten.frames);
+            self.replace(REWRITE_NAME, &segment_name(number), &file)?;
+        }
+        Ok(rewritten.redacted)
+    }
+
+    /// Gives a file other contents, all at once.
+    fn replace(&self, temporary: &str, name: &str, bytes: &[u8]) -> Result<(), IoFailed> {
+        let path = self.dir.join(temporary);
+        let written = self.write(&path, bytes);
+        if written.is_err() {
+            // What is left of it takes room; the next start removes it too.
+            let _ = self.disk.remove(&path);
+        }
+        written?;
+        self.disk.rename(&path, &self.dir.join(name)).map_err(IoFailed::new("rename", &path))?;
+        self.disk.sync_dir(self.dir).map_err(IoFailed::new("sync", self.dir))
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), IoFailed> {
+        let file = self.disk.create(path).map_err(IoFailed::new("create", path))?;
+        for (index, piece) in bytes.chunks(PIECE_BYTES).enumerate() {
+            let offset = (index * PIECE_BYTES) as u64;
+            file.write_at(offset, piece).map_err(IoFailed::new("write", path))?;
+        }
+        file.sync().map_err(IoFailed::new("sync", path))
+    }
+}
+
+/// The lines of a text file; none if there is no such file.
+pub(crate) fn lines(disk: &dyn Disk, path: &Path) -> Result<Vec<String>, OpenError> {
+    let dir = path.parent().unwrap_or(path);
+    let names = disk.list(dir).map_err(IoFailed::new("list", dir))?;
+    if !names.iter().any(|name| path.ends_with(name)) {
+        return Ok(Vec::new());
+    }
+    let bytes = read_file(disk, path)?;
+    let text = str::from_utf8(&bytes).map_err(|error| {
+        OpenError::corrupt(path, error.valid_up_to() as u64, "it is not UTF-8 text")
+    })?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// The frames of a segment with redacted records, and the one that ends them.
+fn rewrite_frames(
+    header: &SegmentHeader,
+    bytes: &[u8],
+    end: u64,
+    path: &Path,
+    redact: &dyn Fn(u32, &Record<'_>) -> Option<Record<'static>>,
+) -> Result<Rewritten, OpenError> {
+    let mut rewritten = Rewritten { frames: Vec::new(), redacted: 0 };
+    let (mut offset, mut position) = (HEADER_BYTES, header.first_position);
+    let (mut old_crc, mut crc) = (header.previous_crc, header.previous_crc);
+    let mut synced_through = 0;
+    while let Some(frame) = frame::parse(&bytes[offset..], header.salt) {
+        if frame.header.first_position != position || frame.header.previous_crc != old_crc {
+            break;
+        }
+        if frame.header.kind != FrameKind::Rewritten {
+            let place = offset + FRAME_HEADER_BYTES;
+            crc = rewritten
+                .add(&frame, crc, redact)
+                .map_err(|(at, problem)| OpenError::corrupt(path, (place + at) as u64, problem))?;
+        }
+        synced_through = frame.header.synced_through;
+        (offset, position, old_crc) =
+            (offset + frame.size(), frame.end_position(), frame.chain_crc());
+    }
+    if position != end {
+        let problem = format!("it breaks at log position {position}, and the next begins at {end}");
+        return Err(OpenError::corrupt(path, offset as u64, problem));
+    }
+    let last = FrameHeader {
+        salt: header.salt,
+        previous_crc: crc,
+        record_count: 0,
+        first_position: end,
+        synced_through,
+        kind: FrameKind::Rewritten,
+    };
+    let mut buffer = Vec::new();
+    frame::begin(&mut buffer);
+    buffer.extend_from_slice(&old_crc.to_le_bytes());
+    frame::finish(&mut buffer, &last);
+    rewritten.frames.extend_from_slice(&buffer);
+    Ok(rewritten)
+}
+
+impl Rewritten {
+    /// Adds a frame; gives its checksum.
+    fn add(
+        &mut self,
+        frame: &Frame<'_>,
+        previous_crc: u32,
+        redact: &dyn Fn(u32, &Record<'_>) -> Option<Record<'static>>,
+    ) -> Result<u32, (usize, String)> {
+        let mut buffer = Vec::new();
+        frame::begin(&mut buffer);
+        let mut offset = 0;
+        for _ in 0..frame.header.record_count {
+            let (workspace, record, size) = decode_record(&frame.payload[offset..])
+                .map_err(|error| (offset + error.offset, error.problem))?;
+            match redact(workspace, &record) {
+                Some(redacted) => {
+                    encode_record(&mut buffer, workspace, &redacted);
+                    self.redacted += 1;
+                }
+                None => buffer.extend_from_slice(&frame.payload[offset..offset + size]),
+            }
+            offset += size;
+        }
+        let crc = frame::finish(&mut buffer, &FrameHeader { previous_crc, ..frame.header });
+        self.frames.extend_from_slice(&buffer);
+        Ok(crc)
+    }
+}
