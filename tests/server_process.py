@@ -7,6 +7,7 @@ server again. Readiness is what health says, never a pause.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -35,6 +36,10 @@ class ServerProcess:
     ) -> None:
         self.data_dir = data_dir
         self.flags = list(flags)
+        self.environment: dict[str, str] = {}
+        """Variables that the next process gets beside ours."""
+        self.prefix: list[str] = []
+        """A command that runs the next process, such as a tracer."""
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.channel: grpc.Channel | None = None
@@ -58,10 +63,12 @@ class ServerProcess:
         """Starts the process without waiting for it."""
         assert self.process is None, "one server at a time"
         self._port_file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "ipse", "serve", "--port", str(self.port)]
+        command = [*self.prefix, sys.executable, "-m", "ipse", "serve", "--port", str(self.port)]
         command += ["--data-dir", str(self.data_dir), "--port-file", str(self._port_file)]
         with self._log_file.open("ab") as log:
-            self.process = subprocess.Popen(command + self.flags, stderr=log, stdout=log)
+            variables = os.environ | self.environment
+            command += self.flags
+            self.process = subprocess.Popen(command, stderr=log, stdout=log, env=variables)
         return self.process
 
     def stop(self) -> None:

@@ -7,18 +7,21 @@
 //! Reading order: [`mod@format`] (what the files look like), [`codec`] (records as msgpack),
 //! `frame` and `segment` (the log's pieces), `wal` (appending), `writer` (group commit), `line`
 //! (who waits for the graphs), `snapshot`, `recovery` (opening: `directory`, then `replay`), `store` (what callers use), [`fs`] (what is asked of a
-//! disk) and [`simulated`] (a disk that fails on demand).
+//! disk), [`simulated`] (a disk that fails on demand), `failpoints` and `planted` (what test
+//! builds do wrong when they are told to).
 
 pub mod codec;
 mod directory;
 mod erasing;
 mod error;
+mod failpoints;
 pub mod format;
 mod frame;
 pub mod fs;
 mod history;
 mod line;
 mod options;
+mod planted;
 mod recovery;
 mod replay;
 mod segment;

@@ -15,10 +15,12 @@ use ipse_core::{Change, Graph, Record, Timestamp};
 
 use crate::erasing::{self, Erasing, Place};
 use crate::error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError, Unreadable};
+use crate::failpoints;
 use crate::format::{BACKUPS_NAME, LOCK_NAME, segment_name, snapshot_name, snapshot_position};
-use crate::fs::{Disk, RealDisk};
+use crate::fs::Disk;
 use crate::history::{self, Wanted};
 use crate::options::Options;
+use crate::planted::{self, Fault, is_planted};
 use crate::recovery::{Recovery, recover};
 use crate::snapshot;
 use crate::state::{LogPosition, State, WorkspaceIndex};
@@ -107,7 +109,7 @@ impl Store {
         options: Options,
         hash_seed: u64,
     ) -> Result<(Store, Recovery), OpenError> {
-        Store::open_on(Arc::new(RealDisk), dir, options, hash_seed)
+        Store::open_on(failpoints::disk(), dir, options, hash_seed)
     }
 
     /// [`Store::open`] on another disk than the operating system's.
@@ -117,6 +119,7 @@ impl Store {
         options: Options,
         hash_seed: u64,
     ) -> Result<(Store, Recovery), OpenError> {
+        let disk = planted::over(disk);
         disk.create_dir(dir).map_err(IoFailed::new("create", dir))?;
         let lock = lock(disk.as_ref(), dir)?;
         let recovered = recover(&disk, dir, &options, hash_seed)?;
@@ -355,7 +358,10 @@ impl Store {
         newest: u64,
         older: Option<u64>,
     ) -> Result<(), CheckpointError> {
-        let Some(older) = older else { return Ok(()) };
+        let Some(mut older) = older else { return Ok(()) };
+        if is_planted(Fault::KeepOneSnapshot) {
+            older = newest;
+        }
         let names = files.disk.list(&files.dir).map_err(IoFailed::new("list", &files.dir))?;
         let mut needless: Vec<String> = names
             .into_iter()
@@ -416,6 +422,9 @@ impl Locked<'_> {
     /// The position that must be synced before an answer that rests on this workspace's
     /// newest state may be sent.
     pub fn workspace_position(&self, workspace: WorkspaceIndex) -> LogPosition {
+        if is_planted(Fault::AnswerReadsEarly) {
+            return LogPosition(0);
+        }
         self.inner.state.workspace_position(workspace)
     }
 

@@ -18,6 +18,7 @@ use crate::format::GROUP_BYTES_TARGET;
 use crate::frame;
 use crate::line::Line;
 use crate::options::SyncPolicy;
+use crate::planted::{Fault, is_planted};
 use crate::state::{State, WorkspaceIndex};
 use crate::wal::{Ended, Group, Log};
 
@@ -440,6 +441,9 @@ fn write_group(
     let mut log = log.append(group)?;
     if log.newest_segment() != segment {
         note_segment(shared, &log);
+    }
+    if is_planted(Fault::AnswerWritesEarly) {
+        shared.progress.publish(log.written(), log.synced());
     }
     if policy == SyncPolicy::Always {
         log = log.sync()?;
