@@ -10,7 +10,9 @@ use std::time::Instant;
 
 use crate::directory::Found;
 use crate::error::{IoFailed, OpenError};
-use crate::format::{HEADER_BYTES, MANIFEST_NAME, segment_name, snapshot_name, torn_name};
+use crate::format::{
+    FRAME_HEADER_BYTES, HEADER_BYTES, MANIFEST_NAME, segment_name, snapshot_name, torn_name,
+};
 use crate::fs::Disk;
 use crate::options::Options;
 use crate::replay::{Opening, Tail, Walk};
@@ -142,10 +144,16 @@ impl Tail<'_> {
         Ok(())
     }
 
+    /// The mark of the clean shutdown is written once more: if its sync failed then, it may be
+    /// read back and still not be on the disk, a hole below everything that follows.
     fn reopen(&self) -> Result<Segment, IoFailed> {
         let found = &self.opening.found;
         let path = found.segment_path(self.header.number);
         let file = found.disk.open(&path).map_err(IoFailed::new("open", &path))?;
+        let mark = self.walk.end - FRAME_HEADER_BYTES;
+        file.write_at(mark as u64, &self.bytes[mark..self.walk.end])
+            .map_err(IoFailed::new("write", &path))?;
+        file.sync().map_err(IoFailed::new("sync", &path))?;
         let end = self.walk.end as u64;
         Ok(Segment { header: self.header, path, file, end })
     }

@@ -1,7 +1,7 @@
 //! A disk in memory that fails, tears and forgets on demand, for tests.
 //!
 //! Like a real one it promises little: bytes written but not synced may survive a crash or
-//! not, 512 bytes by 512 bytes; names changed but not synced may be back to what they were;
+//! not, 512 bytes by 512 bytes, in any order, and one such sector in eight only in part; names changed but not synced may be back to what they were;
 //! and after a sync that failed, the bytes are never written by a later one, although they
 //! read back until the crash.
 
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::fs::{Disk, DiskFile};
 
-/// What a disk writes whole or not at all.
+/// What a disk writes whole, as a rule, or not at all.
 const SECTOR_BYTES: usize = 512;
 
 /// A disk in memory. Clones are the same disk.
@@ -342,13 +342,13 @@ impl Inode {
     fn sync(&mut self) {
         self.synced.resize(self.bytes.len(), 0);
         for sector in std::mem::take(&mut self.unsynced_sectors) {
-            self.sync_sector(sector);
+            self.sync_sector(sector, SECTOR_BYTES);
         }
     }
 
-    fn sync_sector(&mut self, sector: usize) {
+    fn sync_sector(&mut self, sector: usize, bytes: usize) {
         let start = sector * SECTOR_BYTES;
-        let end = (start + SECTOR_BYTES).min(self.bytes.len()).min(self.synced.len());
+        let end = (start + bytes).min(self.bytes.len()).min(self.synced.len());
         if start < end {
             self.synced[start..end].copy_from_slice(&self.bytes[start..end]);
         }
@@ -360,7 +360,7 @@ impl Inode {
         }
         for sector in std::mem::take(&mut self.unsynced_sectors) {
             if coin.flip() {
-                self.sync_sector(sector);
+                self.sync_sector(sector, coin.sector_bytes());
             }
         }
         self.bytes = self.synced.clone();
@@ -376,6 +376,12 @@ impl Random {
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+
+    /// How much of a sector gets to the disk.
+    fn sector_bytes(&mut self) -> usize {
+        let next = self.next();
+        if next.is_multiple_of(8) { (next >> 3) as usize % SECTOR_BYTES } else { SECTOR_BYTES }
     }
 
     fn flip(&mut self) -> bool {
