@@ -17,6 +17,10 @@ impl Timestamp {
     /// 9999-12-31T23:59:59.999Z, the latest.
     pub const MAX: Timestamp = Timestamp(253_402_300_799_999);
 
+    /// The latest that a profile or an identifier can be from: rows keep times in 48 bits. It
+    /// lies in the year 8920; what is further ahead of the clock than a day is refused.
+    pub const KEPT_MAX: Timestamp = Timestamp(Timestamp::MIN.0 + (1 << 48) - 1);
+
     /// The time, or `None` outside [`Timestamp::MIN`] to [`Timestamp::MAX`].
     pub fn from_millis(millis: i64) -> Option<Timestamp> {
         (Timestamp::MIN.0..=Timestamp::MAX.0).contains(&millis).then_some(Timestamp(millis))

@@ -47,6 +47,7 @@ impl Graph {
         ensure(record.log_time >= self.log_time, || {
             format!("its log time {} is before {}", record.log_time, self.log_time)
         })?;
+        ensure_kept(record.log_time)?;
         match (&record.change, &self.workspace) {
             (Change::WorkspaceCreated { name, rules, .. }, None) => {
                 ensure(is_workspace_name(name), || format!("{name:?} cannot name a workspace"))?;
@@ -77,6 +78,7 @@ impl Graph {
             "its event id is too long".to_owned()
         })?;
         self.validate_event_id(event, log_time)?;
+        ensure_kept(event.timestamp)?;
         verbs::check(event)?;
         check_traits(event)?;
         self.validate_target(&event.target)?;
@@ -180,6 +182,11 @@ fn parsed(rules: &RulesText<'_>) -> Result<Arc<Rules>, InvalidRecord> {
 /// Names an identifier without its value, which may be somebody's e-mail.
 fn named(namespace: &str) -> String {
     format!("an identifier of {namespace}")
+}
+
+/// Refuses a time that rows cannot keep.
+fn ensure_kept(time: Timestamp) -> Checked {
+    ensure(time <= Timestamp::KEPT_MAX, || format!("its time {time} is too far ahead"))
 }
 
 fn ensure(holds: bool, reason: impl FnOnce() -> String) -> Checked {

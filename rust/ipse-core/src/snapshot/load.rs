@@ -13,7 +13,7 @@ use crate::rules::Rules;
 
 use super::rows::{
     Checked, attributions_of, columns, departures_of, ensure, events_of, evidence_of, holder_of,
-    holders_of, links_of, marks_of, partings_of, pending_of, receipts_of, sequence, time,
+    holders_of, kept_time, links_of, marks_of, partings_of, pending_of, receipts_of, sequence,
     traits_of,
 };
 use super::{
@@ -99,7 +99,7 @@ impl Loader {
             rules_text: part.rules.into(),
             namespaces,
         });
-        self.graph.sequence = part.sequence;
+        self.graph.sequence = sequence(part.sequence.0)?;
         self.graph.log_time = part.log_time;
         self.state_hash = part.state_hash;
         Ok(())
@@ -109,7 +109,7 @@ impl Loader {
         let rows = part.parent.len();
         columns(rows, &part.other_columns())?;
         for row in 0..rows {
-            let created_time = time(part.created_time[row])?;
+            let created_time = kept_time(part.created_time[row])?;
             let created = sequence(part.created_sequence[row])?;
             self.edges.push((part.parent[row], sequence(part.merged_sequence[row])?));
             let bearer = ProfileNumber(part.bearer[row]);

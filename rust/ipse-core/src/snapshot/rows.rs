@@ -63,7 +63,7 @@ pub(super) fn holder_of(part: &IdentifiersPart, row: usize) -> Result<(Holder, b
     let holder = Holder {
         node: part.profile[row].checked_sub(1).unwrap_or(NO_NODE),
         sequence: sequence(part.attached_sequence[row])?,
-        time: time(part.attached_time[row])?,
+        time: kept_time(part.attached_time[row])?,
     };
     Ok((holder, flags & IdentifiersPart::SOURCE != 0))
 }
@@ -285,6 +285,13 @@ pub(super) fn columns(rows: usize, others: &[usize]) -> Checked {
     ensure(others.iter().all(|&other| other == rows), || {
         format!("columns of {rows} and {others:?} rows")
     })
+}
+
+/// A time that a row of a profile or an identifier can keep.
+pub(super) fn kept_time(millis: i64) -> Result<Timestamp, InvalidPart> {
+    let kept = time(millis)?;
+    ensure(kept <= Timestamp::KEPT_MAX, || format!("{kept} is too far ahead"))?;
+    Ok(kept)
 }
 
 pub(super) fn time(millis: i64) -> Result<Timestamp, InvalidPart> {

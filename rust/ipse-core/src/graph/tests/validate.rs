@@ -62,6 +62,14 @@ fn verdicts_must_be_possible() {
     refused(event(found(1), twice), "stands twice");
 }
 
+/// Rows keep times in 48 bits: what is from further ahead would come back as another time.
+#[test]
+fn times_that_rows_cannot_keep_are_refused() {
+    let mut late = one(Target::Created(ProfileNumber(3)), ("user", "b"), Verdict::Attached);
+    late.timestamp = Timestamp::MAX;
+    refused(late, "too far ahead");
+}
+
 #[test]
 fn moves_must_be_possible() {
     let cause = MoveCause::Split;

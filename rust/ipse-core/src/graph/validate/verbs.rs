@@ -10,7 +10,7 @@ use crate::limits::{
     TRAIT_NAME_BYTES_MAX,
 };
 
-use super::{Checked, ensure, fail};
+use super::{Checked, ensure, ensure_kept, fail};
 
 /// Refuses a record whose parts do not go with its verb.
 pub(super) fn check(event: &EventResolved<'_>) -> Checked {
@@ -167,5 +167,7 @@ fn check_imported(event: &EventResolved<'_>, imported: &Imported) -> Checked {
     let (times, identifiers) = (imported.identifier_times.len(), event.identifiers.len());
     ensure(times == identifiers, || format!("{times} times of {identifiers} identifiers"))?;
     let (times, traits) = (imported.trait_times.len(), event.traits.len());
-    ensure(times == traits, || format!("{times} times of {traits} traits"))
+    ensure(times == traits, || format!("{times} times of {traits} traits"))?;
+    ensure_kept(imported.created_time)?;
+    imported.identifier_times.iter().try_for_each(|time| ensure_kept(*time))
 }
