@@ -34,7 +34,8 @@ def _rust(fault: str, file: str, test: str) -> Proof:
 
 
 def _campaign(fault: str, says: str) -> Proof:
-    options = [
+    options = ["--cycles", "12", "--clients", "4", "--seed", "1"]
+    options += ["--point", "before-write-segment.wal"]
         "--cycles",
         "12",
         "--clients",
@@ -54,6 +55,11 @@ RUST = (
     _rust("retry-sync", "faults", "every_operation_fails_once_and_for_ever"),
     _rust("skip-checksum", "damage", "every_flipped_bit"),
     _rust("answer-writes-early", "faults", "crashes_lose_nothing_that_was_acknowledged"),
+    _rust(
+        "answer-reads-early",
+        "faults",
+        "crashes_of_groups_snapshots_and_recoveries_lose_nothing_that_was_told",
+    ),
     _rust("forgive-all", "damage", "a_log_that_ends_before_a_snapshot_is_refused"),
     _rust(
         "skip-read-back",

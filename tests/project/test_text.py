@@ -28,7 +28,7 @@ FORBIDDEN = {
 # Cargo writes the name of its index into each entry of the lock file.
 LOCK_FILES = {"Cargo.lock", "rust/ipse-protogen/Cargo.lock"}
 # Kept byte for byte as it was written elsewhere, by people or by another program.
-COPIED = re.compile(r"/(?:data|golden|generated)/|python/ipse/v1/")
+COPIED = re.compile(r"/(?:data|golden|generated|corpus)/|python/ipse/v1/")
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)
