@@ -36,15 +36,6 @@ def _rust(fault: str, file: str, test: str) -> Proof:
 def _campaign(fault: str, says: str) -> Proof:
     options = ["--cycles", "12", "--clients", "4", "--seed", "1"]
     options += ["--point", "before-write-segment.wal"]
-        "--cycles",
-        "12",
-        "--clients",
-        "4",
-        "--seed",
-        "1",
-        "--point",
-        "before-write-segment.wal",
-    ]
     return Proof(fault, (sys.executable, "-m", "tests.crash.campaign", *options), says)
 
 
