@@ -64,7 +64,8 @@ impl Servers {
     /// The reason of a refusal, or that there was none; a bug is neither.
     fn call(&mut self, method: &str, request: &[u8]) -> String {
         self.look_after();
-        let reply = self.server.call(&format!("/ipse.v1.{method}"), request, None, at(NOW_MS));
+        let reply =
+            self.server.call(&format!("/ipse.v1.{method}"), request, None, None, at(NOW_MS));
         match &reply.result {
             Ok(_) => format!("{method}: answered"),
             Err(status) if status.code() == INTERNAL => {
