@@ -61,7 +61,7 @@ def test_the_newest_files_hold_something_of_every_kind() -> None:
     parts = [part for path in wal.snapshot_paths(directory) for part in wal.parts(path)]
     assert {part["part"] for part in parts} == {
         "workspace", "profiles", "identifiers", "links", "holders", "evidence", "attributions",
-        "departures", "traits", "remembered_events", "remembered_refusals",
+        "departures", "traits", "remembered_events", "remembered_refusals", "partings",
     }  # fmt: skip
 
 

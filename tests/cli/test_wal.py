@@ -139,7 +139,7 @@ def test_commands_are_read_by_name(log: SegmentFile, tmp_path: Path) -> None:
         command_resolved(4, 6, [0], [], extra_with(moves=[["email", "a", 1, 2, 3]])),
         command_resolved(4, 7, [0], [], extra_with(attribution=[1, 2, 3])),
         command_resolved(4, 8, [0], [], extra_with()[:-1]),
-        event_resolved(4, [2, 1], [["email", "a", None, [2, 25, None, None]]]),
+        event_resolved(4, [2, 1], [["email", "a", None, [2, 26, None, None]]]),
         event_resolved(4, [2, 1], [["email", "a", None, [5]]]),
     ],
 )
@@ -278,7 +278,7 @@ def test_unread_bytes_before_the_next_segment_lose_nothing(
 
 PARTS = [
     [0, 1, "default", log_files.KEY, 1_000, 3, 1_003, 1, "", ["user_id", "email"], bytes(16)],
-    [0, 2, [0, 1], [0, 3], [1, 2], [2, 2], [1_000, 1_000], [1, 0]],
+    [0, 2, [0, 1], [0, 3], [1, 2], [2, 2], [1_000, 1_000], [0, 0], [1, 0]],
     [0, 3, [0], ["u1"], [1], [2], [500], [0]],
     [0, 4, [0], [1], [2]],
     [0, 5, [0], [2], [3], [500]],
@@ -288,9 +288,11 @@ PARTS = [
     [0, 9, [1], ["tags"], [["[1]"]], [500], [2]],
     [
         0, 10, ["e2", "m7"], [None] * 2, [2, 7], [1_002] * 2, [1] * 2, [True] * 2,
-        [[1, 1], [3, 1, [2]]], [[0, [2, 4, None, None]], []], [None, MERGE[4:]],
+        [[1, 1], [3, 1, [2]]], [None, None], [[0, [2, 4, None, None]], []], [[], []],
+        [["age"], []], [[0], []], [None, MERGE[4:]],
     ],
     [0, 11, [2**64 - 1]],
+    [0, 12, [0], [3], [1]],
 ]  # fmt: skip
 
 
@@ -323,6 +325,7 @@ def test_a_snapshot_is_read_by_name(tmp_path: Path) -> None:
         [0, 8, [1], [3, 4]],
         [0, 10, ["e2"], [None], [2], [1_002], [1], [True], [[1, 1]], [[0]], [[]]],
         [0, 12, [0]],
+        [0, 16, [0]],
     ],
 )
 def test_a_part_that_is_none_is_corruption(part: list[Any], tmp_path: Path) -> None:

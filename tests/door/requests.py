@@ -93,8 +93,8 @@ REQUESTS: Final[dict[str, Message]] = {
             )
         ]
     ),
-    "DeleteProfile": identity_pb2.DeleteProfileRequest(profile=_ANN),
-    "ForgetIdentifier": identity_pb2.ForgetIdentifierRequest(identifier=ANN),
+    "DeleteProfile": identity_pb2.DeleteProfileRequest(profile=_ANN, read_only=True),
+    "ForgetIdentifier": identity_pb2.ForgetIdentifierRequest(identifier=ANN, read_only=True),
     "ExportPerson": identity_pb2.ExportPersonRequest(profile=_ANN),
     "CreateWorkspace": admin_pb2.CreateWorkspaceRequest(name="new"),
     "ListWorkspaces": admin_pb2.ListWorkspacesRequest(),
