@@ -65,9 +65,9 @@ impl<'d> Found<'d> {
         Ok(headers)
     }
 
-    fn header(&self, number: u64) -> Result<SegmentHeader, OpenError> {
+    pub(crate) fn header(&self, number: u64) -> Result<SegmentHeader, OpenError> {
         let path = self.segment_path(number);
-        let file = self.disk.open(&path).map_err(IoFailed::new("open", &path))?;
+        let file = self.disk.open_to_read(&path).map_err(IoFailed::new("open", &path))?;
         let length = file.length().map_err(IoFailed::new("read", &path))?;
         let mut bytes = [0; HEADER_BYTES];
         if length < HEADER_BYTES as u64 {

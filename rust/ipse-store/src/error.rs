@@ -87,6 +87,13 @@ pub enum OpenError {
         /// The directory.
         dir: PathBuf,
     },
+    /// It is no data directory: a backup, or a copy that was not finished.
+    NotToBeServed {
+        /// The directory.
+        dir: PathBuf,
+        /// What it is, and what to do with it.
+        problem: &'static str,
+    },
 }
 
 /// The log cannot be written any more, for ever: the process must stop, and the next start
@@ -166,6 +173,9 @@ impl fmt::Display for OpenError {
                  directory from a backup",
                 dir.display()
             ),
+            OpenError::NotToBeServed { dir, problem } => {
+                write!(f, "{} {problem}", dir.display())
+            }
         }
     }
 }

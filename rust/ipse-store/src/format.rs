@@ -16,11 +16,21 @@
 //! segment-000000000002-00000000000000008192.torn    broken tail set aside by recovery:
 //!                                   segment and byte offset it was cut from
 //! snapshot-….snap.broken            a snapshot that could not be read, set aside
-//! BACKUPS                           one line of text for each backup that was made
+//! BACKUPS                           one line of text for each backup that was made: time,
+//!                                   log position, label, directory
 //! ERASURES                          one line of JSON for each erasure that the files have
 //!                                   followed: numbers, and hashes of what is suppressed
 //! *.tmp                             unfinished; deleted at the next start
 //! ```
+//!
+//! A backup is a directory of such files and `BACKUP`, which names each with its length and
+//! SHA-256; segments are as long as their frames, and the last ends with the backup's log
+//! position. No server starts from it. Backups and restored directories are made beside their
+//! place, as `NAME.partial` with a file `UNFINISHED` in it, and are renamed when they are whole.
+//!
+//! `BACKUP`: lines `ipse-backup 1`, `log <id> position <log position>`, `time_ms <time>`,
+//! `label <text>`, `workspace <state hash> <sequence> <name>` of each, `file <SHA-256> <bytes>
+//! <name>` of each, `crc32 <CRC-32 of the lines before>`.
 //!
 //! `MANIFEST`, replaced by rename each time a segment begins:
 //! `ipse-log 1 id=0123456789abcdef newest_segment=2 crc32=89abcdef` and a line feed; the
@@ -241,8 +251,14 @@ pub const SECTION_BYTES_TARGET: usize = 4 << 20;
 
 /// The file that is locked.
 pub const LOCK_NAME: &str = "LOCK";
+/// What a backup holds.
+pub const BACKUP_NAME: &str = "BACKUP";
+/// Says that a directory is not whole.
+pub const UNFINISHED_NAME: &str = "UNFINISHED";
 /// The register of backups.
 pub const BACKUPS_NAME: &str = "BACKUPS";
+/// Where a new register of backups is written before it replaces the old one.
+pub const BACKUPS_TEMPORARY_NAME: &str = "BACKUPS.tmp";
 /// The register of erasures.
 pub const ERASURES_NAME: &str = "ERASURES";
 /// Where a new register of erasures is written before it replaces the old one.

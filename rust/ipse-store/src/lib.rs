@@ -6,11 +6,15 @@
 //!
 //! Reading order: [`mod@format`] (what the files look like), [`codec`] (records as msgpack),
 //! `frame` and `segment` (the log's pieces), `wal` (appending), `writer` (group commit), `line`
-//! (who waits for the graphs), `snapshot`, `recovery` (opening: `directory`, then `replay`), `store` (what callers use), [`fs`] (what is asked of a
-//! disk), [`simulated`] (a disk that fails on demand), `failpoints` and `planted` (what test
-//! builds do wrong when they are told to).
+//! (who waits for the graphs), `snapshot`, `recovery` (opening: `directory`, then `replay`),
+//! `store` (what callers use), `backup`, `restore` and `verify` (copies; they share `reading`,
+//! `rebuild`, `copies`, `sources` and `inventory`), [`fs`] (what is asked of a disk),
+//! [`simulated`] (a disk that fails on demand), `failpoints` and `planted` (what test builds do
+//! wrong when they are told to).
 
+mod backup;
 pub mod codec;
+mod copies;
 mod directory;
 mod erasing;
 mod error;
@@ -19,21 +23,31 @@ pub mod format;
 mod frame;
 pub mod fs;
 mod history;
+mod inventory;
 mod line;
 mod options;
 mod planted;
+mod reading;
+mod rebuild;
 mod recovery;
 mod replay;
+mod restore;
 mod segment;
 pub mod simulated;
 mod snapshot;
+mod sources;
 mod state;
 mod store;
+mod verify;
 mod wal;
 mod writer;
 
+pub use backup::{Backup, BackupError, BackupRequest};
 pub use error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError, Unreadable};
+pub use inventory::Summary;
 pub use options::{Options, SyncPolicy};
 pub use recovery::Recovery;
+pub use restore::{RestoreError, RestoreRequest, Restored, Until, restore, restore_on};
 pub use state::{LogPosition, WorkspaceIndex};
 pub use store::{Checkpoint, Locked, Store, StoreStats};
+pub use verify::{Verified, VerifiedFile, verify, verify_on};

@@ -255,7 +255,7 @@ fn follows(frame: &Frame<'_>, walk: &Walk) -> bool {
 }
 
 /// What a frame with a right checksum may not say.
-fn check_frame(frame: &Frame<'_>) -> Result<(), String> {
+pub(crate) fn check_frame(frame: &Frame<'_>) -> Result<(), String> {
     let header = &frame.header;
     if header.synced_through >= header.first_position {
         return Err("the frame says that it was synced before it was written".to_owned());
@@ -275,7 +275,7 @@ fn check_frame(frame: &Frame<'_>) -> Result<(), String> {
 }
 
 /// Length without the zeros at the end.
-fn used(bytes: &[u8]) -> usize {
+pub(crate) fn used(bytes: &[u8]) -> usize {
     const ZEROS: [u8; 4096] = [0; 4096];
     let pieces = bytes.chunks(ZEROS.len());
     let empty = pieces.rev().take_while(|piece| **piece == ZEROS[..piece.len()]);

@@ -214,7 +214,7 @@ impl Manifest {
 
 /// A whole file. Its length on disk bounds what is allocated.
 pub(crate) fn read_file(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, IoFailed> {
-    let file = disk.open(path).map_err(IoFailed::new("open", path))?;
+    let file = disk.open_to_read(path).map_err(IoFailed::new("open", path))?;
     let length = file.length().map_err(IoFailed::new("read", path))?;
     let length = usize::try_from(length).map_err(|_| {
         IoFailed::new("read", path)(std::io::Error::from(std::io::ErrorKind::FileTooLarge))

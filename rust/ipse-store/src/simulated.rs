@@ -50,7 +50,7 @@ struct State {
     synced_names: BTreeMap<PathBuf, usize>,
     /// Since the last directory sync.
     name_changes: Vec<NameChange>,
-    locked: bool,
+    locked: BTreeSet<PathBuf>,
     random: u64,
     operations: u64,
     fault: Option<Fault>,
@@ -67,6 +67,7 @@ struct Inode {
 enum NameChange {
     Set(PathBuf, usize),
     Rename(PathBuf, PathBuf, usize),
+    RenameDir(PathBuf, PathBuf),
     Remove(PathBuf),
 }
 
@@ -75,7 +76,7 @@ struct SimulatedFile {
     inode: usize,
 }
 
-struct SimulatedLock(SimulatedDisk);
+struct SimulatedLock(SimulatedDisk, PathBuf);
 
 impl SimulatedDisk {
     /// An empty disk; `seed` decides salts and ids.
@@ -112,7 +113,7 @@ impl SimulatedDisk {
             }
         }
         state.names = state.synced_names.clone();
-        state.locked = false;
+        state.locked.clear();
         state.fault = None;
     }
 
@@ -217,8 +218,14 @@ impl Disk for SimulatedDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.plainly()?;
-        let inode = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
-        state.change(NameChange::Rename(from.to_owned(), to.to_owned(), inode));
+        let change = match state.names.get(from) {
+            Some(inode) => NameChange::Rename(from.to_owned(), to.to_owned(), *inode),
+            None if state.names.keys().any(|path| path.starts_with(from)) => {
+                NameChange::RenameDir(from.to_owned(), to.to_owned())
+            }
+            None => return Err(io::ErrorKind::NotFound.into()),
+        };
+        state.change(change);
         Ok(())
     }
 
@@ -236,13 +243,12 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
-    fn lock(&self, _path: &Path, _text: &str) -> io::Result<Result<Box<dyn Send + Sync>, String>> {
+    fn lock(&self, path: &Path, _text: &str) -> io::Result<Result<Box<dyn Send + Sync>, String>> {
         let mut state = self.plainly()?;
-        if state.locked {
+        if !state.locked.insert(path.to_owned()) {
             return Ok(Err("simulated".to_owned()));
         }
-        state.locked = true;
-        Ok(Ok(Box::new(SimulatedLock(self.clone()))))
+        Ok(Ok(Box::new(SimulatedLock(self.clone(), path.to_owned()))))
     }
 
     fn random(&self) -> io::Result<u64> {
@@ -299,7 +305,7 @@ impl DiskFile for SimulatedFile {
 
 impl Drop for SimulatedLock {
     fn drop(&mut self) {
-        self.0.state().locked = false;
+        self.0.state().locked.remove(&self.1);
     }
 }
 
@@ -319,6 +325,16 @@ impl NameChange {
             NameChange::Rename(from, to, inode) => {
                 names.remove(&from);
                 names.insert(to, inode);
+            }
+            NameChange::RenameDir(from, to) => {
+                let (inside, outside): (BTreeMap<_, _>, _) = std::mem::take(names)
+                    .into_iter()
+                    .partition(|(path, _)| path.starts_with(&from));
+                *names = outside;
+                names.extend(inside.into_iter().filter_map(|(path, inode)| {
+                    let rest = path.strip_prefix(&from).ok()?;
+                    Some((to.join(rest), inode))
+                }));
             }
             NameChange::Remove(path) => {
                 names.remove(&path);

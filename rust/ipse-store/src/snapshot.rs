@@ -79,7 +79,7 @@ fn write_temporary(
 
 /// Reads a snapshot in one pass and compares each workspace with the state hash that it
 /// promises: log that a snapshot covers is deleted on its word.
-fn verify(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
+pub(crate) fn verify(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
     let mut current: Option<(u32, Verifier)> = None;
     let finish = |done: Option<(u32, Verifier)>| match done {
         Some((_, verifier)) => verifier.finish().map_err(|problem| problem.to_string()),
@@ -280,7 +280,7 @@ struct SnapshotReader<'a> {
 
 impl<'a> SnapshotReader<'a> {
     fn open(disk: &dyn Disk, path: &'a Path) -> Result<SnapshotReader<'a>, OpenError> {
-        let file = disk.open(path).map_err(IoFailed::new("open", path))?;
+        let file = disk.open_to_read(path).map_err(IoFailed::new("open", path))?;
         let length = file.length().map_err(IoFailed::new("read", path))?;
         let footer_offset = length
             .checked_sub(HEADER_BYTES as u64)

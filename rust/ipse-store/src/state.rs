@@ -9,6 +9,7 @@ use ipse_core::snapshot::{Frozen, Loader, Part};
 use ipse_core::{Change, Graph, Record, Timestamp};
 
 use crate::error::Unreadable;
+use crate::inventory::Summary;
 use crate::planted::{Fault, is_planted};
 
 /// Records appended over all workspaces, from 1; 0 is nothing.
@@ -67,6 +68,16 @@ impl State {
 
     pub(crate) fn workspace_position(&self, workspace: WorkspaceIndex) -> LogPosition {
         self.at(workspace).position
+    }
+
+    /// What each workspace is, in order of their numbers.
+    pub(crate) fn summaries(&self) -> Vec<Summary> {
+        let summary = |workspace: &Workspace| Summary {
+            name: workspace.graph.name().to_owned(),
+            sequence: workspace.graph.sequence().0,
+            state_hash: workspace.graph.state_hash(),
+        };
+        self.workspaces.iter().map(summary).collect()
     }
 
     pub(crate) fn freeze(&self) -> Vec<Frozen> {

@@ -31,7 +31,7 @@ use crate::writer::{self, End, Inner, Shared};
 /// Dropping a store without [`Store::close`] is like a crash: what was not synced may be
 /// lost, and the next start recovers.
 pub struct Store {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     options: Options,
     /// `None`: in memory only.
     files: Option<Files>,
@@ -75,11 +75,11 @@ pub struct StoreStats {
     pub sync: &'static str,
 }
 
-struct Files {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-    log_id: u64,
-    /// Held while a checkpoint is made or the store is closed.
+pub(crate) struct Files {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: PathBuf,
+    pub(crate) log_id: u64,
+    /// Held while a checkpoint or a backup is made or the store is closed.
     upkeep: Mutex<Upkeep>,
     snapshots: Mutex<Snapshots>,
 }
@@ -201,6 +201,21 @@ impl Store {
             return Err(CheckpointError::Closed);
         }
         self.checkpoint_and_erase(files)
+    }
+
+    /// A checkpoint, and then `work` with the files and the log position of the newest snapshot:
+    /// no file is removed meanwhile, and commits go on.
+    pub(crate) fn with_files<T, E: From<CheckpointError>>(
+        &self,
+        work: impl FnOnce(&Files, u64) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let files = self.files.as_ref().ok_or(CheckpointError::InMemory)?;
+        let upkeep = locked(&files.upkeep);
+        if upkeep.writer.is_none() {
+            return Err(CheckpointError::Closed.into());
+        }
+        let snapshot = self.checkpoint_and_erase(files)?;
+        work(files, snapshot.log_position)
     }
 
     /// Whether the log has grown enough since the newest snapshot for another, or someone was
@@ -532,6 +547,6 @@ fn loaded(disk: &dyn Disk, dir: &Path, position: u64) -> Result<Checkpoint, Open
 }
 
 /// What these locks guard is whole between any two statements.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
