@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from ipse.model import (
         AttributionAnswer,
+        BackupInfo,
         CanonicalId,
         CheckpointInfo,
         Decision,
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AlreadyExists",
     "AttributionAnswer",
+    "BackupInfo",
     "CanonicalId",
     "CheckpointInfo",
     "Client",

@@ -21,6 +21,7 @@ from ipse._messages import (
     target_message,
 )
 from ipse.model import (
+    BackupInfo,
     CheckpointInfo,
     Event,
     FoundProfiles,
@@ -38,6 +39,8 @@ from ipse.model import (
 from ipse.v1 import admin_pb2, event_pb2, identity_pb2
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from google.protobuf.field_mask_pb2 import FieldMask
     from google.protobuf.message import Message
 
@@ -51,6 +54,7 @@ BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 PAGE_SIZE_MAX: Final = 1_000
 CHECKPOINT_TIMEOUT_S: Final = 600.0
 EXPORT_TIMEOUT_S: Final = 120.0
+BACKUP_TIMEOUT_S: Final = 3_600.0
 
 T = TypeVar("T")
 M = TypeVar("M", bound="Message")
@@ -332,6 +336,16 @@ def checkpoint() -> Call[CheckpointInfo]:
 
     request = admin_pb2.CheckpointRequest()
     return Call(f"/{ADMIN}/Checkpoint", request, parse, CHECKPOINT_TIMEOUT_S)
+
+
+def backup(directory: str | Path, label: str, *, history: bool) -> Call[BackupInfo]:
+    """Write a backup."""
+
+    def parse(payload: bytes) -> BackupInfo:
+        return BackupInfo.from_proto(admin_pb2.BackupResponse.FromString(payload))
+
+    request = admin_pb2.BackupRequest(directory=str(directory), label=label, history=history)
+    return Call(f"/{ADMIN}/Backup", request, parse, BACKUP_TIMEOUT_S)
 
 
 def stats() -> Call[Stats]:

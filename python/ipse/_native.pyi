@@ -3,7 +3,7 @@
 Every method may be called from any thread. None calls back into Python.
 """
 
-from typing import Final, final
+from typing import Any, Final, final
 
 __all__ = [
     "Engine",
@@ -13,7 +13,9 @@ __all__ = [
     "check_tokens",
     "methods",
     "preset",
+    "restore",
     "validate_rules",
+    "verify",
 ]
 
 __version__: Final[str]
@@ -59,8 +61,8 @@ class Engine:
         a google.rpc.Status. `read_deadline_ms` is the time left to the caller's deadline;
         0 or less answers DEADLINE_EXCEEDED and does nothing. `authorization` is the metadata of
         that name; several, joined by a comma, are none that is known. Never waits for the disk,
-        except `AdminService/Checkpoint`, which does and is to be called on a worker thread; so are
-        `CreateWorkspace`, `SetRules` and `ValidateRules`, which compile patterns.
+        except `AdminService/Checkpoint` and `Backup`, which do and are to be called on a worker
+        thread; so are `CreateWorkspace`, `SetRules` and `ValidateRules`, which compile patterns.
         """
 
     def check_caller(
@@ -147,3 +149,30 @@ def methods() -> list[tuple[str, str]]:
 
 def preset(name: str) -> str | None:
     """The rules of a preset as TOML, for example of `segment`; None if there is none."""
+
+def restore(
+    source: str,
+    target: str,
+    *,
+    log: str | None = None,
+    to_position: int | None = None,
+    to_sequence: tuple[str, int] | None = None,
+    to_time_ms: int | None = None,
+) -> dict[str, Any]:
+    """Makes the data directory `target` from a backup or from a data directory that is not in use.
+
+    With `log` it goes on with the log of a newer directory; at most one of the moments says where
+    it ends. Returns `log_position`, `snapshot_log_position`, `replayed_record_count`, `new_log`,
+    `workspaces` (each with `name`, `sequence_number`, `state_hash`) and `notes`. Raises
+    ValueError for what cannot be done, and OpenError for a file that cannot be read or is not
+    sound; nothing is there then. Blocks without the GIL.
+    """
+
+def verify(directory: str) -> dict[str, Any]:
+    """Judges a data directory or a backup by all that it promises, and changes nothing.
+
+    Returns `is_backup`, `log_position`, `first_log_position`, `replayed_record_count`,
+    `workspaces` (as `restore` does), `files` (each with `name`, `bytes`, `detail`) and `notes`.
+    Raises OpenError, which names file and byte, for the first that is not sound. Blocks without
+    the GIL.
+    """

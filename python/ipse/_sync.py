@@ -10,11 +10,13 @@ from ipse import _calls, _messages, _writes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
+    from pathlib import Path
 
     from ipse._calls import Call
     from ipse._messages import IdentifierPair, Identifiers, Lookup
     from ipse.model import (
         AttributionAnswer,
+        BackupInfo,
         CheckpointInfo,
         ErasureReceipt,
         Event,
@@ -440,6 +442,18 @@ class SyncCalls(ABC):
     def checkpoint(self) -> CheckpointInfo:
         """Write a snapshot now."""
         return self._carry(_calls.checkpoint())
+
+    def backup(
+        self, directory: str | Path, *, label: str = "", history: bool = False
+    ) -> BackupInfo:
+        """Write a backup into a directory of the server's machine while others read and write.
+
+        `directory` is an absolute path there: empty or not there, and outside of the data
+        directory. `label` is one line of at most 200 bytes for the register of backups. With
+        `history` all that is kept of the log goes into it. `ipse restore` makes a data directory
+        of it.
+        """
+        return self._carry(_calls.backup(directory, label, history=history))
 
     def stats(self) -> Stats:
         """Read figures."""

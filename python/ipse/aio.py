@@ -19,6 +19,7 @@ from ipse.errors import DeadlineExceeded
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
     from datetime import datetime
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ipse._messages import IdentifierPair, Identifiers, Lookup
     from ipse.model import (
         AttributionAnswer,
+        BackupInfo,
         CheckpointInfo,
         ErasureReceipt,
         Event,
@@ -53,10 +55,11 @@ T = TypeVar("T")
 class Client:
     """One connection to a server. Make it inside the event loop; close it, or use `async with`.
 
-    `timeout_s` bounds each call, retries included; a checkpoint gets longer. `tls`: True, or a Tls,
-    encrypts; `token` is what `ipse token create` printed, if None that of the environment's
-    IPSE_TOKEN. A token goes to another machine only encrypted, or with `tls=False`. An empty
-    workspace name means the only one of the token, else `default`. All calls raise IpseError.
+    `timeout_s` bounds each call, retries included; a checkpoint or a backup gets longer. `tls`:
+    True, or a Tls, encrypts; `token` is what `ipse token create` printed, if None that of the
+    environment's IPSE_TOKEN. A token goes to another machine only encrypted, or with `tls=False`.
+    An empty workspace name means the only one of the token, else `default`. All calls raise
+    IpseError.
     """
 
     __slots__ = ("_channel", "_metadata", "_methods", "_timeout_s")
@@ -506,6 +509,18 @@ class Client:
     async def checkpoint(self) -> CheckpointInfo:
         """Write a snapshot now."""
         return await self._carry(_calls.checkpoint())
+
+    async def backup(
+        self, directory: str | Path, *, label: str = "", history: bool = False
+    ) -> BackupInfo:
+        """Write a backup into a directory of the server's machine while others read and write.
+
+        `directory` is an absolute path there: empty or not there, and outside of the data
+        directory. `label` is one line of at most 200 bytes for the register of backups. With
+        `history` all that is kept of the log goes into it. `ipse restore` makes a data directory
+        of it.
+        """
+        return await self._carry(_calls.backup(directory, label, history=history))
 
     async def stats(self) -> Stats:
         """Read figures."""

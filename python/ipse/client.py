@@ -25,9 +25,9 @@ T = TypeVar("T")
 class Client(SyncCalls):
     """One connection to a server; may be shared by threads. Close it, or use `with`.
 
-    `timeout_s` bounds each call, retries included; a checkpoint gets longer. `tls`: True, or a Tls,
-    encrypts; `token` is what `ipse token create` printed, if None that of the environment's
-    IPSE_TOKEN. A token goes to another machine only encrypted, or with `tls=False`.
+    `timeout_s` bounds each call, retries included; a checkpoint or a backup gets longer. `tls`:
+    True, or a Tls, encrypts; `token` is what `ipse token create` printed, if None that of the
+    environment's IPSE_TOKEN. A token goes to another machine only encrypted, or with `tls=False`.
     """
 
     __slots__ = ("_channel", "_metadata", "_methods", "_timeout_s")

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     _Decided: TypeAlias = tuple[int, int, bytes]
     _EngineCall: TypeAlias = Callable[[str, bytes, int | None, bytes | None], _Decided]
 
+BACKUP_METHOD: Final = f"/{ADMIN}/Backup"
 CHECKPOINT_METHOD: Final = f"/{ADMIN}/Checkpoint"
 LIST_METHOD: Final = f"/{IDENTITY}/ListProfiles"
 # How long these take is up to the patterns in the rules that they are sent.
@@ -137,6 +138,7 @@ class Service(grpc.GenericRpcHandler):
         self._compiling = Turns("rules")
         self._batches = Turns("batch")
         self._reading = Turns("export")
+        self._backups = Turns("backup")
         self._checkpoint: Shared[_Decided] = Shared("checkpoint")
 
     def attach(self, engine: Engine) -> None:
@@ -222,6 +224,8 @@ class Service(grpc.GenericRpcHandler):
             return self._answer_checkpoint
         if method in READING_METHODS:
             return functools.partial(self._answer_in_turn, self._reading)
+        if method == BACKUP_METHOD:
+            return functools.partial(self._answer_in_turn, self._backups)
         if method in COMPILING_METHODS:
             return functools.partial(self._answer_in_turn, self._compiling)
         if method in BATCH_METHODS:

@@ -49,10 +49,11 @@ ROLES: Final = {
     "SetRules": "admin",
     "ValidateRules": "admin",
     "Checkpoint": "admin",
+    "Backup": "admin",
     "GetStats": "admin",
 }
 # Those that are about no workspace in particular.
-SERVER_WIDE: Final = {"ListWorkspaces", "Checkpoint", "GetStats"}
+SERVER_WIDE: Final = {"ListWorkspaces", "Checkpoint", "Backup", "GetStats"}
 WITHOUT_A_PLACE: Final = {"ValidateRules"}
 
 ANN: Final = event_pb2.Identifier(namespace="user_id", value="ann")
@@ -103,6 +104,7 @@ REQUESTS: Final[dict[str, Message]] = {
     "SetRules": admin_pb2.SetRulesRequest(rules_toml="[namespaces.user_id]\n"),
     "ValidateRules": admin_pb2.ValidateRulesRequest(),
     "Checkpoint": admin_pb2.CheckpointRequest(),
+    "Backup": admin_pb2.BackupRequest(directory="/nowhere/backup"),
     "GetStats": admin_pb2.GetStatsRequest(),
 }
 

@@ -48,15 +48,17 @@ IGNORANT = {
     "ipse.commands.load": ENGINE,
 }
 # The modules that call the extension themselves. All but the first three open no engine: they ask
-# for its version, and whether rules or tokens are good.
+# for its version, whether rules or tokens are good, and for work on directories without a server.
 CALLERS = {
     "ipse.resolver",
     "ipse.server",
     "ipse.service",
     "ipse",
     "ipse._door",
+    "ipse.commands.restore",
     "ipse.commands.rules",
     "ipse.commands.token",
+    "ipse.commands.verify",
     "ipse.commands.version",
 }
 

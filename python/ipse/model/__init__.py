@@ -21,6 +21,7 @@ from ipse.model.events import (
     Event,
 )
 from ipse.model.operations import (
+    BackupInfo,
     CheckpointInfo,
     ErasureReceipt,
     RecoveryInfo,
@@ -65,6 +66,7 @@ from ipse.model.words import (
 
 __all__ = [
     "AttributionAnswer",
+    "BackupInfo",
     "CanonicalId",
     "CheckpointInfo",
     "Decision",

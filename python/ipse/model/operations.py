@@ -91,6 +91,30 @@ class CheckpointInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupInfo:
+    """A backup that was made."""
+
+    log_position: int
+    """The newest record in it."""
+    first_log_position: int
+    """It can be restored as of this log position and any later one up to the newest."""
+    file_count: int
+    size_bytes: int
+    seconds: float
+
+    @classmethod
+    def from_proto(cls, message: admin_pb2.BackupResponse) -> BackupInfo:
+        """Read the message."""
+        return cls(
+            message.log_position,
+            message.first_log_position,
+            message.file_count,
+            message.size_bytes,
+            message.seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class RecoveryInfo:
     """What opening the data directory found and did."""
 

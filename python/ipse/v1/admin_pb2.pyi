@@ -471,6 +471,81 @@ class CheckpointResponse(_message.Message):
 Global___CheckpointResponse: _TypeAlias = CheckpointResponse  # noqa: Y015
 
 @_typing.final
+class BackupRequest(_message.Message):
+    """Write a backup."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    directory: _builtins.str
+    """Where, as an absolute path on the server's machine, outside of the data directory: a
+    directory that is empty or not there. Until the backup is whole it is made beside it, in
+    one whose name ends in `.partial`.
+    """
+    label: _builtins.str
+    """What it is called in the register of backups, the file BACKUPS in the data directory: one
+    line of at most 200 bytes, or empty.
+    """
+    history: _builtins.bool
+    """Whether to copy all of the log and all snapshots that are kept, so that it can be
+    restored as of earlier moments, too.
+    """
+    def __init__(
+        self,
+        *,
+        directory: _builtins.str = ...,
+        label: _builtins.str = ...,
+        history: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "history", b"history", "label", b"label"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackupRequest: _TypeAlias = BackupRequest  # noqa: Y015
+
+@_typing.final
+class BackupResponse(_message.Message):
+    """The answer to Backup."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_POSITION_FIELD_NUMBER: _builtins.int
+    FIRST_LOG_POSITION_FIELD_NUMBER: _builtins.int
+    FILE_COUNT_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    log_position: _builtins.int
+    """The newest record in it."""
+    first_log_position: _builtins.int
+    """It can be restored as of this log position and any later one up to the newest."""
+    file_count: _builtins.int
+    """Number of its files."""
+    size_bytes: _builtins.int
+    """Their length."""
+    seconds: _builtins.float
+    """How long it took."""
+    def __init__(
+        self,
+        *,
+        log_position: _builtins.int = ...,
+        first_log_position: _builtins.int = ...,
+        file_count: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+        seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_count", b"file_count", "first_log_position", b"first_log_position", "log_position", b"log_position", "seconds", b"seconds", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackupResponse: _TypeAlias = BackupResponse  # noqa: Y015
+
+@_typing.final
 class GetStatsRequest(_message.Message):
     """Read figures."""
 

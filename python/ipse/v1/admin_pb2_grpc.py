@@ -74,6 +74,11 @@ class AdminServiceStub:
                 request_serializer=ipse_dot_v1_dot_admin__pb2.CheckpointRequest.SerializeToString,
                 response_deserializer=ipse_dot_v1_dot_admin__pb2.CheckpointResponse.FromString,
                 _registered_method=True)
+        self.Backup = channel.unary_unary(
+                '/ipse.v1.AdminService/Backup',
+                request_serializer=ipse_dot_v1_dot_admin__pb2.BackupRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_admin__pb2.BackupResponse.FromString,
+                _registered_method=True)
         self.GetStats = channel.unary_unary(
                 '/ipse.v1.AdminService/GetStats',
                 request_serializer=ipse_dot_v1_dot_admin__pb2.GetStatsRequest.SerializeToString,
@@ -141,6 +146,15 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Backup(self, request, context):
+        """Writes a backup of the state of now into a directory of the server's machine, while
+        others read and write; answers when it is on disk. `ipse restore` makes a data directory
+        of it. What it refuses is refused with INVALID_FIELD.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStats(self, request, context):
         """Figures of the server and of its workspaces.
         """
@@ -185,6 +199,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.Checkpoint,
                     request_deserializer=ipse_dot_v1_dot_admin__pb2.CheckpointRequest.FromString,
                     response_serializer=ipse_dot_v1_dot_admin__pb2.CheckpointResponse.SerializeToString,
+            ),
+            'Backup': grpc.unary_unary_rpc_method_handler(
+                    servicer.Backup,
+                    request_deserializer=ipse_dot_v1_dot_admin__pb2.BackupRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_admin__pb2.BackupResponse.SerializeToString,
             ),
             'GetStats': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStats,
@@ -386,6 +405,33 @@ class AdminService:
             '/ipse.v1.AdminService/Checkpoint',
             ipse_dot_v1_dot_admin__pb2.CheckpointRequest.SerializeToString,
             ipse_dot_v1_dot_admin__pb2.CheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Backup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.AdminService/Backup',
+            ipse_dot_v1_dot_admin__pb2.BackupRequest.SerializeToString,
+            ipse_dot_v1_dot_admin__pb2.BackupResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,11 @@ class AdminServiceStub:
     """Writes a snapshot now; answers when it is on disk. If someone was erased whom the files
     still name, they are made to follow first: segments are rewritten, older snapshots deleted.
     """
+    Backup: _grpc.UnaryUnaryMultiCallable[_admin_pb2.BackupRequest, _admin_pb2.BackupResponse]
+    """Writes a backup of the state of now into a directory of the server's machine, while
+    others read and write; answers when it is on disk. `ipse restore` makes a data directory
+    of it. What it refuses is refused with INVALID_FIELD.
+    """
     GetStats: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatsRequest, _admin_pb2.GetStatsResponse]
     """Figures of the server and of its workspaces."""
 
@@ -88,6 +93,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Checkpoint: _aio.UnaryUnaryMultiCallable[_admin_pb2.CheckpointRequest, _admin_pb2.CheckpointResponse]  # type: ignore[assignment]
     """Writes a snapshot now; answers when it is on disk. If someone was erased whom the files
     still name, they are made to follow first: segments are rewritten, older snapshots deleted.
+    """
+    Backup: _aio.UnaryUnaryMultiCallable[_admin_pb2.BackupRequest, _admin_pb2.BackupResponse]  # type: ignore[assignment]
+    """Writes a backup of the state of now into a directory of the server's machine, while
+    others read and write; answers when it is on disk. `ipse restore` makes a data directory
+    of it. What it refuses is refused with INVALID_FIELD.
     """
     GetStats: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatsRequest, _admin_pb2.GetStatsResponse]  # type: ignore[assignment]
     """Figures of the server and of its workspaces."""
@@ -159,6 +169,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.CheckpointResponse, _abc.Awaitable[_admin_pb2.CheckpointResponse]]:
         """Writes a snapshot now; answers when it is on disk. If someone was erased whom the files
         still name, they are made to follow first: segments are rewritten, older snapshots deleted.
+        """
+
+    @_abc_1.abstractmethod
+    def Backup(
+        self,
+        request: _admin_pb2.BackupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.BackupResponse, _abc.Awaitable[_admin_pb2.BackupResponse]]:
+        """Writes a backup of the state of now into a directory of the server's machine, while
+        others read and write; answers when it is on disk. `ipse restore` makes a data directory
+        of it. What it refuses is refused with INVALID_FIELD.
         """
 
     @_abc_1.abstractmethod

@@ -7,6 +7,7 @@
 
 mod engine;
 mod errors;
+mod offline;
 mod wake;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,6 +25,8 @@ mod _native {
     use crate::engine::Engine;
     #[pymodule_export]
     use crate::errors::{LogFailedError, OpenError};
+    #[pymodule_export]
+    use crate::offline::{restore, verify};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

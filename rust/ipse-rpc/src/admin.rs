@@ -179,11 +179,11 @@ impl Dispatch {
     }
 
     /// Paths and words of the operating system are for the log, not for callers.
-    fn no_checkpoint(&self, error: &CheckpointError) -> Status {
+    pub(crate) fn no_checkpoint(&self, error: &CheckpointError) -> Status {
         match error {
             CheckpointError::InMemory => Status::new(
                 Reason::NotServing,
-                "everything is in memory only: start with a data directory to have snapshots",
+                "everything is in memory only: start with a data directory to have snapshots and backups",
             ),
             CheckpointError::Closed | CheckpointError::Log(_) => {
                 Status::new(Reason::NotServing, "the server is stopping: no snapshot was written")

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Each question has one refusal, asked in this order, so that what a caller is told first
-//! does not depend on the method. Nothing here waits for the disk, except a checkpoint: an
+//! does not depend on the method. Nothing here waits for the disk, except a checkpoint and a backup: an
 //! answer carries the log position that must be synced before it may be sent, and the
 //! transport waits. Refusals carry one too where they tell of what was written.
 
@@ -77,7 +77,7 @@ pub(crate) type Handled = Result<Answer, Refused>;
 
 type Handler = fn(&Dispatch, &[u8], Timestamp) -> Handled;
 
-static METHODS: [(&str, Access, Handler); 26] = [
+static METHODS: [(&str, Access, Handler); 27] = [
     ("/ipse.v1.IdentityService/ResolveEvent", EVENT, Dispatch::resolve_event),
     ("/ipse.v1.IdentityService/ResolveEvents", EVENTS, Dispatch::resolve_events),
     ("/ipse.v1.IdentityService/GetProfile", READ, Dispatch::get_profile),
@@ -107,6 +107,7 @@ static METHODS: [(&str, Access, Handler); 26] = [
     ("/ipse.v1.AdminService/SetRules", admin(Reach::Workspace(1)), Dispatch::set_rules),
     ("/ipse.v1.AdminService/ValidateRules", admin(Reach::Nowhere), Dispatch::validate_rules),
     ("/ipse.v1.AdminService/Checkpoint", admin(Reach::Server), Dispatch::checkpoint_call),
+    ("/ipse.v1.AdminService/Backup", admin(Reach::Server), Dispatch::backup_call),
     ("/ipse.v1.AdminService/GetStats", admin(Reach::Server), Dispatch::get_stats),
 ];
 

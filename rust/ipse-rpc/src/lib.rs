@@ -2,7 +2,7 @@
 //!
 //! [`Dispatch`] decodes a request, asks the graph, commits what was decided and encodes the
 //! answer, together with the log position that must be synced before the answer may be sent.
-//! It never waits for the disk (the one exception is a checkpoint), knows no transport, and
+//! It never waits for the disk (but for checkpoints and backups), knows no transport, and
 //! keeps every bound of the wire in [`limits`], so that all transports refuse alike.
 //!
 //! Reading order: [`dispatch`] (how a call goes), `identity`, `commands`, `import`, `profile`,
@@ -13,6 +13,7 @@
 
 mod access;
 mod admin;
+mod backup;
 mod commands;
 mod convert;
 pub mod dispatch;

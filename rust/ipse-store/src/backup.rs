@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use ipse_core::Timestamp;
 
@@ -39,7 +40,7 @@ pub struct BackupRequest<'r> {
 }
 
 /// A backup that was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Backup {
     /// Records 1 to this one are in it.
     pub log_position: u64,
@@ -49,6 +50,8 @@ pub struct Backup {
     pub files: u64,
     /// Length of all of them.
     pub size_bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
 }
 
 /// Why no backup was made. Nothing that looks like one is there.
@@ -56,6 +59,8 @@ pub struct Backup {
 pub enum BackupError {
     /// The request asks for what cannot be done.
     Refused {
+        /// What of it: `directory` or `label`.
+        field: &'static str,
         /// Why, and what to do.
         problem: String,
     },
@@ -69,18 +74,22 @@ impl Store {
     /// Writes a backup of the state of now and notes it in the register. Blocks; reads and
     /// commits go on meanwhile.
     pub fn backup(&self, request: &BackupRequest<'_>) -> Result<Backup, BackupError> {
+        let started = Instant::now();
         check_label(request.label)?;
+        check_absolute(request.directory)?;
         self.with_files(|files, snapshot| {
             check_place(&files.dir, request.directory)?;
             let disk = files.disk.as_ref();
             let copy = Copy::begin(disk, request.directory).map_err(OpenError::from)?;
-            let copy = copy.map_err(|problem| BackupError::Refused { problem })?;
+            let copy =
+                copy.map_err(|problem| BackupError::Refused { field: "directory", problem })?;
             let made = self.write_backup(files, snapshot, request, &copy);
             if made.is_err() {
                 copy.abandon();
             }
-            let made = made?;
+            let mut made = made?;
             copy.finish().map_err(OpenError::from)?;
+            made.seconds = started.elapsed().as_secs_f64();
             Ok(made)
         })
     }
@@ -113,6 +122,7 @@ impl Store {
             first_log_position: first,
             files: inventory.files.len() as u64,
             size_bytes,
+            seconds: 0.0,
         })
     }
 
@@ -203,18 +213,24 @@ fn check_label(label: &str) -> Result<(), BackupError> {
     }
     let problem =
         format!("a label is one line of at most {LABEL_BYTES_MAX} bytes, without spaces around it");
-    Err(BackupError::Refused { problem })
+    Err(BackupError::Refused { field: "label", problem })
+}
+
+fn check_absolute(directory: &Path) -> Result<(), BackupError> {
+    if directory.is_absolute() {
+        return Ok(());
+    }
+    let shown = directory.display();
+    refused(format!("{shown} is not an absolute path: the server has no place to begin at"))
+}
+
+fn refused(problem: String) -> Result<(), BackupError> {
+    Err(BackupError::Refused { field: "directory", problem })
 }
 
 /// A backup in the data directory would be lost with it.
 fn check_place(data_dir: &Path, directory: &Path) -> Result<(), BackupError> {
-    let refused = |problem: String| Err(BackupError::Refused { problem });
     let shown = directory.display();
-    if !directory.is_absolute() {
-        return refused(format!(
-            "{shown} is not an absolute path: the server has no place to begin"
-        ));
-    }
     let plain = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let parts: Vec<PathBuf> = [data_dir, directory].map(plain).into();
     if parts[1].components().any(|part| part.as_os_str() == "..") {
@@ -229,7 +245,7 @@ fn check_place(data_dir: &Path, directory: &Path) -> Result<(), BackupError> {
 impl fmt::Display for BackupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BackupError::Refused { problem } => f.write_str(problem),
+            BackupError::Refused { field, problem } => write!(f, "{field}: {problem}"),
             BackupError::Checkpoint(error) => write!(f, "no backup was made: {error}"),
             BackupError::Files(error) => write!(f, "no backup was made: {error}"),
         }

@@ -6,6 +6,7 @@
 //! of its own unless it ends where the whole log ends, because two logs that went different ways
 //! must not be taken for one.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use ipse_core::Timestamp;
 
 use crate::copies::{Copy, GoesOn, Through, names};
+use crate::erasing;
 use crate::error::{IoFailed, OpenError};
 use crate::format::{BACKUPS_NAME, ERASURES_NAME, snapshot_name};
 use crate::fs::{Disk, RealDisk};
@@ -95,14 +97,42 @@ pub fn restore_on(disk: &dyn Disk, request: &RestoreRequest<'_>) -> Result<Resto
         let newer = Source::open(disk, log)?;
         source.go_on(newer).map_err(|problem| RestoreError::Refused { problem })?;
     }
-    let rebuilt = rebuild(disk, &source, request.until.as_ref())?;
+    let mut rebuilt = rebuild(disk, &source, request.until.as_ref())?;
     rebuilt.check(&source)?;
     let registers = [request.log, Some(request.from)];
+    rebuilt.tell_of_later_erasures(disk, &registers)?;
     write(disk, &source, &rebuilt, request.to, &registers)?;
     Ok(rebuilt.told())
 }
 
 impl Rebuilt {
+    /// Whoever was erased later is there again: that must not go unsaid.
+    fn tell_of_later_erasures(
+        &mut self,
+        disk: &dyn Disk,
+        registers: &[Option<&Path>],
+    ) -> Result<(), OpenError> {
+        let mut later = BTreeSet::new();
+        for dir in registers.iter().flatten() {
+            let noted = erasing::lines(disk, &dir.join(ERASURES_NAME))?;
+            later.extend(noted.iter().filter_map(|line| noted_erasure(line)));
+        }
+        later.retain(|(workspace, erasure)| {
+            let found = self.state.workspace(workspace);
+            found.is_some_and(|found| self.state.graph(found).sequence().0 < *erasure)
+        });
+        if !later.is_empty() {
+            let named: Vec<String> =
+                later.iter().map(|(name, erasure)| format!("{name}/{erasure}")).collect();
+            self.notes.push(format!(
+                "erased after this moment, and perhaps here again: {}; erase them again before \
+                 this directory serves",
+                named.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
     fn told(self) -> Restored {
         let mut notes = self.notes;
         if !self.is_whole {
@@ -171,6 +201,14 @@ fn write_files(
         }
     }
     Ok(())
+}
+
+/// Workspace and number of an erasure, from its line in the register.
+fn noted_erasure(line: &str) -> Option<(String, u64)> {
+    let after = |key: &str| line.split_once(key).map(|(_, rest)| rest);
+    let (workspace, _) = after("\"workspace\":\"")?.split_once('"')?;
+    let digits = after("\"erasure\":")?.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((workspace.to_owned(), digits.parse().ok()?))
 }
 
 /// The register of the newer directory, if it has one.

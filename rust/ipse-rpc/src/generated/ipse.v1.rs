@@ -175,6 +175,42 @@ pub struct CheckpointResponse {
     #[prost(double, tag = "4")]
     pub seconds: f64,
 }
+/// Write a backup.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupRequest {
+    /// Where, as an absolute path on the server's machine, outside of the data directory: a
+    /// directory that is empty or not there. Until the backup is whole it is made beside it, in
+    /// one whose name ends in `.partial`.
+    #[prost(string, tag = "1")]
+    pub directory: ::prost::alloc::string::String,
+    /// What it is called in the register of backups, the file BACKUPS in the data directory: one
+    /// line of at most 200 bytes, or empty.
+    #[prost(string, tag = "2")]
+    pub label: ::prost::alloc::string::String,
+    /// Whether to copy all of the log and all snapshots that are kept, so that it can be
+    /// restored as of earlier moments, too.
+    #[prost(bool, tag = "3")]
+    pub history: bool,
+}
+/// The answer to Backup.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct BackupResponse {
+    /// The newest record in it.
+    #[prost(uint64, tag = "1")]
+    pub log_position: u64,
+    /// It can be restored as of this log position and any later one up to the newest.
+    #[prost(uint64, tag = "2")]
+    pub first_log_position: u64,
+    /// Number of its files.
+    #[prost(uint64, tag = "3")]
+    pub file_count: u64,
+    /// Their length.
+    #[prost(uint64, tag = "4")]
+    pub size_bytes: u64,
+    /// How long it took.
+    #[prost(double, tag = "5")]
+    pub seconds: f64,
+}
 /// Read figures.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetStatsRequest {}
