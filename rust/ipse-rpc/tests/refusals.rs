@@ -37,6 +37,17 @@ fn guarded() -> Dispatch {
     in_memory().guarded_by(tokens.expect("a good file"))
 }
 
+/// A read of a profile that was erased.
+fn read_of_erased() -> Reply {
+    let server = in_memory();
+    let profile_id = resolved(&server, event("email=ann@x")).profile_id;
+    let lookup = by_identifier("email=ann@x");
+    let deletion = v1::DeleteProfileRequest { profile: lookup, ..Default::default() };
+    let _: v1::DeleteProfileResponse = ask(&server, "DeleteProfile", &deletion);
+    let read = v1::GetProfileRequest { lookup: by_id(&profile_id), ..Default::default() };
+    call(&server, "GetProfile", &read)
+}
+
 /// One call for each reason, with the field that is at fault.
 fn one_of_each() -> Vec<(&'static str, i32, &'static str, Reply)> {
     let dir = tempfile::tempdir().expect("a directory");
@@ -105,6 +116,7 @@ fn one_of_each() -> Vec<(&'static str, i32, &'static str, Reply)> {
         ("DEADLINE_EXCEEDED", 4, "", server.call(resolve_method, b"", None, Some(0), at(NOW_MS))),
         ("UNAUTHENTICATED", 16, "", guarded().call(resolve_method, b"", None, None, at(NOW_MS))),
         ("PERMISSION_DENIED", 7, "", guarded().call(resolve_method, b"", READER, None, at(NOW_MS))),
+        ("ERASED", 5, "lookup.profile_id", read_of_erased()),
     ]
 }
 
