@@ -121,14 +121,14 @@ fn read<'a>(
     field: &str,
     candidates: &mut Vec<Candidate<'a>>,
 ) -> Result<(), Refusal> {
+    let first = candidates.len();
     for (at, sent) in identifiers.iter().enumerate() {
         let index = graph.namespaces().index(&sent.namespace);
         fields::check_identifier(field, at, sent, index.is_some())?;
         let is_added = added.contains(&sent.namespace.as_ref());
-        let mut candidate = candidate(graph, key, sent, index, is_added);
-        suppress(graph, &mut candidate, at);
-        candidates.push(candidate);
+        candidates.push(candidate(graph, key, sent, index, is_added));
     }
+    suppress(graph, &mut candidates[first..]);
     Ok(())
 }
 
@@ -168,7 +168,7 @@ pub(super) fn hashes_of<'a>(graph: &Graph, candidate: &Candidate<'_>) -> Vec<Can
     let hash = |rules| hashed_candidate(graph, rules, sha256_hex(&candidate.value));
     let mut hashes: Vec<Candidate<'_>> = namespaces.map(hash).collect();
     // The event did not bring it: there is nothing to say of one that is to stay erased.
-    hashes.iter_mut().for_each(|hash| suppress(graph, hash, 0));
+    suppress(graph, &mut hashes);
     hashes.retain(|hash| hash.dropped.is_none());
     hashes
 }
@@ -274,18 +274,21 @@ fn candidate<'a>(
     candidate
 }
 
-/// Takes a value off that is to stay erased. A number stands for it from here on, so that
+/// Takes values off that are to stay erased. A number stands for each from here on, so that
 /// neither record nor answer brings it back.
-fn suppress(graph: &Graph, candidate: &mut Candidate<'_>, at: usize) {
-    if graph.erasures.suppresses_none() || candidate.found.is_some() {
+fn suppress(graph: &Graph, candidates: &mut [Candidate<'_>]) {
+    if graph.erasures.suppresses_none() {
         return;
     }
     let key = &graph.workspace().profile_key;
-    if graph.erasures.is_suppressed(value_hash(key, &candidate.namespace, &candidate.value)) {
-        let reason = Reason { rule: Rule::Suppressed, limit: None, collided: None };
-        candidate.value = Cow::Owned(unheld_pseudonym(at));
-        candidate.raw = None;
-        candidate.dropped = Some(Box::new(reason));
+    for (at, candidate) in candidates.iter_mut().enumerate() {
+        let hash = || value_hash(key, &candidate.namespace, &candidate.value);
+        if candidate.found.is_none() && graph.erasures.is_suppressed(hash()) {
+            let reason = Reason { rule: Rule::Suppressed, limit: None, collided: None };
+            candidate.value = Cow::Owned(unheld_pseudonym(at));
+            candidate.raw = None;
+            candidate.dropped = Some(Box::new(reason));
+        }
     }
 }
 

@@ -17,9 +17,6 @@ use super::Refusal;
 /// Refuses a key that would do nothing: one that rules do not have, or that joins no profiles
 /// where a key has to.
 pub(super) fn check_key(graph: &Graph, key: &str) -> Result<(), Refusal> {
-    if key.is_empty() {
-        return Ok(());
-    }
     let rules = graph.namespaces().rules_for(graph.namespaces().index(key));
     let joins_by_key = graph.rules().trigger == Trigger::Key;
     let problem = match rules {

@@ -143,7 +143,9 @@ impl Graph {
             return Ok(decision);
         }
 
-        fields::check_key(self, event.key_namespace)?;
+        if !event.key_namespace.is_empty() {
+            fields::check_key(self, event.key_namespace)?;
+        }
         let timestamp = event.timestamp.unwrap_or(now);
         let resolved = resolve::resolve(self, event, candidates, sources, named, timestamp);
         self.check_capacity(&resolved)?;

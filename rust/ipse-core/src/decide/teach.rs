@@ -35,12 +35,14 @@ pub(super) fn lesson<'a>(
     resolved: &Resolved<'a>,
     time: Timestamp,
 ) -> Result<Lesson<'a>, Refusal> {
+    if traits.is_empty() {
+        // Most events bring none.
+        let teaches = changes_graph(graph, resolved);
+        return Ok(Lesson { teaches, traits: Vec::new(), ignored: Vec::new() });
+    }
     let sent = traits.iter().map(|sent| (sent, time));
-    let judged = judge(graph, sent, &resolved.target);
-    check_room(&judged).map_err(|refusal| refusal.at_field("event.traits"))?;
-    let traits: Vec<TraitSet<'a>> = judged.changed.into_iter().map(|(set, _)| set).collect();
-    let teaches = !traits.is_empty() || changes_graph(graph, resolved);
-    Ok(Lesson { teaches, traits, ignored: judged.ignored })
+    let taught = timed_lesson(graph, sent, resolved);
+    taught.map(|(lesson, _)| lesson).map_err(|refusal| refusal.at_field("event.traits"))
 }
 
 /// What the traits of an imported profile teach, and when each that it changes was set.
@@ -52,6 +54,15 @@ pub(super) fn imported_lesson<'a>(
 ) -> Result<(Lesson<'a>, Vec<Timestamp>), Refusal> {
     let time = |imported: &ImportedTrait<'_>| imported.time.unwrap_or(created_time);
     let sent = command.traits.iter().map(|imported| (&imported.sent, time(imported)));
+    timed_lesson(graph, sent, resolved)
+}
+
+/// What is taught where each trait has its own time, and when those that change were set.
+fn timed_lesson<'a>(
+    graph: &Graph,
+    sent: impl ExactSizeIterator<Item = (&'a SentTrait<'a>, Timestamp)>,
+    resolved: &Resolved<'_>,
+) -> Result<(Lesson<'a>, Vec<Timestamp>), Refusal> {
     let judged = judge(graph, sent, &resolved.target);
     check_room(&judged)?;
     let (traits, times): (Vec<TraitSet<'a>>, Vec<Timestamp>) = judged.changed.into_iter().unzip();
