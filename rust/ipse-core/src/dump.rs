@@ -20,12 +20,7 @@ impl Graph {
 
     /// All links, sorted.
     pub(crate) fn sorted_links(&self) -> Vec<Link> {
-        let rows = &self.identifiers.rows;
-        let first = (0..rows.len()).map(IdentifierId).filter_map(|weaker| {
-            let (stronger, sequence) = rows.row(weaker).link()?;
-            Some(Link { stronger, weaker, sequence })
-        });
-        let mut links: Vec<Link> = first.chain(self.further_links.iter()).collect();
+        let mut links: Vec<Link> = self.links().collect();
         links.sort_unstable_by_key(|link| (link.sequence, link.stronger, link.weaker));
         links
     }

@@ -33,7 +33,7 @@ impl Graph {
     ) -> Result<Decision<'a>, Refusal> {
         bound("changes", "changes", command.changes.len(), MODIFY_CHANGES_MAX)?;
         self.operate(&command.operation, Verb::Modify, now, |time| {
-            let root = self.command_root(command.profile)?;
+            let root = self.root_to_change(command.profile)?;
             super::modify::resolve(self, root, &command.changes, time)
         })
     }
@@ -46,7 +46,7 @@ impl Graph {
     ) -> Result<Decision<'a>, Refusal> {
         bound("sources", "sources", command.sources.len(), COMMAND_SOURCES_MAX)?;
         self.operate(&command.operation, Verb::Merge, now, |time| {
-            let root = self.command_root(command.target)?;
+            let root = self.root_to_change(command.target)?;
             Ok(merge(self, root, command, time))
         })
     }
@@ -60,7 +60,7 @@ impl Graph {
         let count = command.identifiers.len();
         bound("identifiers", "identifiers", count, SPLIT_IDENTIFIERS_MAX)?;
         self.operate(&command.operation, Verb::Split, now, |_| {
-            split(self, self.command_root(command.profile)?, command)
+            split(self, self.root_to_change(command.profile)?, command)
         })
     }
 
@@ -74,18 +74,14 @@ impl Graph {
             return invalid("end_time", "is before the start");
         }
         self.operate(&command.operation, Verb::AttributeHistory, now, |_| {
-            let source = self.command_root(command.history_of)?;
-            let destination = self.command_root(command.destination)?;
+            let source = self.root_to_change(command.history_of)?;
+            let destination = self.root_to_change(command.destination)?;
             if source == destination {
                 let problem = "is the source: nothing is to be attributed";
                 return invalid("destination_profile", problem);
             }
             attribute(self, source, destination, command)
         })
-    }
-
-    fn command_root(&self, profile: ProfileNumber) -> Result<u32, Refusal> {
-        self.root_to_change(profile)
     }
 
     /// Carries out a command, unless it is a repeat, which gets its recorded answer. One with

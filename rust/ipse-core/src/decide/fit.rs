@@ -146,11 +146,11 @@ pub(super) fn limit_reason(violation: &Violation) -> Reason {
 }
 
 /// The cap that one profile of all of these would pass, before anything is evicted.
-pub(super) fn passed_cap(graph: &Graph, roots: &[u32], new: usize) -> Option<Reason> {
+pub(super) fn passed_cap(graph: &Graph, roots: &[u32]) -> Option<Reason> {
     let rules = graph.rules();
     let identifiers = graph.identifier_count_of(roots);
     let merge = passed_merge(graph, roots, identifiers, |root| graph.identifier_count(root));
-    let is_full = identifiers as usize + new > rules.identifiers_max as usize;
+    let is_full = identifiers > rules.identifiers_max;
     let refuses = rules.over_limit == OverLimit::Refuse;
     let full = || capped(Rule::IdentifierLimit, rules.identifiers_max);
     merge.or_else(|| (is_full && refuses).then(full))

@@ -190,13 +190,15 @@ impl Graph {
         if !self.namespaces().has_room_for(&parsed) {
             return Err(Refusal::CapacityExceeded { what: "namespaces", bound: NAMESPACES_MAX });
         }
-        let is_new = *rules.text() != *self.rules_text();
+        if *rules.text() == *self.rules_text() {
+            return Ok(None);
+        }
         let problems = unshare::problems(self, &parsed, rules.text());
-        if is_new && !problems.is_empty() {
+        if !problems.is_empty() {
             return Err(Refusal::InvalidRules(problems));
         }
         let version = RulesVersion(actual.0 + 1);
-        Ok(is_new.then_some(Change::RulesSet { version, rules }))
+        Ok(Some(Change::RulesSet { version, rules }))
     }
 
     fn named_root(&self, event: &Event<'_>) -> Result<Option<u32>, Refusal> {

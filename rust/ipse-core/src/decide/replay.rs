@@ -167,7 +167,7 @@ impl<'o> Outcome<'o> {
         let mut passed = Vec::new();
         for root in self.joined() {
             fitting.push(root);
-            if let Some(reason) = passed_cap(graph, &fitting, 0).filter(|_| fitting.len() > 1) {
+            if let Some(reason) = passed_cap(graph, &fitting).filter(|_| fitting.len() > 1) {
                 fitting.pop();
                 passed.push((root, reason));
             }

@@ -6,7 +6,7 @@ use crate::event::TraitValue;
 use crate::time::Timestamp;
 
 use super::Graph;
-use super::identifiers::IdentifierId;
+use super::links::Link;
 
 /// A trait as a part of a profile holds it, whether or not it is the one that is answered.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,20 +63,12 @@ impl Graph {
     pub fn held_links(&self, profile: ProfileNumber) -> Vec<LinkView<'_>> {
         let Some(node) = self.profiles.node(profile) else { return Vec::new() };
         let ids = self.identifiers_of_profile(self.profiles.root(node));
-        let is_held = |id: IdentifierId| ids.binary_search(&id).is_ok();
-        let mut links: Vec<(IdentifierId, IdentifierId, SequenceNumber)> = Vec::new();
-        for &weaker in &ids {
-            let first = self.identifiers.rows.row(weaker).link();
-            links.extend(first.map(|(stronger, sequence)| (stronger, weaker, sequence)));
-        }
-        let further = self.further_links.iter();
-        links.extend(further.map(|link| (link.stronger, link.weaker, link.sequence)));
-        links.retain(|&(stronger, weaker, _)| is_held(stronger) && is_held(weaker));
-        links.sort_unstable_by_key(|&(stronger, weaker, sequence)| (sequence, stronger, weaker));
-        let view = |(stronger, weaker, sequence)| LinkView {
-            stronger: self.text_of(stronger),
-            weaker: self.text_of(weaker),
-            sequence,
+        let mut links = self.links_between(&ids, &ids);
+        links.sort_unstable_by_key(|link| (link.sequence, link.stronger, link.weaker));
+        let view = |link: Link| LinkView {
+            stronger: self.text_of(link.stronger),
+            weaker: self.text_of(link.weaker),
+            sequence: link.sequence,
         };
         links.into_iter().map(view).collect()
     }

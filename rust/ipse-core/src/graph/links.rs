@@ -5,9 +5,13 @@
 
 use crate::change::SequenceNumber;
 
+use super::Graph;
 use super::identifiers::{IdentifierId, Identifiers};
 use super::sharded::Sharded;
 use super::state_hash::{Kind, RecordHash, RecordHasher};
+
+/// Below so many pairs each is looked up; above, all links are looked through.
+const PAIRS_MAX: usize = 1 << 16;
 
 /// A pair, and the record that first saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,28 +56,56 @@ pub(crate) fn add_link(identifiers: &mut Identifiers, further: &mut FurtherLinks
     }
 }
 
-/// Takes a link out; gives it.
-pub(crate) fn remove_link(
-    identifiers: &mut Identifiers,
-    further: &mut FurtherLinks,
-    a: IdentifierId,
-    b: IdentifierId,
-) -> Option<Link> {
-    for (stronger, weaker) in [(a, b), (b, a)] {
-        let link = identifiers.rows.row(weaker).link();
-        if let Some((_, sequence)) = link.filter(|(other, _)| *other == stronger) {
-            identifiers.row_mut(weaker).clear_link();
-            return Some(Link { stronger, weaker, sequence });
-        }
+/// Takes out a link that is there.
+pub(crate) fn remove_link(identifiers: &mut Identifiers, further: &mut FurtherLinks, link: Link) {
+    let first = identifiers.rows.row(link.weaker).link();
+    if first.is_some_and(|(stronger, _)| stronger == link.stronger) {
+        identifiers.row_mut(link.weaker).clear_link();
+    } else {
+        further.links.remove(&key(link.stronger, link.weaker));
     }
-    let key = key(a, b);
-    further.links.remove(&key).map(|held| link_of((&key, &held)))
+}
+
+impl Graph {
+    /// All links, in no order.
+    pub(crate) fn links(&self) -> impl Iterator<Item = Link> {
+        let ids = (0..self.identifiers.rows.len()).map(IdentifierId);
+        ids.filter_map(|weaker| self.first_link(weaker)).chain(self.further_links.iter())
+    }
+
+    /// The links of one of `ids` with one of `around`, which holds these, too. Both are sorted.
+    pub(crate) fn links_between(&self, ids: &[IdentifierId], around: &[IdentifierId]) -> Vec<Link> {
+        let is_one = |id: IdentifierId| ids.binary_search(&id).is_ok();
+        let is_around = |id: IdentifierId| around.binary_search(&id).is_ok();
+        let is_between = |link: &Link| {
+            let (a, b) = (link.stronger, link.weaker);
+            is_one(a) && is_around(b) || is_one(b) && is_around(a)
+        };
+        let first = around.iter().filter_map(|&weaker| self.first_link(weaker));
+        let mut links: Vec<Link> = first.filter(is_between).collect();
+        if ids.len() * around.len() <= PAIRS_MAX {
+            let pairs = ids.iter().flat_map(|&a| around.iter().map(move |&b| (a, b)));
+            // A pair of two of them comes up twice.
+            let once = pairs.filter(|&(a, b)| a < b || !is_one(b));
+            links.extend(once.filter_map(|(a, b)| self.further_links.get(a, b)));
+        } else {
+            links.extend(self.further_links.iter().filter(is_between));
+        }
+        links
+    }
+
+    /// The link that lies in an identifier's row.
+    fn first_link(&self, weaker: IdentifierId) -> Option<Link> {
+        let (stronger, sequence) = self.identifiers.rows.row(weaker).link()?;
+        Some(Link { stronger, weaker, sequence })
+    }
 }
 
 impl FurtherLinks {
-    /// Whether it links two identifiers.
-    pub(crate) fn holds(&self, a: IdentifierId, b: IdentifierId) -> bool {
-        self.links.get(&key(a, b)).is_some()
+    /// The link of two identifiers.
+    fn get(&self, a: IdentifierId, b: IdentifierId) -> Option<Link> {
+        let key = key(a, b);
+        self.links.get(&key).map(|held| link_of((&key, held)))
     }
 
     /// All of them, in no order.

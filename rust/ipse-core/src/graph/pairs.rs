@@ -7,7 +7,6 @@
 use super::Graph;
 use super::identifiers::IdentifierId;
 use super::links::Link;
-use super::namespaces::Namespaces;
 use super::sharded::Sharded;
 
 /// The counts, by identifier and the other namespace.
@@ -17,12 +16,15 @@ pub(crate) struct PairCounts {
 }
 
 impl PairCounts {
-    /// Counts a new link at each end that has a limit for the other's namespace.
-    fn add(&mut self, namespaces: &Namespaces, a: (IdentifierId, u16), b: (IdentifierId, u16)) {
-        for ((id, namespace), (_, other)) in [(a, b), (b, a)] {
-            if namespaces.pair_limit(namespace, other).is_some() {
-                *self.counts.entry((id.0, other)) += 1;
-            }
+    fn add(&mut self, key: (u32, u16)) {
+        *self.counts.entry(key) += 1;
+    }
+
+    fn remove(&mut self, key: (u32, u16)) {
+        let count = self.counts.get_mut(&key).expect("the link was counted when it came");
+        *count -= 1;
+        if *count == 0 {
+            self.counts.remove(&key);
         }
     }
 
@@ -43,11 +45,15 @@ impl Graph {
 
     /// Takes note of a link that was not there.
     pub(super) fn count_pair(&mut self, link: Link) {
-        if self.rules().has_pair_limits() {
-            let end = |id: IdentifierId| (id, self.identifiers.rows.row(id).namespace);
-            let (stronger, weaker) = (end(link.stronger), end(link.weaker));
-            let workspace = self.workspace.as_ref().expect("record 1 created the workspace");
-            self.pair_counts.add(&workspace.namespaces, stronger, weaker);
+        for key in self.counted_at(link).into_iter().flatten() {
+            self.pair_counts.add(key);
+        }
+    }
+
+    /// Takes note that a link is gone.
+    pub(super) fn uncount_pair(&mut self, link: Link) {
+        for key in self.counted_at(link).into_iter().flatten() {
+            self.pair_counts.remove(key);
         }
     }
 
@@ -55,11 +61,21 @@ impl Graph {
     pub(super) fn counted_pairs(&self) -> PairCounts {
         let mut pair_counts = PairCounts::default();
         if self.rules().has_pair_limits() {
-            let end = |id: IdentifierId| (id, self.identifiers.rows.row(id).namespace);
-            for link in self.sorted_links() {
-                pair_counts.add(self.namespaces(), end(link.stronger), end(link.weaker));
-            }
+            let keys = self.links().flat_map(|link| self.counted_at(link));
+            keys.flatten().for_each(|key| pair_counts.add(key));
         }
         pair_counts
+    }
+
+    /// Where a link counts: at each end that has a limit for the other's namespace.
+    fn counted_at(&self, link: Link) -> [Option<(u32, u16)>; 2] {
+        if !self.rules().has_pair_limits() {
+            return [None, None];
+        }
+        let namespace = |id: IdentifierId| self.identifiers.rows.row(id).namespace;
+        [(link.stronger, link.weaker), (link.weaker, link.stronger)].map(|(id, other)| {
+            let limit = self.namespaces().pair_limit(namespace(id), namespace(other));
+            limit.map(|_| (id.0, namespace(other)))
+        })
     }
 }

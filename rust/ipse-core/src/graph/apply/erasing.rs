@@ -15,14 +15,11 @@ use crate::graph::erasures::{
 use crate::graph::evidence::evidence_hash;
 use crate::graph::holders::holder_hash;
 use crate::graph::identifiers::IdentifierId;
-use crate::graph::links::{link_hash, remove_link};
+use crate::graph::links::{Link, link_hash, remove_link};
 use crate::graph::partings::parting_hash;
 use crate::graph::remembered::{RememberedEvent, event_hash};
 use crate::graph::traits::trait_hash;
 use crate::union_find::Node;
-
-/// Up to how many pairs of identifiers are looked up one by one.
-const PAIRS_MAX: usize = 1 << 16;
 
 impl Graph {
     pub(super) fn erase(&mut self, erased: &Erased) {
@@ -37,10 +34,6 @@ impl Graph {
         rows.iter().for_each(|&id| self.blank(id));
         for profile in &erased.profiles {
             self.erase_node(profile.0 - 1);
-        }
-        if self.rules().has_pair_limits() {
-            // Counts are of links, and which were counted for whom is not kept.
-            self.pair_counts = self.counted_pairs();
         }
         self.note_erasure(erased, identifiers);
         self.forget_remembered(erased);
@@ -81,39 +74,16 @@ impl Graph {
         let roots: Vec<Node> = sorted(erased_roots.chain(holding).collect());
         around.extend(roots.into_iter().flat_map(|root| self.identifiers_of_profile(root)));
         let around = sorted(around);
-        for (a, b) in self.links_between(rows, &around) {
-            let (identifiers, further) = (&mut self.identifiers, &mut self.further_links);
-            if let Some(link) = remove_link(identifiers, further, a, b) {
-                self.link_count -= 1;
-                self.state.remove(link_hash(link));
-            }
+        for link in self.links_between(rows, &around) {
+            self.unlink_pair(link);
         }
     }
 
-    /// The links of one of `rows` with one of `around`, which holds the rows, too; both sorted.
-    fn links_between(
-        &self,
-        rows: &[IdentifierId],
-        around: &[IdentifierId],
-    ) -> Vec<(IdentifierId, IdentifierId)> {
-        let is_row = |id: IdentifierId| rows.binary_search(&id).is_ok();
-        let is_around = |id: IdentifierId| around.binary_search(&id).is_ok();
-        let is_between = |a: IdentifierId, b: IdentifierId| {
-            is_row(a) && is_around(b) || is_row(b) && is_around(a)
-        };
-        let first = around.iter().filter_map(|&weaker| {
-            let (stronger, _) = self.identifiers.rows.row(weaker).link()?;
-            is_between(weaker, stronger).then_some((weaker, stronger))
-        });
-        let mut links: Vec<_> = first.collect();
-        if rows.len() * around.len() <= PAIRS_MAX {
-            let pairs = rows.iter().flat_map(|&a| around.iter().map(move |&b| (a, b)));
-            links.extend(pairs.filter(|&(a, b)| self.further_links.holds(a, b)));
-        } else {
-            let all = self.further_links.iter().map(|link| (link.stronger, link.weaker));
-            links.extend(all.filter(|&(a, b)| is_between(a, b)));
-        }
-        links
+    fn unlink_pair(&mut self, link: Link) {
+        remove_link(&mut self.identifiers, &mut self.further_links, link);
+        self.link_count -= 1;
+        self.state.remove(link_hash(link));
+        self.uncount_pair(link);
     }
 
     /// Takes off a node all that it holds. Its counts are for [`Graph::erase_node`].
@@ -127,28 +97,9 @@ impl Graph {
         let listed: Vec<IdentifierId> = self.listed_of_node(node).collect();
         self.profiles.set_first_identifier(node, 0);
         for id in listed {
-            self.state.remove(self.identifier_hash(id));
-            self.succeed(id);
-            self.state.add(self.identifier_hash(id));
+            self.unlist(id);
+            self.refresh_further(id);
         }
-    }
-
-    /// Gives an identifier that its first holder lost to the oldest that is left.
-    fn succeed(&mut self, id: IdentifierId) {
-        let Some(&heir) = self.holders.of(id).first() else {
-            self.identifiers.row_mut(id).clear_holder();
-            return;
-        };
-        self.holders.remove(id, |further| *further == heir);
-        self.state.remove(holder_hash(id, &heir));
-        let next = self.profiles.attach(heir.node, id);
-        self.identifiers.row_mut(id).set_holder(heir, next);
-        self.refresh_further(id);
-    }
-
-    fn refresh_further(&mut self, id: IdentifierId) {
-        let has_further = !self.holders.of(id).is_empty();
-        self.identifiers.row_mut(id).set_further_holders(has_further);
     }
 
     /// Takes an identifier off everyone who holds it, and its value out of memory.

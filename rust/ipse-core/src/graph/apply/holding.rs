@@ -92,9 +92,13 @@ impl Graph {
             self.unlist(id);
             self.count_off(id, first.node, left);
         }
+        self.refresh_further(id);
+        holding.time
+    }
+
+    pub(super) fn refresh_further(&mut self, id: IdentifierId) {
         let has_further = !self.holders.of(id).is_empty();
         self.identifiers.row_mut(id).set_further_holders(has_further);
-        holding.time
     }
 
     /// Takes identifiers out of the lists of profiles that are their first holders: each list
@@ -172,7 +176,7 @@ impl Graph {
 
     /// Takes the first holder off an identifier that is out of its list; the next takes its
     /// place.
-    fn unlist(&mut self, id: IdentifierId) {
+    pub(super) fn unlist(&mut self, id: IdentifierId) {
         self.state.remove(self.identifier_hash(id));
         let Some(&heir) = self.holders.of(id).first() else {
             self.identifiers.row_mut(id).clear_holder();
