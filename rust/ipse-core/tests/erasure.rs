@@ -10,14 +10,13 @@ use ipse_core::decide::ErasureDecision;
 use ipse_core::{Change, Graph, Refusal, Rules, SentIdentifier, SequenceNumber, Timestamp, rules};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::{RngSeed, TestError, TestRunner};
 use support::backend::{Backend, assert_same};
 use support::core::{CoreBackend, reload, replay};
+use support::courses::run;
 use support::people::{Holds, Id, People};
 use support::timestamp;
 use support::universe::{self, Act, Universe};
 
-const COURSES: u32 = 48;
 const MIXED: [&str; 3] = [
     include_str!("rules/mixed-key.toml"),
     include_str!("rules/mixed-replay.toml"),
@@ -86,19 +85,6 @@ fn hold(text: &str) {
         }
         world.end()
     });
-}
-
-fn run<S: Strategy>(courses: &S, law: impl Fn(&S::Value) -> Holds) {
-    let chosen = std::env::var_os("PROPTEST_CASES").is_some();
-    let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    let cases = if chosen { default.cases } else { COURSES };
-    let rng_seed = if chosen { default.rng_seed } else { RngSeed::Fixed(1) };
-    let mut runner = TestRunner::new(ProptestConfig { cases, rng_seed, ..default });
-    match runner.run(courses, |course| law(&course)) {
-        Ok(()) => {}
-        Err(TestError::Fail(why, course)) => panic!("{why}\nby the course {course:#?}"),
-        Err(error) => panic!("{error}"),
-    }
 }
 
 /// A value that was erased by a record: no record before it may name it.

@@ -9,9 +9,9 @@ use ipse_core::change::{ProfileNumber, Verb, Verdict};
 use ipse_core::rules::{self, Conflict, Trigger, Window};
 use ipse_core::{Change, Decision, Graph, Refusal, Rules, Target, Timestamp};
 use proptest::prelude::*;
-use proptest::test_runner::{RngSeed, TestError, TestRunner};
 use support::backend::{Backend, assert_same};
 use support::core::{CoreBackend, reload, replay};
+use support::courses::run;
 use support::people::{Holds, Id, People};
 use support::timestamp;
 use support::universe::{self, Act, Universe};
@@ -22,8 +22,6 @@ const MIXED: [(&str, &str); 3] = [
     ("explicit", include_str!("rules/mixed-explicit.toml")),
 ];
 
-/// Courses tried for each set of rules, unless `PROPTEST_CASES` says how many.
-const COURSES: u32 = 48;
 const ACTS_MAX: usize = 40;
 
 #[test]
@@ -154,23 +152,6 @@ fn hold(text: &str) {
         acts.iter().try_for_each(|act| world.take(act, Some(&rules)))?;
         world.end()
     });
-}
-
-fn run<S: Strategy>(courses: &S, law: impl Fn(&S::Value) -> Holds)
-where
-    S::Value: Clone,
-{
-    let chosen = std::env::var_os("PROPTEST_CASES").is_some();
-    let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    let cases = if chosen { default.cases } else { COURSES };
-    // A campaign searches; everyday runs are to fail because of a change only.
-    let rng_seed = if chosen { default.rng_seed } else { RngSeed::Fixed(1) };
-    let mut runner = TestRunner::new(ProptestConfig { cases, rng_seed, ..default });
-    match runner.run(courses, |course| law(&course)) {
-        Ok(()) => {}
-        Err(TestError::Fail(why, course)) => panic!("{why}\nby the course {course:#?}"),
-        Err(error) => panic!("{error}"),
-    }
 }
 
 /// A graph, and one beside it that goes through snapshots and must not differ.

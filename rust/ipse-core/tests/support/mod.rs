@@ -6,6 +6,7 @@
 pub(crate) mod backend;
 pub(crate) mod command;
 pub(crate) mod core;
+pub(crate) mod courses;
 pub(crate) mod model;
 pub(crate) mod owned;
 pub(crate) mod people;
