@@ -12,6 +12,7 @@
 //! and a record that is redacted says the same of the same rows. Changes no segment that frames
 //! are written to.
 
+use std::cell::Cell;
 use std::path::Path;
 
 use ipse_core::change::ErasureCompleted;
@@ -96,16 +97,25 @@ impl Erasing {
         segments: &[(u64, u64)],
     ) -> Result<ErasureCompleted, CheckpointError> {
         let mut done = ErasureCompleted::default();
-        let sealed = || segments.windows(2).map(|pair| (pair[0].0, pair[1].1));
+        let sealed = segments.windows(2).map(|pair| (pair[0].0, pair[1].1));
+        let mut again = Vec::new();
         // Newest first: see [`Redactor::redact`].
-        for (number, end) in sealed().rev() {
+        for (number, end) in sealed.rev() {
+            let has_hashes = Cell::new(false);
             let redacted = place.rewrite(number, end, &|workspace, record| {
-                self.redactor(workspace)?.redact(record)
+                let redactor = self.redactor(workspace)?;
+                has_hashes.set(has_hashes.get() || redactor.strip(record).is_some());
+                redactor.redact(record)
             })?;
             done.segments += u32::from(redacted > 0);
             done.records += redacted;
+            if redacted > 0 || has_hashes.get() {
+                again.push((number, end));
+            }
         }
-        for (number, end) in sealed() {
+        // Those without hashes too, if they were rewritten: it reads them back before any older
+        // file is deleted.
+        for (number, end) in again.into_iter().rev() {
             place.rewrite(number, end, &|workspace, record| {
                 self.redactor(workspace)?.strip(record)
             })?;
@@ -183,10 +193,7 @@ impl Place<'_> {
     ) -> Result<u64, CheckpointError> {
         let path = self.dir.join(segment_name(number));
         let bytes = read_file(self.disk, &path)?;
-        let header = bytes.first_chunk::<HEADER_BYTES>().ok_or_else(|| {
-            CheckpointError::Unreadable(OpenError::corrupt(&path, 0, "the header is cut short"))
-        })?;
-        let header = SegmentHeader::parse(header, &path).map_err(CheckpointError::Unreadable)?;
+        let header = SegmentHeader::of(&bytes, &path).map_err(CheckpointError::Unreadable)?;
         let rewritten = rewrite_frames(&header, &bytes, end, &path, redact)
             .map_err(CheckpointError::Unreadable)?;
         if rewritten.redacted > 0 {
@@ -199,7 +206,12 @@ impl Place<'_> {
     }
 
     /// Gives a file other contents, all at once.
-    fn replace(&self, temporary: &str, name: &str, bytes: &[u8]) -> Result<(), IoFailed> {
+    pub(crate) fn replace(
+        &self,
+        temporary: &str,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<(), IoFailed> {
         let path = self.dir.join(temporary);
         let written = self.write(&path, bytes);
         if written.is_err() {

@@ -35,10 +35,7 @@ pub(crate) fn read(
     let Some(&(number, _)) = segments.get(next.saturating_sub(1)) else { return Ok(None) };
     let path = dir.join(segment_name(number));
     let bytes = read_file(disk, &path)?;
-    let header = bytes
-        .first_chunk::<HEADER_BYTES>()
-        .ok_or_else(|| OpenError::corrupt(&path, 0, "the header is cut short"))?;
-    let header = SegmentHeader::parse(header, &path)?;
+    let header = SegmentHeader::of(&bytes, &path)?;
     let (mut offset, mut looked_at) = (HEADER_BYTES, wanted.after);
     while let Some(frame) = frame::parse(&bytes[offset..], header.salt) {
         let mut start = 0;

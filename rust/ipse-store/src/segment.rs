@@ -68,6 +68,14 @@ impl SegmentHeader {
         bytes
     }
 
+    /// The header of a whole segment.
+    pub(crate) fn of(segment: &[u8], path: &Path) -> Result<SegmentHeader, OpenError> {
+        let header = segment
+            .first_chunk()
+            .ok_or_else(|| OpenError::corrupt(path, 0, "the header is cut short"))?;
+        SegmentHeader::parse(header, path)
+    }
+
     pub(crate) fn parse(
         bytes: &[u8; HEADER_BYTES],
         path: &Path,
