@@ -122,7 +122,7 @@ impl<'d> Copy<'d> {
         let mut whole = crc32fast::Hasher::new();
         self.edited(from, &name, |piece, is_last| {
             if piece.offset == 0 {
-                edit_header(piece.bytes, other, 32);
+                edit_header(piece.bytes, other);
             }
             let length = piece.bytes.len();
             let body = if is_last { length - HEADER_BYTES.min(length) } else { length };
@@ -134,7 +134,7 @@ impl<'d> Copy<'d> {
     }
 
     /// Copies a segment's frames, each checked, without the zeros after them. A log that goes on
-    /// ends with the mark of a clean end. The file and the CRC of its last frame.
+    /// ends with the mark of a clean end.
     pub(crate) fn segment(
         &self,
         from: &SegmentFile,
@@ -249,18 +249,17 @@ fn kept_frames(from: &SegmentFile, bytes: &[u8], through: Through<'_>) -> Result
     }
     match through {
         Through::Next(next) => frames.check_sealed(from, next)?,
-        Through::Position(position) if frames.position <= position => {
+        Through::Position(_) => {
             let problem = format!("the frame with log position {} is broken", frames.position);
             return Err(OpenError::corrupt(&from.path, frames.end as u64, problem));
         }
-        Through::Position(_) => {}
     }
     Ok(Kept { end: frames.end, cut: Vec::new(), crc: frames.crc })
 }
 
-fn edit_header(bytes: &mut [u8], other: GoesOn, offset: usize) {
+fn edit_header(bytes: &mut [u8], other: GoesOn) {
     if let Some(header) = bytes.first_chunk_mut::<HEADER_BYTES>() {
-        header[offset..offset + 8].copy_from_slice(&other.log_id.to_le_bytes());
+        header[32..40].copy_from_slice(&other.log_id.to_le_bytes());
         seal(header);
     }
 }

@@ -211,7 +211,7 @@
 //! flags       of a profile: 1 marked known, 2 merged below another whose id retired,
 //!             4 erased; of an identifier: 1 was a source of a login or a link;
 //!             of an erasure: 1 suppress, 2 completed
-//! state       0 active, 1 displaced, 2 denied, 3 forced; displaced_by is 0 unless displaced
+//! state       0 active, 1 displaced, 3 forced; displaced_by is 0 unless displaced
 //! attributed_by   0 nothing, 1 the profile, n + 2 the identifier of rank n
 //! record      nil | [the fields of a command_resolved from event_id on]
 //! ```

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use ipse_core::Timestamp;
 
-use crate::copies::{CopiedFile, hash_file};
+use crate::copies::{CopiedFile, hash_file, names};
 use crate::error::OpenError;
 use crate::format::BACKUP_NAME;
 use crate::fs::Disk;
@@ -73,8 +73,9 @@ impl Inventory {
             str::from_utf8(&bytes).ok().and_then(Inventory::parse).ok_or_else(|| {
                 OpenError::corrupt(&path, 0, "it is not an inventory with a matching checksum")
             })?;
+        let there = names(disk, dir)?;
         for file in &inventory.files {
-            file.check(disk, dir)?;
+            file.check(disk, dir, &there)?;
         }
         Ok(inventory)
     }
@@ -124,10 +125,9 @@ impl CopiedFile {
         Some(CopiedFile { name, bytes, sha256 })
     }
 
-    fn check(&self, disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
+    fn check(&self, disk: &dyn Disk, dir: &Path, there: &[String]) -> Result<(), OpenError> {
         let path = dir.join(&self.name);
-        let names = crate::copies::names(disk, dir)?;
-        if !names.contains(&self.name) {
+        if !there.contains(&self.name) {
             let what = format!("{} is missing, which {BACKUP_NAME} names", self.name);
             return Err(OpenError::Missing { what, dir: dir.to_owned() });
         }
