@@ -12,12 +12,12 @@ use ipse_core::Timestamp;
 
 use crate::copies::{Copy, Through, names};
 use crate::directory::Found;
-use crate::error::{CheckpointError, IoFailed, OpenError};
+use crate::erasing::{self, Place};
+use crate::error::{CheckpointError, OpenError};
 use crate::format::{BACKUP_NAME, BACKUPS_NAME, BACKUPS_TEMPORARY_NAME, ERASURES_NAME};
 use crate::inventory::{Inventory, Summary};
-use crate::segment::read_file;
+use crate::reading::SegmentFile;
 use crate::snapshot;
-use crate::sources::segment_files;
 use crate::store::{Files, Store};
 
 /// Length of a label.
@@ -161,14 +161,24 @@ fn copy_files(
         let through = segments.get(index + 1).map_or(Through::Position(position), Through::Next);
         inventory.files.push(copy.segment(segment, through, None)?);
     }
+    let there = names(disk, &files.dir).map_err(OpenError::from)?;
     for name in [ERASURES_NAME, BACKUPS_NAME] {
-        if names(disk, &files.dir).map_err(OpenError::from)?.iter().any(|there| there == name) {
+        if there.iter().any(|there| there == name) {
             let copied = copy.file(&files.dir.join(name), name).map_err(OpenError::from)?;
             inventory.files.push(copied);
         }
     }
     let from_nothing = segments.get(begin).is_some_and(|s| s.header.first_position == 1);
     Ok(if from_nothing { 0 } else { first })
+}
+
+/// The segments of a directory, without a look at its manifest.
+fn segment_files(found: &Found<'_>) -> Result<Vec<SegmentFile>, OpenError> {
+    let segment = |number: &u64| {
+        let path = found.segment_path(*number);
+        found.header(*number).map(|header| SegmentFile { header, path })
+    };
+    found.segments.iter().map(segment).collect()
 }
 
 /// Adds a line to the register in the data directory.
@@ -180,30 +190,13 @@ fn register(files: &Files, position: u64, request: &BackupRequest<'_>) -> Result
         request.directory.display().to_string()
     );
     let disk = files.disk.as_ref();
-    let path = files.dir.join(BACKUPS_NAME);
-    let is_there = names(disk, &files.dir).map_err(OpenError::from)?;
-    let before = match is_there.iter().any(|name| name == BACKUPS_NAME) {
-        true => read_file(disk, &path).map_err(OpenError::from)?,
-        false => Vec::new(),
-    };
-    let before = String::from_utf8(before)
-        .map_err(|_| OpenError::corrupt(&path, 0, "it is not UTF-8 text"))?;
-    let mut lines: Vec<&str> = before.lines().collect();
+    let mut lines = erasing::lines(disk, &files.dir.join(BACKUPS_NAME))?;
     lines.drain(..(lines.len() + 1).saturating_sub(REGISTER_LINES_MAX));
-    lines.push(&line);
+    lines.push(line);
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    replace(files, BACKUPS_TEMPORARY_NAME, &path, text.as_bytes()).map_err(OpenError::from)?;
-    Ok(())
-}
-
-fn replace(files: &Files, temporary: &str, path: &Path, bytes: &[u8]) -> Result<(), IoFailed> {
-    let disk = files.disk.as_ref();
-    let temporary = files.dir.join(temporary);
-    let file = disk.create(&temporary).map_err(IoFailed::new("create", &temporary))?;
-    file.write_at(0, bytes).map_err(IoFailed::new("write", &temporary))?;
-    file.sync().map_err(IoFailed::new("sync", &temporary))?;
-    disk.rename(&temporary, path).map_err(IoFailed::new("rename", &temporary))?;
-    disk.sync_dir(&files.dir).map_err(IoFailed::new("sync", &files.dir))
+    let place = Place { disk, dir: &files.dir };
+    let replaced = place.replace(BACKUPS_TEMPORARY_NAME, BACKUPS_NAME, text.as_bytes());
+    Ok(replaced.map_err(OpenError::from)?)
 }
 
 fn check_label(label: &str) -> Result<(), BackupError> {

@@ -47,7 +47,16 @@ impl<'d> Found<'d> {
         }
     }
 
+    /// The headers of the segments, which follow each other and are those that the manifest
+    /// speaks of; there must be one.
     pub(crate) fn headers(&self) -> Result<Vec<SegmentHeader>, OpenError> {
+        let headers = self.row()?;
+        self.check_manifest(&headers[headers.len() - 1])?;
+        Ok(headers)
+    }
+
+    /// The headers of the segments, which follow each other.
+    pub(crate) fn row(&self) -> Result<Vec<SegmentHeader>, OpenError> {
         let headers: Result<Vec<_>, _> =
             self.segments.iter().map(|number| self.header(*number)).collect();
         let headers = headers?;
@@ -61,7 +70,6 @@ impl<'d> Found<'d> {
                 return Err(OpenError::corrupt(&self.segment_path(number), 0, problem));
             }
         }
-        self.check_manifest(&headers[headers.len() - 1])?;
         Ok(headers)
     }
 

@@ -179,13 +179,7 @@ impl Rebuilt {
     /// Reading ended with the log: was the moment there?
     fn check_reached(&self, source: &Source, until: Option<&Until>) -> Result<(), RestoreError> {
         let end = self.state.position().0;
-        if let Some((newest, path)) = source.snapshots.last().filter(|(newest, _)| *newest > end) {
-            let what = format!(
-                "the log ends at position {end}, and {} holds records up to {newest}",
-                path.display()
-            );
-            return Err(OpenError::Missing { what, dir: source.dir.clone() }.into());
-        }
+        source.check_end(end)?;
         match until {
             Some(Until::Position(last)) if *last > end => {
                 refused(format!("there is no log position {last}: the log ends at {end}"))

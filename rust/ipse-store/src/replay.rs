@@ -101,14 +101,7 @@ impl<'d> Opening<'d> {
 
     fn try_snapshot(&self, position: u64, hash_seed: u64) -> Result<State, OpenError> {
         let path = self.found.dir.join(snapshot_name(position));
-        let (state, log_id) = snapshot::load(self.found.disk, &path, hash_seed)?;
-        if state.position().0 != position {
-            return Err(OpenError::corrupt(&path, 16, "its position is not that of its name"));
-        }
-        if log_id != self.headers[0].log_id {
-            return Err(OpenError::corrupt(&path, 32, "it belongs to another log"));
-        }
-        Ok(state)
+        snapshot::load_at(self.found.disk, &path, position, self.headers[0].log_id, hash_seed)
     }
 
     /// Applies the log after the snapshot.

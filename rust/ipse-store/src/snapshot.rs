@@ -96,12 +96,26 @@ pub(crate) fn verify(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
     finish(current.take()).map_err(|problem| OpenError::corrupt(path, 0, problem))
 }
 
-/// Loads the state that a snapshot holds, and the id of the log that it belongs to.
-pub(crate) fn load(
+/// Loads the state that the snapshot of `position` of a log holds.
+pub(crate) fn load_at(
     disk: &dyn Disk,
     path: &Path,
+    position: u64,
+    log_id: u64,
     hash_seed: u64,
-) -> Result<(State, u64), OpenError> {
+) -> Result<State, OpenError> {
+    let (state, found) = load(disk, path, hash_seed)?;
+    if state.position().0 != position {
+        return Err(OpenError::corrupt(path, 16, "its position is not that of its name"));
+    }
+    if found != log_id {
+        return Err(OpenError::corrupt(path, 32, "it belongs to another log"));
+    }
+    Ok(state)
+}
+
+/// Loads the state that a snapshot holds, and the id of the log that it belongs to.
+fn load(disk: &dyn Disk, path: &Path, hash_seed: u64) -> Result<(State, u64), OpenError> {
     let mut loader = None;
     let header = read(disk, path, |header, part| {
         let loader = loader.get_or_insert_with(|| StateLoader::new(hash_seed, header.position));

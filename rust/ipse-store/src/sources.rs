@@ -16,6 +16,7 @@ use crate::format::{
 use crate::fs::Disk;
 use crate::inventory::{Inventory, Summary};
 use crate::reading::SegmentFile;
+use crate::segment::SegmentHeader;
 use crate::snapshot;
 use crate::state::State;
 
@@ -49,15 +50,6 @@ pub(crate) fn check_served(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError>
 
 const UNFINISHED: &str = "is a backup or a restored directory that was never finished: delete it";
 
-/// The segments of a directory, without a look at its manifest.
-pub(crate) fn segment_files(found: &Found<'_>) -> Result<Vec<SegmentFile>, OpenError> {
-    let segment = |number: &u64| {
-        let path = found.segment_path(*number);
-        found.header(*number).map(|header| SegmentFile { header, path })
-    };
-    found.segments.iter().map(segment).collect()
-}
-
 impl Source {
     /// A backup, every file of it compared with its inventory, or a data directory.
     pub(crate) fn open(disk: &dyn Disk, dir: &Path) -> Result<Source, OpenError> {
@@ -82,27 +74,21 @@ impl Source {
             found.snapshots.retain(|at| inventory.names(&snapshot_name(*at)));
         }
         found.is_new()?;
-        if !is_backup {
-            found.headers()?;
-        }
-        let segments = segment_files(&found)?;
-        let Some(log_id) = segments.first().map(|segment| segment.header.log_id) else {
+        let headers = if is_backup { found.row()? } else { found.headers()? };
+        let Some(log_id) = headers.first().map(|header| header.log_id) else {
             return Err(found.missing("there are no log segments"));
         };
-        let source = Source {
+        let snapshot = |at: &u64| (*at, dir.join(snapshot_name(*at)));
+        let segment =
+            |header: SegmentHeader| SegmentFile { header, path: found.segment_path(header.number) };
+        Ok(Source {
             dir: dir.to_owned(),
             inventory,
-            snapshots: found
-                .snapshots
-                .iter()
-                .map(|at| (*at, dir.join(snapshot_name(*at))))
-                .collect(),
-            segments,
+            snapshots: found.snapshots.iter().map(snapshot).collect(),
+            segments: headers.into_iter().map(segment).collect(),
             log_id,
             _locks: lock.into_iter().collect(),
-        };
-        source.check_row()?;
-        Ok(source)
+        })
     }
 
     /// Goes on with the log of a newer directory of the same log; says what is wrong if that
@@ -155,14 +141,7 @@ impl Source {
     /// Loads the snapshot at a position.
     pub(crate) fn load(&self, disk: &dyn Disk, position: u64) -> Result<State, OpenError> {
         let path = self.snapshot_path(position);
-        let (state, log_id) = snapshot::load(disk, &path, HASH_SEED)?;
-        if state.position().0 != position {
-            return Err(OpenError::corrupt(&path, 16, "its position is not that of its name"));
-        }
-        if log_id != self.log_id {
-            return Err(OpenError::corrupt(&path, 32, "it belongs to another log"));
-        }
-        Ok(state)
+        snapshot::load_at(disk, &path, position, self.log_id, HASH_SEED)
     }
 
     /// Where the snapshot at a position is that the list has.
@@ -182,25 +161,22 @@ impl Source {
         &self.segments[after.saturating_sub(1)..]
     }
 
+    /// That a log which ends at a position reaches as far as the snapshots do.
+    pub(crate) fn check_end(&self, end: u64) -> Result<(), OpenError> {
+        let Some((newest, path)) = self.snapshots.last().filter(|(newest, _)| *newest > end) else {
+            return Ok(());
+        };
+        let what = format!(
+            "the log ends at position {end}, and {} holds records up to {newest}",
+            path.display()
+        );
+        Err(OpenError::Missing { what, dir: self.dir.clone() })
+    }
+
     /// What a backup promises to hold at its end.
     pub(crate) fn promised(&self) -> Option<(u64, &[Summary])> {
         let inventory = self.inventory.as_ref()?;
         Some((inventory.log_position, &inventory.workspaces))
-    }
-
-    fn check_row(&self) -> Result<(), OpenError> {
-        for pair in self.segments.windows(2) {
-            let (one, next) = (&pair[0].header, &pair[1]);
-            if next.header.number != one.number + 1 {
-                let what = format!("{} is missing", segment_name(one.number + 1));
-                return Err(OpenError::Missing { what, dir: self.dir.clone() });
-            }
-            if next.header.log_id != one.log_id || next.header.first_position < one.first_position {
-                let problem = format!("it does not follow {}", segment_name(one.number));
-                return Err(OpenError::corrupt(&next.path, 0, problem));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -129,13 +129,7 @@ fn replay(
 
 fn check_end(source: &Source, state: &State) -> Result<(), OpenError> {
     let end = state.position().0;
-    if let Some((newest, path)) = source.snapshots.last().filter(|(newest, _)| *newest > end) {
-        let what = format!(
-            "the log ends at position {end}, and {} holds records up to {newest}",
-            path.display()
-        );
-        return Err(OpenError::Missing { what, dir: source.dir.clone() });
-    }
+    source.check_end(end)?;
     match source.promised() {
         Some((position, promised)) if position == end => {
             check_promise(state, promised, &source.dir)
