@@ -238,7 +238,7 @@ fn kept_frames(from: &SegmentFile, bytes: &[u8], through: Through<'_>) -> Result
         if frames.position > last {
             return Ok(whole);
         }
-        match frames.next(from)? {
+        match frames.next(&from.path)? {
             Some((_, frame)) if frame.end_position() - 1 > last => {
                 let (cut, crc) = cut(&frame, last, (from, end))?;
                 return Ok(Kept { end, cut, crc });
@@ -248,7 +248,7 @@ fn kept_frames(from: &SegmentFile, bytes: &[u8], through: Through<'_>) -> Result
         }
     }
     match through {
-        Through::Next(next) => frames.check_sealed(from, next)?,
+        Through::Next(next) => frames.check_sealed(&from.path, &next.header)?,
         Through::Position(_) => {
             let problem = format!("the frame with log position {} is broken", frames.position);
             return Err(OpenError::corrupt(&from.path, frames.end as u64, problem));

@@ -6,11 +6,11 @@
 //!
 //! Reading order: [`mod@format`] (what the files look like), [`codec`] (records as msgpack),
 //! `frame` and `segment` (the log's pieces), `wal` (appending), `writer` (group commit), `line`
-//! (who waits for the graphs), `snapshot`, `recovery` (opening: `directory`, then `replay`),
-//! `store` (what callers use), `backup`, `restore` and `verify` (copies; they share `reading`,
-//! `rebuild`, `copies`, `sources` and `inventory`), [`fs`] (what is asked of a disk),
-//! [`simulated`] (a disk that fails on demand), `failpoints` and `planted` (what test builds do
-//! wrong when they are told to).
+//! (who waits for the graphs), `snapshot`, `reading` (a segment's frames, and a whole log),
+//! `recovery` (opening: `directory`, then `replay`), `store` (what callers use), `backup`,
+//! `restore` and `verify` (copies; they share `rebuild`, `copies`, `sources` and `inventory`),
+//! [`fs`] (what is asked of a disk), [`simulated`] (a disk that fails on demand), `failpoints`
+//! and `planted` (what test builds do wrong when they are told to).
 
 mod backup;
 pub mod codec;

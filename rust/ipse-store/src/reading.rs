@@ -1,18 +1,18 @@
-//! Reading the log without opening the directory for appending: for copies and for judging.
+//! Reading the log: the frames of a segment, for a start too, and all of it, for copies and for
+//! judging.
 //!
-//! Changes nothing, and keeps no more than a segment in memory. What is torn and what is corrupt
-//! is told apart as at a start: the rule is in [`crate::format`].
+//! Changes nothing, and keeps no more than a segment in memory. Tells what is torn from what is
+//! corrupt: the rule is in [`crate::format`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipse_core::Record;
 
 use crate::codec::decode_record;
 use crate::error::OpenError;
 use crate::format::{ALIGNMENT, FRAME_HEADER_BYTES, HEADER_BYTES, segment_name};
-use crate::frame::{self, Frame, FrameHeader, FrameKind};
+use crate::frame::{self, Frame, FrameHeader, FrameKind, REWRITTEN_BYTES};
 use crate::fs::Disk;
-use crate::replay::{check_frame, used};
 use crate::segment::{SegmentHeader, read_file};
 
 /// A segment and where it is.
@@ -77,7 +77,7 @@ pub(crate) fn read_log(
     for (index, segment) in segments.iter().enumerate() {
         let bytes = read_file(disk, &segment.path)?;
         let mut frames = Frames::new(&segment.header, &bytes);
-        while let Some((offset, frame)) = frames.next(segment)? {
+        while let Some((offset, frame)) = frames.next(&segment.path)? {
             if read_frame(&frame, offset, segment, covered, visit, &mut log)? {
                 log.stopped = true;
                 return Ok(log);
@@ -86,8 +86,8 @@ pub(crate) fn read_log(
         log.position = frames.position - 1;
         log.records.push(frames.position - segment.header.first_position);
         match segments.get(index + 1) {
-            Some(next) => frames.check_sealed(segment, next)?,
-            None => log.torn = frames.check_tail(segment, covered)?,
+            Some(next) => frames.check_sealed(&segment.path, &next.header)?,
+            None => log.torn = frames.check_tail(&segment.path, covered)?,
         }
     }
     Ok(log)
@@ -139,17 +139,13 @@ impl<'b> Frames<'b> {
     }
 
     /// The next frame and where it begins; none where the frames end or break.
-    pub(crate) fn next(
-        &mut self,
-        segment: &SegmentFile,
-    ) -> Result<Option<(usize, Frame<'b>)>, OpenError> {
+    pub(crate) fn next(&mut self, path: &Path) -> Result<Option<(usize, Frame<'b>)>, OpenError> {
         let start = self.end;
         let Some(frame) = frame::parse(&self.bytes[start..], self.salt) else { return Ok(None) };
         if frame.header.first_position != self.position || frame.header.previous_crc != self.crc {
             return Ok(None);
         }
-        check_frame(&frame)
-            .map_err(|problem| OpenError::corrupt(&segment.path, start as u64, problem))?;
+        check_frame(&frame).map_err(|problem| OpenError::corrupt(path, start as u64, problem))?;
         self.end += frame.size();
         self.position = frame.end_position();
         self.crc = frame.chain_crc();
@@ -157,39 +153,53 @@ impl<'b> Frames<'b> {
     }
 
     /// A segment with a successor was synced whole before the successor was named.
-    pub(crate) fn check_sealed(
-        &self,
-        segment: &SegmentFile,
-        next: &SegmentFile,
-    ) -> Result<(), OpenError> {
-        if self.position == next.header.first_position && self.crc == next.header.previous_crc {
+    pub(crate) fn check_sealed(&self, path: &Path, next: &SegmentHeader) -> Result<(), OpenError> {
+        if self.position == next.first_position && self.crc == next.previous_crc {
             return Ok(());
         }
         let problem = format!(
             "the frame with log position {} is broken, and {} begins at {}",
             self.position,
-            segment_name(next.header.number),
-            next.header.first_position
+            segment_name(next.number),
+            next.first_position
         );
-        Err(OpenError::corrupt(&segment.path, self.end as u64, problem))
+        Err(OpenError::corrupt(path, self.end as u64, problem))
+    }
+
+    /// Length of what follows and is neither frame nor zeros.
+    pub(crate) fn damage(&self) -> usize {
+        used(&self.bytes[self.end..])
+    }
+
+    /// Refuses an end of the log before anything that was synced: what a snapshot of position
+    /// `covered` holds, and what frames after [`Frames::damage`] say.
+    pub(crate) fn check_synced(
+        &self,
+        path: &Path,
+        covered: u64,
+        damage: usize,
+    ) -> Result<(), OpenError> {
+        let later = if damage == 0 { 0 } else { self.synced_in_later_frames() };
+        let synced = later.max(covered);
+        if self.position > synced {
+            return Ok(());
+        }
+        let problem = format!(
+            "the log ends or breaks before position {}, and it was on disk up to {synced}",
+            self.position
+        );
+        Err(OpenError::corrupt(path, self.end as u64, problem))
     }
 
     /// What follows the last frame of the log, unless it breaks what was on disk.
-    fn check_tail(&self, segment: &SegmentFile, covered: u64) -> Result<Option<Torn>, OpenError> {
-        let damage = used(&self.bytes[self.end..]);
-        let later = if damage == 0 { 0 } else { self.synced_in_later_frames() };
-        let synced = later.max(covered);
-        if self.position <= synced {
-            let problem = format!(
-                "the log ends or breaks before position {}, and it was on disk up to {synced}",
-                self.position
-            );
-            return Err(OpenError::corrupt(&segment.path, self.end as u64, problem));
-        }
-        let torn = Torn { path: segment.path.clone(), offset: self.end as u64, bytes: damage };
-        Ok((damage > 0).then_some(torn))
+    fn check_tail(&self, path: &Path, covered: u64) -> Result<Option<Torn>, OpenError> {
+        let bytes = self.damage();
+        self.check_synced(path, covered, bytes)?;
+        let torn = Torn { path: path.to_owned(), offset: self.end as u64, bytes };
+        Ok((bytes > 0).then_some(torn))
     }
 
+    /// The highest position that a frame after the damage says was synced.
     fn synced_in_later_frames(&self) -> u64 {
         (self.end..self.bytes.len())
             .step_by(ALIGNMENT)
@@ -198,6 +208,35 @@ impl<'b> Frames<'b> {
             .max()
             .unwrap_or(0)
     }
+}
+
+/// What a frame with a right checksum may not say.
+fn check_frame(frame: &Frame<'_>) -> Result<(), String> {
+    let header = &frame.header;
+    if header.synced_through >= header.first_position {
+        return Err("the frame says that it was synced before it was written".to_owned());
+    }
+    match header.kind {
+        FrameKind::Group if header.record_count == 0 => Err("the group is empty".to_owned()),
+        FrameKind::CleanShutdown if header.record_count != 0 || !frame.payload.is_empty() => {
+            Err("the mark of a clean shutdown holds records".to_owned())
+        }
+        FrameKind::Rewritten
+            if header.record_count != 0 || frame.payload.len() != REWRITTEN_BYTES =>
+        {
+            Err("the end of a rewritten segment is not one checksum".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Length without the zeros at the end.
+fn used(bytes: &[u8]) -> usize {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let pieces = bytes.chunks(ZEROS.len());
+    let empty = pieces.rev().take_while(|piece| **piece == ZEROS[..piece.len()]);
+    let left = bytes.len() - empty.map(<[u8]>::len).sum::<usize>();
+    bytes[..left].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
 /// The bytes of a frame without its records after log position `through`, and their checksum.
@@ -240,4 +279,24 @@ pub(crate) fn end_mark(salt: u64, previous_crc: u32, last: u64) -> Vec<u8> {
     frame::begin(&mut bytes);
     frame::finish(&mut bytes, &header);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn used_finds_the_last_byte() {
+        for length in [0, 1, 4095, 4096, 4097, 10_000] {
+            let mut bytes = vec![0; length];
+            assert_eq!(used(&bytes), 0);
+            for place in [0, length / 2, length.saturating_sub(1)] {
+                if let Some(byte) = bytes.get_mut(place) {
+                    *byte = 1;
+                    assert_eq!(used(&bytes), place + 1);
+                    bytes[place] = 0;
+                }
+            }
+        }
+    }
 }

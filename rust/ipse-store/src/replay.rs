@@ -9,9 +9,10 @@ use std::path::Path;
 use crate::codec::decode_record;
 use crate::directory::Found;
 use crate::error::OpenError;
-use crate::format::{ALIGNMENT, FRAME_HEADER_BYTES, HEADER_BYTES, segment_name, snapshot_name};
-use crate::frame::{self, Frame, FrameKind, REWRITTEN_BYTES};
+use crate::format::{FRAME_HEADER_BYTES, snapshot_name};
+use crate::frame::{Frame, FrameKind};
 use crate::planted::{Fault, is_planted};
+use crate::reading::Frames;
 use crate::recovery::Recovery;
 use crate::segment::{SegmentHeader, read_file};
 use crate::snapshot;
@@ -113,69 +114,33 @@ impl<'d> Opening<'d> {
             let header = self.headers[index];
             let path = self.found.segment_path(header.number);
             let bytes = read_file(self.found.disk, &path)?;
-            let walk = self.walk(&header, &bytes, &path)?;
+            let mut frames = Frames::new(&header, &bytes);
+            let clean = self.replay_frames(&mut frames, &path)?;
+            let damage = frames.damage();
             index += 1;
-            let Some(next) = self.headers.get(index).copied() else {
-                let tail = Tail { opening: self, header, bytes, walk };
-                return tail.checked(&path);
+            let Some(next) = self.headers.get(index) else {
+                if !is_planted(Fault::ForgiveAll) {
+                    frames.check_synced(&path, self.recovery.snapshot_log_position, damage)?;
+                }
+                let Frames { end, position, crc, .. } = frames;
+                let walk = Walk { end, position, crc, damage, clean };
+                return Ok(Tail { opening: self, header, bytes, walk });
             };
-            self.check_sealed(&walk, &next, &path)?;
-        }
-    }
-
-    /// A segment with a successor was synced whole before the successor was named.
-    fn check_sealed(
-        &mut self,
-        walk: &Walk,
-        next: &SegmentHeader,
-        path: &Path,
-    ) -> Result<(), OpenError> {
-        if walk.position != next.first_position || walk.crc != next.previous_crc {
-            let problem = format!(
-                "the frame with log position {} is broken, and {} begins at {}",
-                walk.position,
-                segment_name(next.number),
-                next.first_position
-            );
-            return Err(OpenError::corrupt(path, walk.end as u64, problem));
-        }
-        if walk.damage > 0 {
-            self.recovery.notes.push(format!(
-                "{} holds {} unexpected bytes after its last frame, at byte {}; no record is missing",
-                path.display(),
-                walk.damage,
-                walk.end
-            ));
-        }
-        Ok(())
-    }
-
-    /// Replays frames until they end.
-    fn walk(
-        &mut self,
-        header: &SegmentHeader,
-        bytes: &[u8],
-        path: &Path,
-    ) -> Result<Walk, OpenError> {
-        let mut walk = Walk {
-            end: HEADER_BYTES,
-            position: header.first_position,
-            crc: header.previous_crc,
-            damage: 0,
-            clean: false,
-        };
-        while let Some(frame) = frame::parse(&bytes[walk.end..], header.salt) {
-            if !follows(&frame, &walk) {
-                break;
+            frames.check_sealed(&path, next)?;
+            if damage > 0 {
+                self.recovery.notes.push(unexpected(&path, damage, frames.end));
             }
-            self.replay_frame(&frame, walk.end, path)?;
-            walk.end += frame.size();
-            walk.position = frame.end_position();
-            walk.crc = frame.chain_crc();
-            walk.clean = frame.header.kind == FrameKind::CleanShutdown;
         }
-        walk.damage = used(&bytes[walk.end..]);
-        Ok(walk)
+    }
+
+    /// Replays frames until they end; says whether the last marks a clean shutdown.
+    fn replay_frames(&mut self, frames: &mut Frames<'_>, path: &Path) -> Result<bool, OpenError> {
+        let mut clean = false;
+        while let Some((start, frame)) = frames.next(path)? {
+            self.replay_frame(&frame, start, path)?;
+            clean = frame.header.kind == FrameKind::CleanShutdown;
+        }
+        Ok(clean)
     }
 
     fn replay_frame(
@@ -185,7 +150,6 @@ impl<'d> Opening<'d> {
         path: &Path,
     ) -> Result<(), OpenError> {
         let place = |offset: usize| (start + FRAME_HEADER_BYTES + offset) as u64;
-        check_frame(frame).map_err(|problem| OpenError::corrupt(path, start as u64, problem))?;
         let covered = self.recovery.snapshot_log_position;
         if frame.end_position() <= covered.saturating_add(1) {
             return Ok(());
@@ -214,84 +178,10 @@ impl<'d> Opening<'d> {
     }
 }
 
-impl Tail<'_> {
-    /// Refuses damage to anything that was synced.
-    fn checked(self, path: &Path) -> Result<Self, OpenError> {
-        let walk = &self.walk;
-        let covered = self.opening.recovery.snapshot_log_position;
-        let later = if walk.damage == 0 { 0 } else { self.synced_in_later_frames() };
-        let synced = later.max(covered);
-        if walk.position > synced || is_planted(Fault::ForgiveAll) {
-            return Ok(self);
-        }
-        let problem = format!(
-            "the log ends or breaks before position {}, and it was on disk up to {synced}",
-            walk.position
-        );
-        Err(OpenError::corrupt(path, walk.end as u64, problem))
-    }
-
-    /// The highest position that a frame after the damage says was synced.
-    fn synced_in_later_frames(&self) -> u64 {
-        (self.walk.end..self.bytes.len())
-            .step_by(ALIGNMENT)
-            .filter_map(|offset| frame::parse(&self.bytes[offset..], self.header.salt))
-            .map(|frame| frame.header.synced_through)
-            .max()
-            .unwrap_or(0)
-    }
-}
-
-/// Whether a frame is the one that comes next.
-fn follows(frame: &Frame<'_>, walk: &Walk) -> bool {
-    frame.header.first_position == walk.position && frame.header.previous_crc == walk.crc
-}
-
-/// What a frame with a right checksum may not say.
-pub(crate) fn check_frame(frame: &Frame<'_>) -> Result<(), String> {
-    let header = &frame.header;
-    if header.synced_through >= header.first_position {
-        return Err("the frame says that it was synced before it was written".to_owned());
-    }
-    match header.kind {
-        FrameKind::Group if header.record_count == 0 => Err("the group is empty".to_owned()),
-        FrameKind::CleanShutdown if header.record_count != 0 || !frame.payload.is_empty() => {
-            Err("the mark of a clean shutdown holds records".to_owned())
-        }
-        FrameKind::Rewritten
-            if header.record_count != 0 || frame.payload.len() != REWRITTEN_BYTES =>
-        {
-            Err("the end of a rewritten segment is not one checksum".to_owned())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Length without the zeros at the end.
-pub(crate) fn used(bytes: &[u8]) -> usize {
-    const ZEROS: [u8; 4096] = [0; 4096];
-    let pieces = bytes.chunks(ZEROS.len());
-    let empty = pieces.rev().take_while(|piece| **piece == ZEROS[..piece.len()]);
-    let left = bytes.len() - empty.map(<[u8]>::len).sum::<usize>();
-    bytes[..left].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn used_finds_the_last_byte() {
-        for length in [0, 1, 4095, 4096, 4097, 10_000] {
-            let mut bytes = vec![0; length];
-            assert_eq!(used(&bytes), 0);
-            for place in [0, length / 2, length.saturating_sub(1)] {
-                if let Some(byte) = bytes.get_mut(place) {
-                    *byte = 1;
-                    assert_eq!(used(&bytes), place + 1);
-                    bytes[place] = 0;
-                }
-            }
-        }
-    }
+fn unexpected(path: &Path, damage: usize, offset: usize) -> String {
+    format!(
+        "{} holds {damage} unexpected bytes after its last frame, at byte {offset}; no record is \
+         missing",
+        path.display()
+    )
 }
