@@ -36,9 +36,7 @@ impl Encoder {
 
     /// An element of a repeated field or a member of a oneof: written even if empty.
     pub(crate) fn element(&mut self, field: u32, text: &str) {
-        self.tag(field, DELIMITED);
-        self.varint(text.len() as u64);
-        self.0.extend_from_slice(text.as_bytes());
+        put_delimited(field, text.as_bytes(), &mut self.0);
     }
 
     pub(crate) fn number(&mut self, field: u32, number: u64) {
@@ -75,9 +73,9 @@ impl Encoder {
             self.0[length_at] = length as u8;
             return told;
         }
-        let mut prefix = Encoder::default();
-        prefix.varint(length as u64);
-        self.0.splice(length_at..=length_at, prefix.0);
+        let mut prefix = Vec::new();
+        put_varint(length as u64, &mut prefix);
+        self.0.splice(length_at..=length_at, prefix);
         told
     }
 
@@ -89,16 +87,31 @@ impl Encoder {
     }
 
     fn tag(&mut self, field: u32, wire_type: u32) {
-        self.varint(u64::from(field << 3 | wire_type));
+        put_tag(field, wire_type, &mut self.0);
     }
 
-    fn varint(&mut self, mut number: u64) {
-        while number >= 0x80 {
-            self.0.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        self.0.push(number as u8);
+    fn varint(&mut self, number: u64) {
+        put_varint(number, &mut self.0);
     }
+}
+
+/// Text, bytes or a message whose bytes are there already.
+pub(crate) fn put_delimited(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    put_tag(field, DELIMITED, out);
+    put_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
+fn put_tag(field: u32, wire_type: u32, out: &mut Vec<u8>) {
+    put_varint(u64::from(field << 3 | wire_type), out);
+}
+
+fn put_varint(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::proto::v1;
 use crate::refusal::{Place, refused};
 use crate::rfc3339;
 use crate::status::Status;
+use crate::turn::Turn;
 
 /// Backups that a receipt lists: the newest of those that were made before.
 const BACKUPS_MAX: usize = 1_000;
@@ -28,19 +29,15 @@ impl Dispatch {
         let operation = operation(&request.operation_id, &fingerprint);
         let suppress = request.suppress;
 
-        let mut turn = self.turn(&workspace, Verb::Modify, read_only, now)?;
-        let decided = turn.erase(|graph| {
-            let operation = operation.clone();
+        let turn = self.turn(&workspace, Verb::Modify, read_only, now)?;
+        let decide = |graph: &Graph| {
             let (what, missing) = whom(graph, request.profile.as_ref())?;
             let decided = graph.decide_erase(&Erase { operation, what, suppress }, now);
             judged(decided, missing, Place::Within("profile"))
-        });
-        let position = turn.position();
-        drop(turn);
-        let (receipt, repeated) = decided.map_err(|status| Refused { position, status })?;
-        let receipt = Some(self.receipt(&receipt)?);
-        let bytes = v1::DeleteProfileResponse { receipt, repeated }.encode_to_vec();
-        Ok(Answer { position, bytes })
+        };
+        self.erase(turn, decide, |receipt, repeated| {
+            v1::DeleteProfileResponse { receipt, repeated }.encode_to_vec()
+        })
     }
 
     pub(crate) fn forget_identifier(&self, request: &[u8], now: Timestamp) -> Handled {
@@ -55,14 +52,28 @@ impl Dispatch {
         let what = Erasable::Identifier(decoded_identifier(identifier));
         let command = Erase { operation, what, suppress: request.suppress };
 
-        let mut turn = self.turn(&workspace, Verb::Modify, read_only, now)?;
-        let decided =
-            turn.erase(|graph| judged(graph.decide_erase(&command, now), None, Place::Request));
+        let turn = self.turn(&workspace, Verb::Modify, read_only, now)?;
+        let decide =
+            |graph: &Graph| judged(graph.decide_erase(&command, now), None, Place::Request);
+        self.erase(turn, decide, |receipt, repeated| {
+            v1::ForgetIdentifierResponse { receipt, repeated }.encode_to_vec()
+        })
+    }
+
+    /// The answer to a call that erases: what `encode` makes of the receipt and of whether it
+    /// was carried out before.
+    fn erase(
+        &self,
+        mut turn: Turn<'_>,
+        decide: impl FnOnce(&Graph) -> Result<ErasureDecision, Status>,
+        encode: impl FnOnce(Option<v1::ErasureReceipt>, bool) -> Vec<u8>,
+    ) -> Handled {
+        let decided = turn.erase(decide);
         let position = turn.position();
+        // A receipt reads a file: nobody is to wait for that.
         drop(turn);
         let (receipt, repeated) = decided.map_err(|status| Refused { position, status })?;
-        let receipt = Some(self.receipt(&receipt)?);
-        let bytes = v1::ForgetIdentifierResponse { receipt, repeated }.encode_to_vec();
+        let bytes = encode(Some(self.receipt(&receipt)?), repeated);
         Ok(Answer { position, bytes })
     }
 

@@ -8,12 +8,13 @@ use std::collections::HashSet;
 
 use ipse_core::change::{ObservedIdentifier, ProfileNumber, Record, Verdict};
 use ipse_core::erasure::is_pseudonym;
+use ipse_core::graph::{IdentifierView, ProfileView};
 use ipse_core::{Change, EventResolved, Graph, Timestamp, TraitValue};
 use ipse_store::LogPosition;
 use prost::Message;
 use serde_json::{Map, Value, json};
 
-use crate::dispatch::{Answer, Dispatch, Handled, decode, find_workspace, resting_on};
+use crate::dispatch::{Answer, Dispatch, Handled, decode, resting_on};
 use crate::find::find_profile;
 use crate::page_token;
 use crate::proto::v1;
@@ -36,21 +37,18 @@ struct Person {
 impl Dispatch {
     pub(crate) fn export_person(&self, request: &[u8], _now: Timestamp) -> Handled {
         let request: v1::ExportPersonRequest = decode(request)?;
-        let locked = self.lock()?;
-        let workspace = find_workspace(&locked, "workspace", &request.workspace)?;
-        let position = locked.workspace_position(workspace);
-        let graph = locked.graph(workspace);
+        let look = self.look(&request.workspace)?;
+        let (position, graph) = (look.position(), look.graph());
         let profile = find_profile(graph, "profile", request.profile.as_ref())
             .map_err(resting_on(position))?;
-        let number = profile.number();
-        let id = graph.profile_id(number);
-        let subject = ["person", graph.name(), id.as_str()];
+        let (name, id) = (graph.name().to_owned(), graph.profile_id(profile.number()));
+        let subject = ["person", &name, id.as_str()];
         let (stage, at) = begin(&subject, &request.page_token)?;
         let mut response = v1::ExportPersonResponse::default();
         if stage == IN_GRAPH {
-            let all = held(graph, number);
-            let rest = all.into_iter().skip(usize::try_from(at).unwrap_or(usize::MAX));
-            response.lines = page(rest);
+            let rest = held(graph, profile).into_iter();
+            let rest = rest.skip(usize::try_from(at).unwrap_or(usize::MAX));
+            response.lines = page(rest.map(|line| line.to_string()));
             let next = if response.lines.is_empty() {
                 token(IN_LOG, 0)
             } else {
@@ -59,8 +57,8 @@ impl Dispatch {
             response.next_page_token = page_token::encode(&subject, &next);
             return Ok(Answer { position, bytes: response.encode_to_vec() });
         }
-        let (person, name) = (Person::of(graph, number), graph.name().to_owned());
-        drop(locked);
+        let (person, workspace) = (Person::of(graph, profile), look.workspace());
+        drop(look);
         let mut bytes = 0;
         let lines = &mut response.lines;
         let read = self.store.read_records(workspace, LogPosition(at), &mut |record| {
@@ -72,7 +70,6 @@ impl Dispatch {
         });
         let read = read.map_err(|error| self.internal(format!("export: {error}")))?;
         if let Some(last) = read {
-            let subject = ["person", &name, id.as_str()];
             response.next_page_token = page_token::encode(&subject, &token(IN_LOG, last.0));
         }
         Ok(Answer { position, bytes: response.encode_to_vec() })
@@ -105,8 +102,8 @@ fn page(lines: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 /// What the graph holds.
-fn held(graph: &Graph, number: ProfileNumber) -> Vec<String> {
-    let Some(profile) = graph.profile(number) else { return Vec::new() };
+fn held(graph: &Graph, profile: ProfileView<'_>) -> Vec<Value> {
+    let number = profile.number();
     let id = |number| graph.profile_id(number).to_string();
     let absorbed: Vec<String> = profile.absorbed().into_iter().map(id).collect();
     let mut lines = vec![json!({
@@ -164,19 +161,16 @@ fn held(graph: &Graph, number: ProfileNumber) -> Vec<String> {
             "sequence_number": sequence.0,
         })
     }));
-    lines.into_iter().map(|line| line.to_string()).collect()
+    lines
 }
 
 impl Person {
-    fn of(graph: &Graph, number: ProfileNumber) -> Person {
-        let numbers = graph.numbers_of(number).into_iter();
-        let held = graph.profile(number).map_or_else(Vec::new, |profile| profile.identifiers());
-        let name = |held: &ipse_core::graph::IdentifierView<'_>| {
-            (held.namespace.to_owned(), held.value.to_owned())
-        };
+    fn of(graph: &Graph, profile: ProfileView<'_>) -> Person {
+        let numbers = graph.numbers_of(profile.number()).into_iter();
+        let name = |held: IdentifierView<'_>| (held.namespace.to_owned(), held.value.to_owned());
         Person {
             ids: numbers.map(|number| (number, graph.profile_id(number).to_string())).collect(),
-            identifiers: held.iter().map(name).collect(),
+            identifiers: profile.identifiers().into_iter().map(name).collect(),
         }
     }
 

@@ -9,14 +9,10 @@ use ipse_core::{Graph, Timestamp};
 
 use crate::dispatch::{Answer, Dispatch, Handled, decode, resting_on};
 use crate::encode::Encoder;
-use crate::encode_profile::{NotWritten, Page, encode_profile};
 use crate::find::check_namespace;
-use crate::limits::{
-    BATCH_GET_RESPONSE_BYTES_MAX, GET_RESPONSE_BYTES_MAX, LIST_SCANNED_MAX, LIST_STEP_SCANNED_MAX,
-    PAGE_SIZE_DEFAULT,
-};
+use crate::limits::{LIST_SCANNED_MAX, LIST_STEP_SCANNED_MAX, PAGE_SIZE_DEFAULT};
 use crate::page_token;
-use crate::profile::{page_size, profile_too_long};
+use crate::profile::{encode_next, page_size};
 use crate::proto::v1;
 use crate::read_mask::ReadMask;
 use crate::status::Status;
@@ -134,33 +130,12 @@ impl Listing<'_> {
             && (filter.has_namespace.is_empty() || profile.has_namespace(&filter.has_namespace))
     }
 
-    /// Writes a profile; false if the page has no room for it. The first has a bound of its
-    /// own, so that a listing always goes on.
+    /// Writes a profile; false if the page has no room for it.
     fn show(&mut self, graph: &Graph, profile: ProfileView<'_>) -> Result<bool, Status> {
-        let start = self.out.len();
-        let is_first = self.shown == 0;
-        let page = Page {
-            workspace: graph.name(),
-            size: PAGE_SIZE_DEFAULT,
-            token: "",
-            mask: self.mask,
-            answer_bytes_max: if is_first {
-                GET_RESPONSE_BYTES_MAX
-            } else {
-                BATCH_GET_RESPONSE_BYTES_MAX
-            },
-        };
-        match encode_profile(graph, profile, &page, &mut self.out) {
-            Ok(()) => {
-                self.shown += 1;
-                Ok(true)
-            }
-            Err(NotWritten::NoRoom) if !is_first => {
-                self.out.truncate(start);
-                Ok(false)
-            }
-            Err(not_written) => Err(not_written.status(|| profile_too_long("read_mask"))),
-        }
+        let (size, is_first, out) = (PAGE_SIZE_DEFAULT, self.shown == 0, &mut self.out);
+        let has_room = encode_next(graph, profile, size, self.mask, is_first, "read_mask", out)?;
+        self.shown += usize::from(has_room);
+        Ok(has_room)
     }
 }
 

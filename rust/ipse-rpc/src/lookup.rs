@@ -12,10 +12,8 @@ use ipse_store::LogPosition;
 
 use crate::dispatch::{Answer, Dispatch, Handled, Refused, decode, resting_on};
 use crate::encode::Encoder;
-use crate::encode_profile::{NotWritten, Page, encode_profile};
-use crate::limits::{BATCH_GET_RESPONSE_BYTES_MAX, GET_RESPONSE_BYTES_MAX};
 use crate::look::Look;
-use crate::profile::{page_size, profile_too_long};
+use crate::profile::{encode_next, page_size};
 use crate::proto::v1;
 use crate::read_mask::ReadMask;
 use crate::refusal::{Place, refused};
@@ -77,29 +75,16 @@ impl Found {
         Ok(look.position())
     }
 
-    /// The first is shown whatever its length; the others as far as there is room.
+    /// False if there is no room for it.
     fn show_one(&mut self, graph: &Graph, owner: ProfileNumber) -> Result<bool, Status> {
         let unseen = graph.profile(owner).filter(|now| !self.shown.contains(&now.number()));
         let Some(profile) = unseen else { return Ok(true) };
         let is_first = self.shown.is_empty();
-        let start = self.out.len();
-        let page = Page {
-            workspace: graph.name(),
-            size: self.size,
-            token: "",
-            mask: self.mask,
-            answer_bytes_max: match is_first {
-                true => GET_RESPONSE_BYTES_MAX,
-                false => BATCH_GET_RESPONSE_BYTES_MAX,
-            },
-        };
-        match encode_profile(graph, profile, &page, &mut self.out) {
-            Ok(()) => Ok(self.shown.insert(profile.number())),
-            Err(NotWritten::NoRoom) if !is_first => {
-                self.out.truncate(start);
-                Ok(false)
-            }
-            Err(not_written) => Err(not_written.status(|| profile_too_long("identifier"))),
+        let (size, mask, out) = (self.size, self.mask, &mut self.out);
+        let has_room = encode_next(graph, profile, size, mask, is_first, "identifier", out)?;
+        if has_room {
+            self.shown.insert(profile.number());
         }
+        Ok(has_room)
     }
 }

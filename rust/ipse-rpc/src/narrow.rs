@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use crate::access::{Access, EVENT_SOURCE, Reach, Role, SourceAt};
 use crate::dispatch::DEFAULT_WORKSPACE;
+use crate::encode::put_delimited;
 use crate::request::{Field, fields};
 use crate::status::{Reason, Status};
 use crate::tokens::Token;
@@ -185,19 +186,4 @@ fn denied(token: &Token, problem: &str) -> Status {
 
 fn put_text(number: u32, text: &str, out: &mut Vec<u8>) {
     put_delimited(number, text.as_bytes(), out);
-}
-
-fn put_delimited(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
-    const DELIMITED: u64 = 2;
-    put_varint(u64::from(number) << 3 | DELIMITED, out);
-    put_varint(bytes.len() as u64, out);
-    out.extend_from_slice(bytes);
-}
-
-fn put_varint(mut number: u64, out: &mut Vec<u8>) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
 }

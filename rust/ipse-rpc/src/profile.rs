@@ -5,6 +5,7 @@
 //! read in turns, and its answer names the newest record of when it was begun: all up to there
 //! is in it, and of what was written meanwhile some.
 
+use ipse_core::graph::ProfileView;
 use ipse_core::{Graph, Timestamp};
 
 use crate::dispatch::{Answer, Dispatch, Handled, decode, resting_on};
@@ -96,8 +97,34 @@ pub(crate) fn answer_full() -> Status {
     Status::of_field(Reason::LimitExceeded, "lookups", problem).with("bound", bound)
 }
 
+/// Writes one profile of several; false if there is no room for it, and then nothing of it is
+/// written. The first has a bound of its own, as if it were asked for alone, so that a listing
+/// always goes on; `field` is at fault if it passes that.
+pub(crate) fn encode_next(
+    graph: &Graph,
+    profile: ProfileView<'_>,
+    size: usize,
+    mask: ReadMask,
+    is_first: bool,
+    field: &str,
+    out: &mut Encoder,
+) -> Result<bool, Status> {
+    let start = out.len();
+    let answer_bytes_max =
+        if is_first { GET_RESPONSE_BYTES_MAX } else { BATCH_GET_RESPONSE_BYTES_MAX };
+    let page = Page { workspace: graph.name(), size, token: "", mask, answer_bytes_max };
+    match encode_profile(graph, profile, &page, out) {
+        Ok(()) => Ok(true),
+        Err(NotWritten::NoRoom) if !is_first => {
+            out.truncate(start);
+            Ok(false)
+        }
+        Err(not_written) => Err(not_written.status(|| profile_too_long(field))),
+    }
+}
+
 /// Why a profile that is asked for alone is refused.
-pub(crate) fn profile_too_long(field: &str) -> Status {
+fn profile_too_long(field: &str) -> Status {
     let bound = GET_RESPONSE_BYTES_MAX;
     let problem = format!(
         "the profile has more than {bound} bytes, the most an answer may have: read a part of \

@@ -23,6 +23,7 @@ use toml::{Table, Value};
 
 use crate::access::Role;
 use crate::limits::TOKENS_MAX;
+use crate::page_token::from_hex;
 
 const HASH_BYTES: usize = 32;
 /// How much of a hash the table may be searched by. The rest is compared in constant time.
@@ -104,16 +105,7 @@ impl Token {
 }
 
 fn hash(value: Option<&Value>) -> Option<[u8; HASH_BYTES]> {
-    let text = value?.as_str()?;
-    if text.len() != 2 * HASH_BYTES || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut hash = [0; HASH_BYTES];
-    for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        let digits = std::str::from_utf8(digits).ok()?;
-        *byte = u8::from_str_radix(digits, 16).ok()?;
-    }
-    Some(hash)
+    from_hex(value?.as_str()?)?.try_into().ok()
 }
 
 fn role(value: Option<&Value>) -> Option<Role> {

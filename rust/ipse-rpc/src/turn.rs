@@ -91,11 +91,7 @@ impl Turn<'_> {
         &mut self,
         decide: impl FnOnce(&Graph) -> Result<Decision<'c>, Status>,
     ) -> Result<Resolution<'c>, Status> {
-        let graph = self.look.graph();
-        // Deciding only reads. Catching its bugs here spares the lock, and so everyone else.
-        let decided = catching(AssertUnwindSafe(|| decide(graph)))
-            .unwrap_or_else(|panic| Err(self.look.dispatch.panicked("decide", &panic)));
-        match decided.and_then(|decision| self.commit(decision)) {
+        match self.decide(decide).and_then(|decision| self.commit(decision)) {
             Ok(resolution) => {
                 self.look.dispatch.metrics.count_resolution(&resolution);
                 Ok(resolution)
@@ -136,10 +132,7 @@ impl Turn<'_> {
         &mut self,
         decide: impl FnOnce(&Graph) -> Result<ErasureDecision, Status>,
     ) -> Result<(Receipt, bool), Status> {
-        let graph = self.look.graph();
-        let decided = catching(AssertUnwindSafe(|| decide(graph)))
-            .unwrap_or_else(|panic| Err(self.look.dispatch.panicked("decide", &panic)));
-        let erased = match decided.map_err(|status| self.count_refusal(status))? {
+        let erased = match self.decide(decide).map_err(|status| self.count_refusal(status))? {
             ErasureDecision::Repeated(receipt) => return Ok((receipt, true)),
             ErasureDecision::New(erased) => erased,
         };
@@ -151,6 +144,12 @@ impl Turn<'_> {
         committed.map_err(|bug| self.look.dispatch.internal(bug.to_string()))?;
         let newest = self.graph().erasure_receipts().next_back().copied();
         Ok((newest.expect("it was just erased"), false))
+    }
+
+    /// Deciding only reads. Catching its bugs here spares the lock, and so everyone else.
+    fn decide<T>(&self, decide: impl FnOnce(&Graph) -> Result<T, Status>) -> Result<T, Status> {
+        catching(AssertUnwindSafe(|| decide(self.graph())))
+            .unwrap_or_else(|panic| Err(self.look.dispatch.panicked("decide", &panic)))
     }
 
     fn commit<'c>(&mut self, decision: Decision<'c>) -> Result<Resolution<'c>, Status> {
