@@ -67,41 +67,23 @@ BATCH_METHODS: Final = frozenset(
 )
 # It reads the log.
 READING_METHODS: Final = frozenset({f"/{IDENTITY}/ExportPerson"})
-_WRITING_NAMES: Final = (
-    "ResolveEvent",
-    "ResolveEvents",
-    "Login",
-    "Logout",
-    "LinkIdentifiers",
-    "ModifyIdentifiers",
-    "MergeProfiles",
-    "SplitProfile",
-    "AttributeHistory",
-    "ImportProfiles",
-    "DeleteProfile",
-    "ForgetIdentifier",
-)
-WRITING_METHODS: Final = frozenset(
-    {
-        *(f"/{IDENTITY}/{name}" for name in _WRITING_NAMES),
-        f"/{ADMIN}/CreateWorkspace",
-        f"/{ADMIN}/SetRules",
-    }
-)
-
-AUDITED_METHODS: Final = frozenset(name for name, role in _native.methods() if role == "admin")
-
-_PREFIX: Final = "/ipse.v1."
-_AUTHORIZATION: Final = "authorization"
-# Only these are remembered: names that callers make up must not fill the memory.
-_KNOWN_METHODS: Final = frozenset(
-    f"/{service.full_name}/{method.name}"
+_METHODS: Final = {
+    f"/{service.full_name}/{method.name}": method
     for service in (
         identity_pb2.DESCRIPTOR.services_by_name["IdentityService"],
         admin_pb2.DESCRIPTOR.services_by_name["AdminService"],
     )
     for method in service.methods
-)
+}
+# Every write can be tried with `read_only`, except the making of a workspace.
+WRITING_METHODS: Final = frozenset(
+    name for name, method in _METHODS.items() if "read_only" in method.input_type.fields_by_name
+) | {f"/{ADMIN}/CreateWorkspace"}
+
+AUDITED_METHODS: Final = frozenset(name for name, role in _native.methods() if role == "admin")
+
+_PREFIX: Final = "/ipse.v1."
+_AUTHORIZATION: Final = "authorization"
 _RECOVERING: Final = "it is recovering"
 _SHUTTING_DOWN: Final = "it is shutting down"
 _FAILED: Final = "it has failed and is stopping; it recovers at its next start"
@@ -208,7 +190,8 @@ class Service(grpc.GenericRpcHandler):
         handler = self._handlers.get(method)
         if handler is None and method.startswith(_PREFIX):
             handler = self._handler(method)
-            if method in _KNOWN_METHODS:
+            # Names that callers make up must not fill the memory.
+            if method in _METHODS:
                 self._handlers[method] = handler
         return handler
 

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 from ipse.commands import EXIT_OK, CommandError, connection, plain
 
 if TYPE_CHECKING:
-    from ipse.model import BackupInfo
+    from contextlib import AbstractContextManager
+
+    from ipse.client import Client
+    from ipse.resolver import Resolver
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +38,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Has the backup made and says what is in it."""
-    made = _offline(arguments) if arguments.data_dir is not None else _serving(arguments)
+    with _opened(arguments) as opened:
+        made = opened.backup(
+            arguments.directory.absolute(), label=arguments.label, history=arguments.history
+        )
     if arguments.json:
         print(plain.as_json(made))
     else:
@@ -46,19 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _serving(arguments: argparse.Namespace) -> BackupInfo:
-    with connection.client(arguments) as client:
-        return client.backup(
-            arguments.directory.absolute(), label=arguments.label, history=arguments.history
-        )
-
-
-def _offline(arguments: argparse.Namespace) -> BackupInfo:
+def _opened(arguments: argparse.Namespace) -> AbstractContextManager[Client | Resolver]:
+    """Who makes the backup: the server, or the engine in this process."""
+    if arguments.data_dir is None:
+        return connection.client(arguments)
     if not (arguments.data_dir / "MANIFEST").is_file():
         raise CommandError(f"{arguments.data_dir} is not a data directory")
     from ipse.resolver import Resolver
 
-    with Resolver(arguments.data_dir) as resolver:
-        return resolver.backup(
-            arguments.directory.absolute(), label=arguments.label, history=arguments.history
-        )
+    return Resolver(arguments.data_dir)

@@ -85,7 +85,7 @@ def _token(path: str | None) -> str | None:
     if path is None:
         return None
     try:
-        return Path(path).read_text(encoding="ascii").strip()
+        return Path(path).read_text(encoding="ascii")
     except OSError as failure:
         raise UsageError(f"--token-file {path}: {failure.strerror}") from None
     except UnicodeDecodeError:
@@ -117,8 +117,9 @@ def client(arguments: argparse.Namespace) -> Iterator[Client]:
     from ipse import client as clients
     from ipse.errors import ConfigError, Unavailable
 
+    secured = security(arguments)
     try:
-        opened = clients.Client(arguments.address, **security(arguments))
+        opened = clients.Client(arguments.address, **secured)
     except ConfigError as wrong:
         raise UsageError(_flagged(wrong)) from None
     with opened as connected:
@@ -128,7 +129,7 @@ def client(arguments: argparse.Namespace) -> Iterator[Client]:
             if failure.reason:
                 raise
             # With TLS the reason may be a certificate, which only gRPC's own words tell.
-            why = f" ({failure.message})" if security(arguments)["tls"] else ""
+            why = f" ({failure.message})" if secured["tls"] else ""
             raise CommandError(
                 f"no server answers at {arguments.address}{why}; start one with 'ipse serve', or "
                 "name another with --address"

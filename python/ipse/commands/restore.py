@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ipse.commands import EXIT_OK, CommandError, table
+from ipse.commands import EXIT_OK, CommandError, plain, verify
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,17 +61,16 @@ def run(arguments: argparse.Namespace) -> int:
         )
     except ValueError as refused:
         raise CommandError(str(refused)) from None
-    print(json.dumps(restored, indent=2, ensure_ascii=False) if arguments.json else _said(restored))
+    print(plain.as_json(restored) if arguments.json else _said(restored))
     return EXIT_OK
 
 
 def _said(restored: dict[str, Any]) -> str:
-    rows = [(w["name"], w["sequence_number"], w["state_hash"]) for w in restored["workspaces"]]
     lines = [
         f"restored as of log position {restored['log_position']}",
         *(f"note: {note}" for note in restored["notes"]),
         "",
-        table.render(rows, ("workspace", "records", "state hash")),
+        verify.workspaces(restored),
     ]
     return "\n".join(lines)
 

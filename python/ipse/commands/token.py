@@ -107,7 +107,9 @@ def _create(arguments: argparse.Namespace, path: Path) -> int:
             raise CommandError(
                 f"{path} has a token {arguments.name} already: revoke it, or choose another name"
             )
-        _replace(path, f"{text.rstrip()}\n\n{_block(arguments.name, entry)}")
+        longer = f"{text.rstrip()}\n\n{_block(arguments.name, entry)}"
+        _tokens(path, longer)
+        _replace(path, longer)
     print(plain.as_json({"name": arguments.name, "token": token}) if arguments.json else token)
     return EXIT_OK
 
@@ -186,8 +188,7 @@ def _tokens(path: Path, text: str) -> dict[str, dict[str, Any]]:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Writes the file in one step: a server reads all of it or what was there before."""
-    _tokens(path, text)
+    """Writes a checked text in one step: a server reads all of it or what was there before."""
     beside = path.with_name(path.name + ".new")
     beside.unlink(missing_ok=True)
     created = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ipse.commands import EXIT_FAILED, EXIT_OK, table
+from ipse.commands import EXIT_FAILED, EXIT_OK, plain, table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,23 +38,28 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"sound": False, "problem": str(problem)}, ensure_ascii=False))
         return EXIT_FAILED
     if arguments.json:
-        print(json.dumps({"sound": True} | found, indent=2, ensure_ascii=False))
+        print(plain.as_json({"sound": True} | found))
     else:
         print(_said(found))
     return EXIT_OK
+
+
+def workspaces(found: dict[str, Any]) -> str:
+    """The table of the workspaces of a data directory, and the state that each is in."""
+    rows = [(w["name"], w["sequence_number"], w["state_hash"]) for w in found["workspaces"]]
+    return table.render(rows, ("workspace", "records", "state hash"))
 
 
 def _said(found: dict[str, Any]) -> str:
     kind = "backup" if found["is_backup"] else "data directory"
     first, last = found["first_log_position"], found["log_position"]
     files = [(file["name"], file["bytes"], file["detail"]) for file in found["files"]]
-    spaces = [(w["name"], w["sequence_number"], w["state_hash"]) for w in found["workspaces"]]
     lines = [
         f"a sound {kind}, as of log positions {first} to {last}",
         *(f"note: {note}" for note in found["notes"]),
         "",
         table.render(files, ("file", "bytes", "holds")),
         "",
-        table.render(spaces, ("workspace", "records", "state hash")),
+        workspaces(found),
     ]
     return "\n".join(lines)
