@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import ipse as library
@@ -13,12 +12,6 @@ from ipse.v1 import admin_pb2
 
 from tests.cli.command import ipse, one_line
 from tests.server_process import ServerProcess
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path / "data") as server:
-        yield server
 
 
 def resolve(client: library.Client, first: int, count: int) -> None:

@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
-from ipse.v1 import admin_pb2
 
 from tests.crash import checks, clients
 from tests.crash.told import Told
@@ -91,8 +90,7 @@ class Campaign:
         data_dir = self.directory / f"data-{cycle}"
         self.server = ServerProcess(data_dir, [*FLAGS, "--sync", chance.choice(SYNCS)])
         self._start(None)
-        request = admin_pb2.CreateWorkspaceRequest(name=clients.COMMANDS_WORKSPACE)
-        self.server.admin.CreateWorkspace(request)
+        clients.prepare(self.server)
         self.before: list[Told] = []
 
     def _end(self) -> None:
@@ -167,9 +165,7 @@ class Campaign:
         else:
             self.deaths["at random, the point was not met"] += 1
         self.server.kill()
-        for client in running:
-            client.join(clients.CALL_SECONDS_MAX)
-            assert not client.is_alive(), f"{client.name} hangs"
+        clients.join(running)
         return told
 
     def _await_death(self) -> bool:

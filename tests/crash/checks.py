@@ -10,7 +10,7 @@ import random
 from ipse.v1 import admin_pb2, identity_pb2
 
 from tests.batches import batches_of
-from tests.crash.told import CommandTold, EventTold, Pair, Told
+from tests.crash.told import CommandTold, EventTold, Pair, Told, held_by
 from tests.server_process import ServerProcess
 
 
@@ -73,10 +73,7 @@ def check_profiles(server: ServerProcess, told: Told) -> None:
         results = server.identity.BatchGetProfiles(request).results
         for profile_id, result in zip(some, results, strict=True):
             assert result.HasField("profile"), f"{profile_id} is lost: {result.error}"
-            now = {
-                (each.identifier.namespace, each.identifier.value)
-                for each in result.profile.identifiers
-            }
+            now = held_by(result.profile)
             assert held[profile_id] <= now, f"{profile_id} lost {held[profile_id] - now}"
 
 

@@ -15,6 +15,7 @@ from ipse.v1 import admin_pb2, admin_pb2_grpc, event_pb2, identity_pb2, identity
 from tests.batches import batches_of
 from tests.crash import story
 from tests.crash.told import CommandTold, EventTold, Told
+from tests.server_process import ServerProcess
 
 CALL_SECONDS_MAX = 30
 COMMANDS_WORKSPACE = "commands"
@@ -190,6 +191,11 @@ class Snapshotter(Client):
         self.told.add_snapshot(made.log_position)
 
 
+def prepare(server: ServerProcess) -> None:
+    """Makes what clients need of a new server."""
+    server.admin.CreateWorkspace(admin_pb2.CreateWorkspaceRequest(name=COMMANDS_WORKSPACE))
+
+
 def start(address: str, told: Told, name: str, seed: int, count: int) -> list[Client]:
     """So many clients of all kinds, and one that asks for snapshots in every second cycle."""
     clients: list[Client] = []
@@ -207,6 +213,13 @@ def start(address: str, told: Told, name: str, seed: int, count: int) -> list[Cl
     for client in clients:
         client.start()
     return clients
+
+
+def join(running: list[Client]) -> None:
+    """Waits for clients whose server is gone; each must notice."""
+    for client in running:
+        client.join(CALL_SECONDS_MAX)
+        assert not client.is_alive(), f"{client.name} hangs"
 
 
 def _identifier(namespace: str, value: str) -> event_pb2.Identifier:

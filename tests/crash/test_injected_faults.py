@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ipse.v1 import admin_pb2, event_pb2, identity_pb2
+from ipse.v1 import event_pb2, identity_pb2
 
 from tests.crash import checks, clients, segments
 from tests.crash.told import Told
@@ -40,8 +40,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
     with ServerProcess(tmp_path / "data", ["--segment-size-bytes", "65536"]) as server:
-        request = admin_pb2.CreateWorkspaceRequest(name=clients.COMMANDS_WORKSPACE)
-        server.admin.CreateWorkspace(request)
+        clients.prepare(server)
         yield server
 
 
@@ -83,7 +82,8 @@ def test_a_log_that_fails_ends_the_process_and_takes_no_answer_back(
         running = clients.start(server.address, told, "f", _SEED, _CLIENTS)
         assert server.process is not None
         assert server.process.wait(_END_SECONDS_MAX) == _ENGINE_FAILED, server.log()
-    _join(server, running)
+    server.close()
+    clients.join(running)
     assert "the engine failed" in server.log()
     server.start()
     assert told.counts["events"] > 0, "nothing was answered before the fault: nothing was tested"
@@ -101,7 +101,8 @@ def test_a_kill_inside_a_system_call_takes_no_answer_back(server: ServerProcess,
         snapshotter.start()
         assert server.process is not None
         server.process.wait(_END_SECONDS_MAX)
-    _join(server, [*running, snapshotter])
+    server.close()
+    clients.join([*running, snapshotter])
     server.start()
     checks.check(server, told)
 
@@ -143,10 +144,3 @@ def _send(server: ServerProcess, number: int) -> None:
     identifier = event_pb2.Identifier(namespace="email", value=f"person-{number}@example.com")
     event = event_pb2.Event(event_id=f"event-{number}", identifiers=[identifier])
     server.identity.ResolveEvent(identity_pb2.ResolveEventRequest(event=event))
-
-
-def _join(server: ServerProcess, running: list[clients.Client]) -> None:
-    server.close()
-    for client in running:
-        client.join(clients.CALL_SECONDS_MAX)
-        assert not client.is_alive(), f"{client.name} hangs"

@@ -15,6 +15,11 @@ from ipse.v1 import event_pb2, identity_pb2
 Pair = tuple[str, str]
 
 
+def held_by(profile: identity_pb2.Profile) -> frozenset[Pair]:
+    """The identifiers that a profile shows."""
+    return frozenset((i.identifier.namespace, i.identifier.value) for i in profile.identifiers)
+
+
 @dataclass(frozen=True)
 class EventTold:
     """An event and its answer."""
@@ -68,7 +73,7 @@ class Told:
             self._count("commands", workspace, sequence_number)
 
     def add_profile(self, profile: identity_pb2.Profile) -> None:
-        held = frozenset((i.identifier.namespace, i.identifier.value) for i in profile.identifiers)
+        held = held_by(profile)
         with self.changed:
             self.profiles.append(ProfileTold(profile.profile_id, held))
             self._count("reads", "default", 0)

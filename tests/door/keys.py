@@ -20,8 +20,13 @@ class Key:
 
     @property
     def bearer(self) -> bytes:
-        """The metadata that shows it."""
+        """What the engine is shown."""
         return f"Bearer {self.token}".encode()
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """The same as gRPC takes it."""
+        return (("authorization", f"Bearer {self.token}"),)
 
     @property
     def entry(self) -> str:

@@ -117,6 +117,11 @@ def request(method: str, **fields: object) -> bytes:
     return message.SerializeToString()
 
 
+def short_field(number: int, value: bytes) -> bytes:
+    """A text, bytes or message of up to 127 bytes as it lies in a message."""
+    return bytes([number << 3 | 2, len(value)]) + value
+
+
 def workspace_field(method: str) -> str | None:
     """The field of a request that names the workspace."""
     fields = METHODS[method].input_type.fields_by_name

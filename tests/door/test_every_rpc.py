@@ -25,6 +25,7 @@ from tests.door.requests import (
     from_source,
     has_read_only,
     request,
+    short_field,
     workspace_field,
 )
 
@@ -171,7 +172,7 @@ def test_another_workspace_is_refused_alike_whether_it_exists(
         for sent in (
             request(method, **{field: name}),
             # The last of two values counts.
-            request(method, **{field: "mine"}) + _text(1, name),
+            request(method, **{field: "mine"}) + short_field(1, name.encode()),
         ):
             answer = engine.call(method, sent, None, MINE.bearer)
             assert _refusal(answer) == (Code.PERMISSION_DENIED, "PERMISSION_DENIED"), name
@@ -304,11 +305,6 @@ def _info(answer: tuple[int, int, bytes]) -> ErrorInfo:
     if answer[1] != Code.OK:
         assert Status.FromString(answer[2]).details[0].Unpack(info)
     return info
-
-
-def _text(number: int, text: str) -> bytes:
-    encoded = text.encode()
-    return bytes([number << 3 | 2, len(encoded)]) + encoded
 
 
 def _read_only(method: str, *, value: bool) -> bytes:

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,32 +14,32 @@ from typing import Any
 import grpc
 import ipse
 import pytest
-from google.rpc.error_details_pb2 import ErrorInfo
-from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from ipse import server as servers
 
 from tests.door.keys import Key, file_of
+from tests.door.live import told, until
 from tests.door.requests import METHODS, ROLES, request
 from tests.server_process import ServerProcess
+from tests.status import reason_of
 
 READ, WRITE, ADMIN = (Key(role, role) for role in ("read", "write", "admin"))
 SHOP = Key("shop", "write", ("shop",), source="web")
 KEYS = (READ, WRITE, ADMIN, SHOP)
-SECONDS_MAX = 20.0
 
 _Metadata = tuple[tuple[str, str | bytes], ...]
-GOOD = ("authorization", f"Bearer {ADMIN.token}")
+GOOD = ADMIN.metadata
+BAD = (("authorization", "Bearer x"),)
 WRONG: dict[str, _Metadata] = {
     "none": (),
     "an unknown one": (("authorization", "Bearer ipse_" + "a" * 43),),
     "another scheme": (("authorization", f"Basic {ADMIN.token}"),),
     "upper case": (("authorization", f"Bearer {ADMIN.token.upper()}"),),
-    "twice": (GOOD, GOOD),
-    "a bad one first": (("authorization", "Bearer x"), GOOD),
-    "a bad one last": (GOOD, ("authorization", "Bearer x")),
-    "binary": (("authorization-bin", f"Bearer {ADMIN.token}".encode()),),
+    "twice": GOOD + GOOD,
+    "a bad one first": BAD + GOOD,
+    "a bad one last": GOOD + BAD,
+    "binary": (("authorization-bin", ADMIN.bearer),),
     "another key": (("x-authorization", f"Bearer {ADMIN.token}"),),
     "long": (("authorization", "Bearer " + "a" * 4_000),),
     "two in one": (("authorization", f"Bearer {ADMIN.token}, Bearer {ADMIN.token}"),),
@@ -69,11 +68,11 @@ def test_no_method_is_open(guarded: ServerProcess, method: str) -> None:
         for sent in (request(method), b"\xff"):
             failure = _failure(guarded, method, sent, metadata)
             assert failure.code() is grpc.StatusCode.UNAUTHENTICATED, what
-            assert _reason(failure) == "UNAUTHENTICATED", what
+            assert reason_of(failure) == "UNAUTHENTICATED", what
     if ROLES[METHODS[method].name] != "read":
-        failure = _failure(guarded, method, request(method), _shown(READ))
+        failure = _failure(guarded, method, request(method), READ.metadata)
         assert failure.code() is grpc.StatusCode.PERMISSION_DENIED
-        assert _reason(failure) == "PERMISSION_DENIED"
+        assert reason_of(failure) == "PERMISSION_DENIED"
 
 
 def test_more_metadata_than_a_server_reads_is_refused_before_it_is_looked_at(
@@ -82,7 +81,7 @@ def test_more_metadata_than_a_server_reads_is_refused_before_it_is_looked_at(
     method = "/ipse.v1.AdminService/GetStats"
     huge = (("authorization", "Bearer " + "a" * 100_000),)
     assert _failure(guarded, method, b"", huge).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert _call(guarded, method, b"", (GOOD,))
+    assert _call(guarded, method, b"", GOOD)
 
 
 @pytest.mark.parametrize("package", ["grpc.reflection.v1alpha", "grpc.reflection.v1"])
@@ -101,7 +100,7 @@ def test_reflection_needs_any_token(guarded: ServerProcess, package: str) -> Non
                 list(ask(iter(questions), timeout=10, metadata=metadata))
             assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED, what
     for key in (READ, SHOP):
-        assert len(list(ask(iter([question]), timeout=10, metadata=_shown(key)))) == 1
+        assert len(list(ask(iter([question]), timeout=10, metadata=key.metadata))) == 1
 
 
 def test_health_is_open(guarded: ServerProcess) -> None:
@@ -114,8 +113,8 @@ def test_a_checkpoint_is_not_shared_with_a_stranger(guarded: ServerProcess) -> N
     assert guarded.channel is not None
     method = "/ipse.v1.AdminService/Checkpoint"
     call: Any = guarded.channel.unary_unary(method)
-    good = [call.future(b"", timeout=30, metadata=(GOOD,)) for _ in range(8)]
-    bad = [call.future(b"", timeout=30, metadata=_shown(WRITE)) for _ in range(8)]
+    good = [call.future(b"", timeout=30, metadata=GOOD) for _ in range(8)]
+    bad = [call.future(b"", timeout=30, metadata=WRITE.metadata) for _ in range(8)]
     assert {each.exception().code() for each in bad} == {grpc.StatusCode.PERMISSION_DENIED}
     assert all(each.result() for each in good)
 
@@ -216,23 +215,23 @@ def test_tokens_come_and_go_while_it_serves(tmp_path: Path) -> None:
             IPSE_TOKENS=str(path),
         )
         second = json.loads(made.stdout)["token"]
-        _until(lambda: call(second) is grpc.StatusCode.OK)
+        until(lambda: call(second) is grpc.StatusCode.OK)
         assert call(first) is grpc.StatusCode.OK
         _ipse(["token", "revoke", "first", "--tokens", str(path)])
-        _until(lambda: call(first) is grpc.StatusCode.UNAUTHENTICATED)
+        until(lambda: call(first) is grpc.StatusCode.UNAUTHENTICATED)
         assert call(second) is grpc.StatusCode.OK
         good = path.read_text()
         for broken in ("[tokens.a]\nrole = 1\n", "\0\0\0", good + f"\n{second} = 1\n", "[tokens"):
             path.write_text(broken)
-            _until(_told(process, "the old ones stay"))
+            until(told(process, "the old ones stay"))
             assert call(second) is grpc.StatusCode.OK
         path.unlink()
-        _until(lambda: "cannot be read" in process.log())
+        until(lambda: "cannot be read" in process.log())
         assert call(second) is grpc.StatusCode.OK
         path.write_text("")
-        _until(lambda: call(second) is grpc.StatusCode.UNAUTHENTICATED)
+        until(lambda: call(second) is grpc.StatusCode.UNAUTHENTICATED)
         path.write_text(good)
-        _until(lambda: call(second) is grpc.StatusCode.OK)
+        until(lambda: call(second) is grpc.StatusCode.OK)
         process.stop()
         log = process.log()
     assert first not in log
@@ -240,7 +239,7 @@ def test_tokens_come_and_go_while_it_serves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "problem"),
     [
         (None, "cannot be read"),
         ("[tokens.a]\nrole = 1\n", "tokens.a: sha256: must be"),
@@ -249,19 +248,15 @@ def test_tokens_come_and_go_while_it_serves(tmp_path: Path) -> None:
     ],
 )
 def test_a_server_does_not_start_with_tokens_that_it_cannot_read(
-    tmp_path: Path, text: str | None, told: str
+    tmp_path: Path, text: str | None, problem: str
 ) -> None:
     path = tmp_path / "tokens.toml"
     if text is not None:
         path.write_text(text)
     process = ServerProcess(tmp_path / "data", ["--tokens", str(path)])
     assert process.run_to_end() == servers.EXIT_OPEN_FAILED
-    assert told in process.log()
+    assert problem in process.log()
     assert str(path) in process.log()
-
-
-def _shown(key: Key) -> _Metadata:
-    return (("authorization", f"Bearer {key.token}"),)
 
 
 def _call(process: ServerProcess, method: str, sent: bytes, metadata: _Metadata) -> bytes:
@@ -276,13 +271,6 @@ def _failure(process: ServerProcess, method: str, sent: bytes, metadata: _Metada
     return caught.value
 
 
-def _reason(failure: Any) -> str:
-    trailing = dict(failure.trailing_metadata())
-    info = ErrorInfo()
-    assert Status.FromString(trailing["grpc-status-details-bin"]).details[0].Unpack(info)
-    return str(info.reason)
-
-
 def _caller(process: ServerProcess, method: str) -> Callable[[str], grpc.StatusCode]:
     def call(token: str) -> grpc.StatusCode:
         try:
@@ -292,19 +280,6 @@ def _caller(process: ServerProcess, method: str) -> Callable[[str], grpc.StatusC
         return grpc.StatusCode.OK
 
     return call
-
-
-def _told(process: ServerProcess, words: str) -> Callable[[], bool]:
-    """Whether the log has these words once more than now."""
-    seen = process.log().count(words)
-    return lambda: process.log().count(words) > seen
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS_MAX
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def _ipse(

@@ -8,8 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +22,12 @@ from ipse import server as servers
 
 from tests.door.certificates import Pair, authority, issue
 from tests.door.keys import Key, file_of
+from tests.door.live import told, until
 from tests.server_process import ServerProcess
 
 ADMIN = Key("admin", "admin")
 EVENT = ipse.Event(identifiers={"user_id": "ann"})
 HOST = "127.0.0.1"
-SECONDS_MAX = 20.0
 
 
 @dataclass(frozen=True)
@@ -62,10 +61,10 @@ def serving(world: World, pair: Pair, *flags: str) -> Iterator[ServerProcess]:
     process = ServerProcess(world.path.parent / "data", words)
     child = process.spawn()
     try:
-        _until(lambda: process._port() != 0 or child.poll() is not None)
+        until(lambda: process._port() != 0 or child.poll() is not None)
         assert child.poll() is None, process.log()
         process.port = process._port()
-        _until(lambda: '"serving"' in process.log())
+        until(lambda: '"serving"' in process.log())
         yield process
     finally:
         process.close()
@@ -167,7 +166,7 @@ def test_a_new_certificate_is_for_new_connections_and_ends_no_stream(world: Worl
         with _watching(process, world) as statuses:
             assert next(statuses).status == health_pb2.HealthCheckResponse.SERVING
             issue(world.ours, world.path, "server", HOST)
-            _until(lambda: _serial(process, world) != first)
+            until(lambda: _serial(process, world) != first)
             second = _serial(process, world)
             # What is broken keeps what was in force, for as long as it is broken.
             good = pair.certificate.read_bytes(), pair.key.read_bytes()
@@ -177,16 +176,16 @@ def test_a_new_certificate_is_for_new_connections_and_ends_no_stream(world: Worl
                 (world.ca.read_bytes(), good[1]),
                 (good[0], None),
             ):
-                told = _told(process, "the old one stays")
+                refused = told(process, "the old one stays")
                 pair.certificate.write_bytes(certificate)
                 pair.key.unlink(missing_ok=True)
                 if key is not None:
                     pair.key.write_bytes(key)
-                _until(told)
+                until(refused)
                 assert _serial(process, world) == second
             pair.certificate.write_bytes(good[0])
             issue(world.ours, world.path, "server", HOST)
-            _until(lambda: _serial(process, world) not in (first, second))
+            until(lambda: _serial(process, world) not in (first, second))
             process_of_server = process.process
             assert process_of_server is not None
             process_of_server.terminate()
@@ -202,7 +201,7 @@ def test_an_authority_that_changes_is_believed(world: World) -> None:
     with serving(world, pair, "--tls-client-ca", str(clients)) as process:
         assert not _resolves(process.address, _client_tls(world, foreign))
         clients.write_bytes(world.other_ca.read_bytes())
-        _until(lambda: _resolves(process.address, _client_tls(world, foreign)))
+        until(lambda: _resolves(process.address, _client_tls(world, foreign)))
 
 
 @pytest.mark.parametrize("what", ["no file", "no key", "another's key", "no authority"])
@@ -280,18 +279,6 @@ def _watching(
         statuses = watch(health_pb2.HealthCheckRequest(service="ipse.writes"), timeout=60)
         yield statuses
         statuses.cancel()
-
-
-def _told(process: ServerProcess, words: str) -> Callable[[], bool]:
-    seen = process.log().count(words)
-    return lambda: process.log().count(words) > seen
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS_MAX
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def _ipse(words: Sequence[str], token: str = "") -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,7 @@ import ipse
 import pytest
 
 from tests.door.keys import Key, file_of
-from tests.door.requests import METHODS, ROLES, request
+from tests.door.requests import METHODS, ROLES, request, short_field
 from tests.server_process import ServerProcess
 
 ADMIN = Key("operator", "admin")
@@ -108,8 +108,8 @@ def test_no_token_and_no_person_is_ever_in_a_log(tmp_path: Path, log_format: str
                     _call(process, method, sent, key)
         for metadata in (
             (("authorization", PERSON),),
-            (("authorization", f"Bearer {PERSON}"), ("authorization", f"Bearer {ADMIN.token}")),
-            (("authorization-bin", f"Bearer {ADMIN.token}".encode()),),
+            (("authorization", f"Bearer {PERSON}"), *ADMIN.metadata),
+            (("authorization-bin", ADMIN.bearer),),
             (("authorization", f"Bearer {ADMIN.token}" + "a" * 30_000),),
             (("x-person", PERSON), ("user-agent", PERSON)),
         ):
@@ -134,13 +134,11 @@ def _hostile(method: str) -> Iterator[bytes]:
     yield b"\xff" + PERSON.encode()
     for field in METHODS[method].input_type.fields:
         if field.type in (field.TYPE_STRING, field.TYPE_BYTES, field.TYPE_MESSAGE):
-            text = PERSON.encode()
-            yield request(method) + bytes([field.number << 3 | 2, len(text)]) + text
+            yield request(method) + short_field(field.number, PERSON.encode())
     if "Event" in method:
         yield request(method).replace(b"ann@example.com", PERSON.encode()[:15])
         raw = json.dumps({"userId": PERSON, "email": [PERSON], "type": {"a": PERSON}}).encode()
-        inner = bytes([9 << 3 | 2, len(raw)]) + raw
-        yield bytes([2 << 3 | 2, len(inner)]) + inner
+        yield short_field(2, short_field(9, raw))
 
 
 def _admin(method: str, **fields: object) -> bytes:
@@ -148,7 +146,7 @@ def _admin(method: str, **fields: object) -> bytes:
 
 
 def _call(process: ServerProcess, method: str, sent: bytes, key: Key) -> None:
-    _send(process, method, sent, (("authorization", key.bearer.decode()),))
+    _send(process, method, sent, key.metadata)
 
 
 def _send(process: ServerProcess, method: str, sent: bytes, metadata: Any) -> None:
