@@ -21,6 +21,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ipse.v1 import admin_pb2_grpc, identity_pb2_grpc
 
+READS = "ipse.reads"
+"""The health service that says whether the server answers reads."""
 WRITES = "ipse.writes"
 """The health service that says whether the server takes writes."""
 
@@ -50,11 +52,11 @@ class ServerProcess:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Starts the server and returns when it serves writes."""
+    def start(self, service: str = WRITES) -> None:
+        """Starts the server and returns when it serves writes, or what else is asked for."""
         process = self.spawn()
         try:
-            self._await_ready(process)
+            self._await_ready(process, service)
         except BaseException:
             self.close()
             raise
@@ -119,7 +121,15 @@ class ServerProcess:
             process.kill()
             self._close_channel()
 
-    def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
+    def await_health(self, service: str, status: int, seconds: float = START_SECONDS_MAX) -> None:
+        """Returns when health says so of a service."""
+        request = health_pb2.HealthCheckRequest(service=service)
+        answers = self.health.Watch(request, timeout=seconds, wait_for_ready=True)
+        while next(answers).status != status:
+            pass
+        answers.cancel()
+
+    def _await_ready(self, process: subprocess.Popen[bytes], service: str) -> None:
         deadline = time.monotonic() + START_SECONDS_MAX
         # Waiting for the process, in short turns, ends at once if it fails to start.
         while not self._port():
@@ -129,7 +139,8 @@ class ServerProcess:
             assert time.monotonic() < deadline, f"the server is not ready:\n{self.log()}"
         self.port = self._port()
         self._open_channel()
-        self._await_serving(deadline - time.monotonic())
+        serving = health_pb2.HealthCheckResponse.SERVING
+        self.await_health(service, serving, deadline - time.monotonic())
 
     def _port(self) -> int:
         """The port that the server says it listens on; 0 until it does."""
@@ -137,13 +148,6 @@ class ServerProcess:
             return int(self._port_file.read_text(encoding="ascii") or "0")
         except FileNotFoundError:
             return 0
-
-    def _await_serving(self, seconds: float) -> None:
-        request = health_pb2.HealthCheckRequest(service=WRITES)
-        answers = self.health.Watch(request, timeout=seconds, wait_for_ready=True)
-        while next(answers).status != health_pb2.HealthCheckResponse.SERVING:
-            pass
-        answers.cancel()
 
     def _open_channel(self) -> None:
         # Without a pause between attempts to connect: the server was seen to be up.

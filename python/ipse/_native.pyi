@@ -36,6 +36,8 @@ class Engine:
         sync_interval_ms: int = 100,
         segment_size_bytes: int = 67_108_864,
         snapshot_log_bytes: int = 268_435_456,
+        history_retention_days: int = 30,
+        history_retention_bytes: int = 4_294_967_296,
         write_queue_bytes_max: int = 67_108_864,
         tokens: str | None = None,
     ) -> Engine:
@@ -114,6 +116,9 @@ class Engine:
 
     def checkpoint_due(self) -> bool:
         """Whether the log has grown by `snapshot_log_bytes` since the newest snapshot."""
+
+    def storage_full(self) -> bool:
+        """Whether writes are refused with STORAGE_FULL, until there is space again."""
 
     def checkpoint(self) -> dict[str, int | float | str]:
         """Writes a snapshot; the fields of `ipse.v1.CheckpointResponse`. Blocks without the GIL.

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Literal, TypeVar
+import time
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from ipse import _native
 from ipse._sync import SyncCalls
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_CHECKPOINT_RETRY_S: Final = 60.0
+
 _log = logging.getLogger("ipse.resolver")
 
 
@@ -35,7 +38,7 @@ class Resolver(SyncCalls):
     Raises OpenError if the directory is in use or damaged.
     """
 
-    __slots__ = ("_checkpointing", "_engine")
+    __slots__ = ("_checkpoint_time_s", "_checkpointing", "_engine")
 
     def __init__(
         self,
@@ -45,9 +48,12 @@ class Resolver(SyncCalls):
         sync_interval_ms: int = 100,
         segment_size_bytes: int = 64 * 1024 * 1024,
         snapshot_log_bytes: int = 256 * 1024 * 1024,
+        history_retention_days: int = 30,
+        history_retention_bytes: int = 4 * 1024 * 1024 * 1024,
         write_queue_bytes_max: int = 64 * 1024 * 1024,
     ) -> None:
         self._checkpointing = threading.Lock()
+        self._checkpoint_time_s = 0.0
         try:
             self._engine = _native.Engine.open(
                 None if path is None else os.fspath(path),
@@ -55,6 +61,8 @@ class Resolver(SyncCalls):
                 sync_interval_ms=sync_interval_ms,
                 segment_size_bytes=segment_size_bytes,
                 snapshot_log_bytes=snapshot_log_bytes,
+                history_retention_days=history_retention_days,
+                history_retention_bytes=history_retention_bytes,
                 write_queue_bytes_max=write_queue_bytes_max,
             )
         except _native.OpenError as error:
@@ -110,7 +118,9 @@ class Resolver(SyncCalls):
             _log.error("a bug", extra={"method": method, "fault": fault, "text": text})
 
     def _checkpoint_aside(self) -> None:
-        """Write a snapshot on another thread, unless one is being written."""
+        """Write a snapshot on another thread, unless one is being written or has just failed."""
+        if time.monotonic() < self._checkpoint_time_s:
+            return
         if self._checkpointing.acquire(blocking=False):
             threading.Thread(target=self._checkpoint, name="ipse-checkpoint", daemon=True).start()
 
@@ -121,5 +131,6 @@ class Resolver(SyncCalls):
         except BaseException:  # noqa: BLE001 -- nobody waits on this thread to raise to
             # The log holds everything: a snapshot that failed costs time at the next start.
             _log.exception("snapshot failed")
+            self._checkpoint_time_s = time.monotonic() + _CHECKPOINT_RETRY_S
         finally:
             self._checkpointing.release()

@@ -5,7 +5,8 @@
                   └─ the data directory cannot be opened            exit 74
 
 The port is open from the first state on, so that health can be asked while recovery runs: ""
-(liveness) is SERVING, all other names are NOT_SERVING until the engine is there. The engine fails
+(liveness) is SERVING, all other names are NOT_SERVING until the engine is there. While its disk is
+full, `ipse.writes` alone is NOT_SERVING: a full disk ends nothing. The engine fails
 when its log does, or when a bug may have left it half changed: both end alike. A kill in any state
 is a crash, which the next start repairs; the shutdown saves it the work.
 """
@@ -100,6 +101,7 @@ class Server:
         self._engine: _native.Engine | None = None
         self._looking_after: asyncio.Task[None] | None = None
         self._watching_door: asyncio.Task[None] | None = None
+        self._storage_full = False
         self._port = 0
 
     @property
@@ -129,9 +131,10 @@ class Server:
         )
         self._engine = engine
         self._service.attach(engine)
-        self._looking_after = asyncio.create_task(self._look_after(engine))
         for name in HEALTH_NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await self._tell_of_space(engine)
+        self._looking_after = asyncio.create_task(self._look_after(engine))
         _log.info("serving", extra={"data_dir": self._settings.data_dir, **engine.recovery()})
 
     async def drain(self) -> None:
@@ -167,13 +170,19 @@ class Server:
             self.failure.set_result(reason)
 
     async def _look_after(self, engine: _native.Engine) -> None:
-        """Find out if the engine cannot go on, also while nobody calls; write due snapshots."""
+        """Find out if the engine cannot go on, also while nobody calls; write due snapshots.
+
+        Tells health whether there is space for writes.
+        """
         try:
             retry_time_s = 0.0
             while not self.failure.done():
                 await asyncio.sleep(_LOOK_AFTER_INTERVAL_S)
                 self._service.look_after_engine()
-                if self.failure.done() or time.monotonic() < retry_time_s:
+                if self.failure.done():
+                    break
+                await self._tell_of_space(engine)
+                if time.monotonic() < retry_time_s:
                     continue
                 if engine.checkpoint_due() and not await _checkpoint(engine):
                     retry_time_s = time.monotonic() + _CHECKPOINT_RETRY_S
@@ -191,6 +200,18 @@ class Server:
                 await run_aside("door", functools.partial(self._door.look_again, self._engine))
             except Exception:  # noqa: BLE001 -- what is in force stays in force
                 _log.exception("a bug")
+
+    async def _tell_of_space(self, engine: _native.Engine) -> None:
+        storage_full = engine.storage_full()
+        if storage_full == self._storage_full:
+            return
+        self._storage_full = storage_full
+        status = health_pb2.HealthCheckResponse
+        if storage_full:
+            _log.error("the disk is full: writes are refused until there is space")
+        else:
+            _log.info("the disk has space: writes are taken again")
+        await self._health.set(WRITES, status.NOT_SERVING if storage_full else status.SERVING)
 
     async def _stop_looking_after(self) -> None:
         for task in (self._looking_after, self._watching_door):
@@ -279,6 +300,8 @@ def _open(settings: ServerSettings, tokens: str | None) -> _native.Engine:
             sync_interval_ms=settings.sync_interval_ms,
             segment_size_bytes=settings.segment_size_bytes,
             snapshot_log_bytes=settings.snapshot_log_bytes,
+            history_retention_days=settings.history_retention_days,
+            history_retention_bytes=settings.history_retention_bytes,
             write_queue_bytes_max=settings.write_queue_bytes_max,
             tokens=tokens,
         )

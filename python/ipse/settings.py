@@ -89,6 +89,20 @@ class ServerSettings:
         least=64 * _KIB,
         most=1024 * _GIB,
     )
+    history_retention_days: int = _setting(
+        30,
+        "Days that log is kept after recovery needs it no more, for questions about the past; "
+        "0 keeps none.",
+        least=0,
+        most=36_500,
+    )
+    history_retention_bytes: int = _setting(
+        4 * _GIB,
+        "Bytes of such log that are kept at most, whatever its age; the oldest goes first. "
+        "0 keeps none.",
+        least=0,
+        most=1024 * 1024 * _GIB,
+    )
     write_queue_bytes_max: int = _setting(
         64 * _MIB,
         "Bytes of records that may wait for the disk; beyond it writes are refused with "

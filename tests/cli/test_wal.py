@@ -368,11 +368,11 @@ def test_verify_has_a_code_for_each_outcome(log: SegmentFile, tmp_path: Path) ->
 
 def test_verify_speaks_json(log: SegmentFile, tmp_path: Path) -> None:
     path = log.write(tmp_path)
-    (tmp_path / "next-segment.wal.tmp").write_bytes(b"")
+    (tmp_path / "next-segment-a.wal.tmp").write_bytes(b"")
     said = json.loads(ipse("wal", "verify", tmp_path, "--json").stdout)
     assert (said["state"], said["locked"], said["last_log_position"]) == ("ok", False, 3)
     assert [file["name"] for file in said["files"]] == [
-        "MANIFEST", path.name, "next-segment.wal.tmp",
+        "MANIFEST", path.name, "next-segment-a.wal.tmp",
     ]  # fmt: skip
     assert said["files"][2]["state"] == "set aside"
 

@@ -42,6 +42,10 @@ def _render(stats: Stats) -> str:
         ("commit groups", stats.commit_group_count),
         ("log bytes written", stats.log_bytes),
         ("log bytes since snapshot", stats.log_bytes_since_snapshot),
+        ("oldest record kept", f"{stats.oldest_log_position}{_since(stats)}"),
+        ("log bytes on disk", stats.log_file_bytes),
+        ("of these history", stats.history_bytes),
+        ("disk full", "yes: writes are refused" if stats.storage_full else "no"),
         ("sync", stats.sync),
     ]
     workspaces = [
@@ -58,3 +62,8 @@ def _render(stats: Stats) -> str:
     ]
     header = ("workspace", "profiles", "absorbed", "identifiers", "links", "records", "rules")
     return table.render(facts) + "\n\n" + table.render(workspaces, header)
+
+
+def _since(stats: Stats) -> str:
+    oldest = stats.oldest_log_time
+    return "" if oldest is None else f", of {plain.shown_time(oldest)}"

@@ -1,4 +1,7 @@
-"""`ipse wal dump|verify DIR`: what is in the files, and whether it is sound. Reads only."""
+"""`ipse wal dump|verify|repair DIR`: what is in the files, whether it is sound, and if it is not.
+
+Reads only, but for a repair that is told what to give up.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ EXIT_TORN = 3
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Adds `dump` and `verify`."""
+    """Adds `verify`, `dump` and `repair`."""
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
     verify = actions.add_parser(
         "verify",
@@ -39,7 +42,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     dump.add_argument("--limit", type=int, metavar="N", help="most records to print [all]")
     dump.set_defaults(act=_dump)
-    for action in (verify, dump):
+    repair = actions.add_parser(
+        "repair",
+        help="give up records of a damaged log",
+        description="Says which records a damaged log would have to give up to start again, and "
+        "gives them up if it is told how many. They are lost for good: restore a backup if there "
+        "is one. The damaged files are kept beside the others as *.broken.",
+        epilog="exit codes: 0 repaired, 1 nothing was changed, 2 wrong usage",
+    )
+    repair.add_argument(
+        "--give-up",
+        type=int,
+        metavar="RECORDS",
+        help="give up so many records, which must be as many as are said without this",
+    )
+    repair.set_defaults(act=_repair)
+    for action in (verify, dump, repair):
         action.add_argument("directory", metavar="DIR", type=Path, help="the data directory")
         action.add_argument("--json", action="store_true", help="print JSON")
 
@@ -52,7 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
         if isinstance(failure, BrokenPipeError):
             raise
         place = failure.filename or arguments.directory
-        raise CommandError(f"cannot read {place}: {failure.strerror}") from None
+        what = "read or repair" if arguments.action == "repair" else "read"
+        raise CommandError(f"cannot {what} {place}: {failure.strerror}") from None
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -64,8 +83,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(_verdicts(found), indent=2))
     else:
-        rows = [(report.name, _state(report), report.detail) for report in found.files]
-        print(table.render(rows, ("file", "state", "detail")))
+        rows = [(r.name, _state(r), r.role.value, r.detail) for r in found.files]
+        print(table.render(rows, ("file", "state", "read by", "detail")))
         if found.is_locked:
             print("A running server holds this directory: its newest group may be half written.")
     codes = {wal.State.OK: EXIT_OK, wal.State.TORN: EXIT_TORN}
@@ -74,12 +93,75 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _verdicts(found: wal.Inspection) -> dict[str, Any]:
     files = [
-        {"name": f.name, "state": f.state.value, "offset": f.offset, "detail": f.detail}
+        {
+            "name": f.name,
+            "state": f.state.value,
+            "role": f.role.value,
+            "offset": f.offset,
+            "detail": f.detail,
+        }
         for f in found.files
     ]
     last = max((segment.next_position - 1 for segment in found.segments), default=0)
     state = found.state().value
     return {"state": state, "locked": found.is_locked, "last_log_position": last, "files": files}
+
+
+def _repair(arguments: argparse.Namespace) -> int:
+    from ipse import wal
+
+    try:
+        repair = wal.plan_repair(arguments.directory)
+    except wal.Unrepairable as why:
+        raise CommandError(f"nothing was changed: {why}") from None
+    kept: list[str] | None = None
+    if arguments.give_up == repair.records:
+        kept = repair.carry_out()
+    if arguments.json:
+        print(json.dumps(_told(repair, kept), indent=2))
+    else:
+        print(_loss(repair, kept))
+    if arguments.give_up is not None and kept is None:
+        raise CommandError(
+            f"nothing was changed: {repair.records} records would be given up, "
+            f"not {arguments.give_up}"
+        )
+    return EXIT_FAILED if kept is None else EXIT_OK
+
+
+def _told(repair: wal.Repair, kept: list[str] | None) -> dict[str, Any]:
+    sequences = [
+        {"workspace": number, "first": first, "last": last}
+        for number, (first, last) in sorted(repair.sequences.items())
+    ]
+    return {
+        "repaired": kept is not None,
+        "file": repair.file,
+        "offset": repair.offset,
+        "problem": repair.problem,
+        "last_log_position": repair.last_position,
+        "records": repair.records,
+        "sequences": sequences,
+        "kept": kept or [],
+    }
+
+
+def _loss(repair: wal.Repair, kept: list[str] | None) -> str:
+    lines = [f"{repair.file} at byte {repair.offset}: {repair.problem}"]
+    would = "were" if kept is not None else "would be"
+    lines.append(f"records 1 to {repair.last_position} stay; {repair.records} {would} given up")
+    lines += [
+        f"  of workspace {number}: sequence numbers {first} to {last}, as far as can be read"
+        for number, (first, last) in sorted(repair.sequences.items())
+    ]
+    if kept is not None:
+        lines.append(f"kept aside: {', '.join(kept) or 'nothing'}")
+    else:
+        lines.append(
+            "Restore a backup if there is one. If not, and these records may be lost for good:\n"
+            f"  ipse wal repair {repair.directory} --give-up {repair.records}"
+        )
+    return "\n".join(lines)
 
 
 def _state(report: wal.FileReport) -> str:

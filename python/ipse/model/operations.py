@@ -156,6 +156,15 @@ class Stats:
     log_bytes_since_snapshot: int
     sync: str
     workspaces: tuple[WorkspaceInfo, ...]
+    storage_full: bool
+    """Whether writes are refused with STORAGE_FULL."""
+    oldest_log_position: int
+    """The oldest record that the log still has."""
+    oldest_log_time: datetime | None
+    """When it was logged, to the second; None if nothing was ever dropped."""
+    log_file_bytes: int
+    history_bytes: int
+    """Of these, what recovery needs no more."""
 
     @classmethod
     def from_proto(cls, message: admin_pb2.GetStatsResponse) -> Stats:
@@ -171,6 +180,13 @@ class Stats:
             log_bytes_since_snapshot=message.log_bytes_since_snapshot,
             sync=message.sync,
             workspaces=tuple(map(WorkspaceInfo.from_proto, message.workspaces)),
+            storage_full=message.storage_full,
+            oldest_log_position=message.oldest_log_position,
+            oldest_log_time=(
+                utc(message.oldest_log_time) if message.HasField("oldest_log_time") else None
+            ),
+            log_file_bytes=message.log_file_bytes,
+            history_bytes=message.history_bytes,
         )
 
 

@@ -578,6 +578,11 @@ class GetStatsResponse(_message.Message):
     LOG_BYTES_SINCE_SNAPSHOT_FIELD_NUMBER: _builtins.int
     SYNC_FIELD_NUMBER: _builtins.int
     WORKSPACES_FIELD_NUMBER: _builtins.int
+    STORAGE_FULL_FIELD_NUMBER: _builtins.int
+    OLDEST_LOG_POSITION_FIELD_NUMBER: _builtins.int
+    OLDEST_LOG_TIME_FIELD_NUMBER: _builtins.int
+    LOG_FILE_BYTES_FIELD_NUMBER: _builtins.int
+    HISTORY_BYTES_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """The server's version."""
     log_position: _builtins.int
@@ -592,6 +597,14 @@ class GetStatsResponse(_message.Message):
     """Bytes of log since the newest snapshot."""
     sync: _builtins.str
     """`always`, `interval` or `off`."""
+    storage_full: _builtins.bool
+    """Whether writes are refused with STORAGE_FULL."""
+    oldest_log_position: _builtins.int
+    """The oldest record that the log still has."""
+    log_file_bytes: _builtins.int
+    """Bytes of the log's files."""
+    history_bytes: _builtins.int
+    """Of these, what recovery needs no more."""
     @_builtins.property
     def started_time(self) -> _timestamp_pb2.Timestamp:
         """When it was ready to serve."""
@@ -603,6 +616,10 @@ class GetStatsResponse(_message.Message):
     @_builtins.property
     def workspaces(self) -> _containers.RepeatedCompositeFieldContainer[Global___Workspace]:
         """The workspaces by name, at most 1,000."""
+
+    @_builtins.property
+    def oldest_log_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was logged, to the second; unset if nothing was ever dropped."""
 
     def __init__(
         self,
@@ -617,10 +634,15 @@ class GetStatsResponse(_message.Message):
         log_bytes_since_snapshot: _builtins.int = ...,
         sync: _builtins.str = ...,
         workspaces: _abc.Iterable[Global___Workspace] | None = ...,
+        storage_full: _builtins.bool = ...,
+        oldest_log_position: _builtins.int = ...,
+        oldest_log_time: _timestamp_pb2.Timestamp | None = ...,
+        log_file_bytes: _builtins.int = ...,
+        history_bytes: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["recovery", b"recovery", "started_time", b"started_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_log_time", b"oldest_log_time", "recovery", b"recovery", "started_time", b"started_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_group_count", b"commit_group_count", "log_bytes", b"log_bytes", "log_bytes_since_snapshot", b"log_bytes_since_snapshot", "log_position", b"log_position", "recovery", b"recovery", "started_time", b"started_time", "sync", b"sync", "synced_log_position", b"synced_log_position", "version", b"version", "workspaces", b"workspaces"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_group_count", b"commit_group_count", "history_bytes", b"history_bytes", "log_bytes", b"log_bytes", "log_bytes_since_snapshot", b"log_bytes_since_snapshot", "log_file_bytes", b"log_file_bytes", "log_position", b"log_position", "oldest_log_position", b"oldest_log_position", "oldest_log_time", b"oldest_log_time", "recovery", b"recovery", "started_time", b"started_time", "storage_full", b"storage_full", "sync", b"sync", "synced_log_position", b"synced_log_position", "version", b"version", "workspaces", b"workspaces"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -72,6 +72,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """PERMISSION_DENIED: the token's role, workspaces or source do not allow the call."""
     ERROR_REASON_ERASED: _ErrorReason.ValueType  # 22
     """NOT_FOUND: the profile was erased, and its id answers this for ever."""
+    ERROR_REASON_STORAGE_FULL: _ErrorReason.ValueType  # 23
+    """RESOURCE_EXHAUSTED, with RetryInfo: the server's disk is too full to write more.
+    Nothing was done; reads and `read_only` go on.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons, without the prefix in ErrorInfo: `ERROR_REASON_EVENT_ID_REUSED` is
@@ -126,4 +130,8 @@ ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 21
 """PERMISSION_DENIED: the token's role, workspaces or source do not allow the call."""
 ERROR_REASON_ERASED: ErrorReason.ValueType  # 22
 """NOT_FOUND: the profile was erased, and its id answers this for ever."""
+ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 23
+"""RESOURCE_EXHAUSTED, with RetryInfo: the server's disk is too full to write more.
+Nothing was done; reads and `read_only` go on.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

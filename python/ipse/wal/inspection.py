@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import re
 import zlib
 from collections.abc import Iterator
@@ -32,6 +34,19 @@ class State(StrEnum):
     """Left by an earlier recovery or an unfinished write; the engine does not read it."""
 
 
+class Role(StrEnum):
+    """What a file is for."""
+
+    START = "start"
+    """The next start reads it."""
+    FALLBACK = "fallback"
+    """Read if the newest snapshot turns out to be bad."""
+    HISTORY = "history"
+    """Kept for questions about the past; no start reads more than its header."""
+    NONE = "none"
+    """Not read by the engine."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileReport:
     """What `verify` says of one file."""
@@ -41,6 +56,7 @@ class FileReport:
     detail: str
     # The damaged byte; None if the file as a whole is meant, or nothing is wrong.
     offset: int | None = None
+    role: Role = Role.START
 
 
 @dataclass(slots=True)
@@ -70,12 +86,28 @@ def inspect(directory: Path) -> Inspection:
     numbered = [(m, name) for name in names if (m := SEGMENT_NAME.fullmatch(name))]
     found.segments = [read_segment(directory / name, int(m.group(1))) for m, name in numbered]
     _judge_segments(found, log_id, newest)
+    found.files = [dataclasses.replace(each, role=_role(each, found)) for each in found.files]
     found.files += [
-        FileReport(name, State.ASIDE, "not read by the engine")
+        FileReport(name, State.ASIDE, "not read by the engine", role=Role.NONE)
         for name in names
         if name.endswith((".torn", ".broken", ".tmp"))
     ]
     return found
+
+
+def _role(report: FileReport, found: Inspection) -> Role:
+    """What a manifest, snapshot or segment is for."""
+    held = [snapshot.log_position for snapshot in found.snapshots]
+    *_, older, newest = sorted([0, 0, *held])
+    if SNAPSHOT_NAME.fullmatch(report.name):
+        return Role.START if report.name.endswith(f"{newest:020}.snap") else Role.FALLBACK
+    for segment, following in itertools.pairwise(found.segments):
+        if segment.path.name != report.name or not following.salt:
+            continue
+        last = following.first_position - 1
+        if last <= newest:
+            return Role.HISTORY if last <= older else Role.FALLBACK
+    return Role.START
 
 
 def _judge_segments(found: Inspection, log_id: int | None, newest: int | None) -> None:

@@ -49,10 +49,11 @@ def records(segment: Segment) -> Iterator[dict[str, Any]]:
     Raises Damage if a frame whose checksum is right does not hold records: a bug, not a fault.
     """
     for frame in segment.frames:
-        yield from _records_of(frame)
+        yield from records_of(frame)
 
 
-def _records_of(frame: Frame) -> Iterator[dict[str, Any]]:
+def records_of(frame: Frame) -> Iterator[dict[str, Any]]:
+    """The records of one frame. Raises Damage."""
     arrays = unpacked(frame.payload, frame.offset)
     if len(arrays) != frame.record_count:
         raise Damage(

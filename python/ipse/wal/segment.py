@@ -9,6 +9,7 @@ import contextlib
 import mmap
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
@@ -48,6 +49,8 @@ class Segment:
     first_position: int = 0
     salt: int = 0
     log_id: int = 0
+    # When the first record was logged, in seconds since 1970; 0 in segment 1.
+    first_time_s: int = 0
     frames: list[Frame] = field(default_factory=list)
     # The log position that the next record would have.
     next_position: int = 0
@@ -81,7 +84,7 @@ def _read_segment_header(segment: Segment, data: memoryview) -> None:
     if len(data) < HEADER_BYTES:
         raise Damage(0, f"the file has {len(data)} bytes, a header has {HEADER_BYTES}")
     fields = _SEGMENT_HEADER.unpack_from(data)
-    magic, version, previous, number, first, salt, created_size, log_id, zero, crc = fields
+    magic, version, previous, number, first, salt, created_size, log_id, time_s, crc = fields
     if magic != b"ipse-wal":
         raise Damage(0, "is not a segment of an ipse log")
     if zlib.crc32(data[:60]) != crc:
@@ -90,10 +93,10 @@ def _read_segment_header(segment: Segment, data: memoryview) -> None:
         raise Damage(8, f"format version {version}; this program reads {LOG_VERSION}")
     if number != segment.number:
         raise Damage(16, f"is segment {number}, named as {segment.number}")
-    if zero or not salt or not log_id:
-        raise Damage(32, "a field that must (not) be zero is (not)")
+    if not salt or not log_id:
+        raise Damage(32, "a field that must not be zero is")
     segment.previous_crc, segment.first_position = previous, first
-    segment.salt, segment.log_id = salt, log_id
+    segment.salt, segment.log_id, segment.first_time_s = salt, log_id, time_s
     segment.next_position, segment.chain_crc = first, previous
     segment.end_offset = HEADER_BYTES
     if len(data) < created_size:
@@ -151,11 +154,20 @@ def _read_frame(segment: Segment, data: memoryview, offset: int) -> Frame:
     return Frame(offset, end, crc, previous, count, first, synced, kind, payload)
 
 
+def frames_behind(segment: Segment) -> list[Frame]:
+    """The valid frames behind the damage of a segment: nothing says that none is missing."""
+    return list(_frames_behind(segment, bytes_of(segment.path)))
+
+
 def _synced_later(segment: Segment, data: memoryview) -> int:
     """The highest `synced through` of the valid frames behind the damage."""
+    return max((frame.synced_through for frame in _frames_behind(segment, data)), default=0)
+
+
+def _frames_behind(segment: Segment, data: memoryview) -> Iterator[Frame]:
     if not segment.salt:
-        return 0
-    wanted, highest = segment.salt.to_bytes(8, "little"), 0
+        return
+    wanted = segment.salt.to_bytes(8, "little")
     buffer = cast("mmap.mmap | bytes", data.obj)
     # `mmap.find` of some Pythons looks at one byte behind the range that it is given, and behind
     # the file's last page that is a crash. A whole frame never ends with its salt.
@@ -165,9 +177,8 @@ def _synced_later(segment: Segment, data: memoryview) -> int:
         offset = at - 8
         if offset % ALIGNMENT == 0 and offset >= segment.end_offset:
             with contextlib.suppress(Damage):
-                highest = max(highest, _read_frame(segment, data, offset).synced_through)
+                yield _read_frame(segment, data, offset)
         at = buffer.find(wanted, at + 1, end)
-    return highest
 
 
 def _only_zeros(data: memoryview, offset: int) -> bool:

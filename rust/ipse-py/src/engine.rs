@@ -34,7 +34,9 @@ impl Engine {
     #[staticmethod]
     #[pyo3(signature = (
         data_dir, *, sync = "always", sync_interval_ms = 100, segment_size_bytes = 67_108_864,
-        snapshot_log_bytes = 268_435_456, write_queue_bytes_max = 67_108_864, tokens = None,
+        snapshot_log_bytes = 268_435_456, history_retention_days = 30,
+        history_retention_bytes = 4_294_967_296, write_queue_bytes_max = 67_108_864,
+        tokens = None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords to their one caller")]
     fn open(
@@ -44,6 +46,8 @@ impl Engine {
         sync_interval_ms: u64,
         segment_size_bytes: u64,
         snapshot_log_bytes: u64,
+        history_retention_days: u32,
+        history_retention_bytes: u64,
         write_queue_bytes_max: usize,
         tokens: Option<&str>,
     ) -> PyResult<Engine> {
@@ -52,6 +56,8 @@ impl Engine {
             sync: sync_policy(sync, sync_interval_ms)?,
             segment_size_bytes,
             snapshot_log_bytes,
+            history_retention_days,
+            history_retention_bytes,
             write_queue_bytes_max,
         };
         py.detach(|| Engine::recover(data_dir, options, tokens))
@@ -147,6 +153,11 @@ impl Engine {
     /// Whether the log has grown by `snapshot_log_bytes` since the newest snapshot.
     fn checkpoint_due(&self) -> bool {
         self.dispatch.store().checkpoint_due()
+    }
+
+    /// Whether writes are refused because the disk is full.
+    fn storage_full(&self) -> bool {
+        self.dispatch.store().stats().storage_full
     }
 
     /// Writes a snapshot.

@@ -32,7 +32,7 @@ pub(crate) fn checkpoint_error(error: CheckpointError) -> PyErr {
         CheckpointError::InMemory | CheckpointError::Closed => {
             PyRuntimeError::new_err(error.to_string())
         }
-        CheckpointError::Io(_) | CheckpointError::Unreadable(_) => {
+        CheckpointError::StorageFull | CheckpointError::Io(_) | CheckpointError::Unreadable(_) => {
             PyOSError::new_err(error.to_string())
         }
     }

@@ -16,7 +16,7 @@ use crate::profile::page_size;
 use crate::proto::v1;
 use crate::refusal::{Place, invalid_rules, refused};
 use crate::status::{Reason, Status};
-use crate::turn::write_queue_full;
+use crate::turn::{check_writable, storage_full};
 
 const WORKSPACE_PAGES: [&str; 1] = ["workspaces"];
 
@@ -37,8 +37,9 @@ impl Dispatch {
         if locked.workspaces().count() >= WORKSPACES_MAX {
             return Err(resting_on(locked.position())(too_many_workspaces()));
         }
-        if locked.queue_is_full() {
-            return Err(write_queue_full().into());
+        check_writable(&locked)?;
+        if !locked.has_space_for_workspace(name, rules.text()) {
+            return Err(storage_full().into());
         }
         let (workspace, position) = locked.create_workspace(name, profile_key, rules, now);
         let workspace = Some(describe(locked.graph(workspace)));
@@ -92,8 +93,8 @@ impl Dispatch {
         let expected = Some(request.expected_version).filter(|&version| version != 0);
         let mut locked = self.lock()?;
         let workspace = find_workspace(&locked, "workspace", &request.workspace)?;
-        if !request.read_only && locked.queue_is_full() {
-            return Err(write_queue_full().into());
+        if !request.read_only {
+            check_writable(&locked)?;
         }
         let graph = locked.graph(workspace);
         let change = graph
@@ -104,6 +105,7 @@ impl Dispatch {
         if let Some(change) = change {
             version += 1;
             if !request.read_only {
+                let change = locked.with_space(workspace, change).ok_or_else(storage_full)?;
                 let committed = locked.commit(workspace, now, change);
                 committed.map_err(|bug| self.internal(bug.to_string()))?;
             }
@@ -162,6 +164,13 @@ impl Dispatch {
             log_bytes_since_snapshot: stats.log_bytes_since_snapshot,
             sync: stats.sync.to_owned(),
             workspaces,
+            storage_full: stats.storage_full,
+            oldest_log_position: stats.oldest_position.0,
+            oldest_log_time: stats
+                .oldest_time_s
+                .map(|seconds| prost_types::Timestamp { seconds: seconds.into(), nanos: 0 }),
+            log_file_bytes: stats.log_file_bytes,
+            history_bytes: stats.history_bytes,
         };
         Ok(answer(position, &message))
     }
@@ -185,6 +194,7 @@ impl Dispatch {
                 Reason::NotServing,
                 "everything is in memory only: start with a data directory to have snapshots and backups",
             ),
+            CheckpointError::StorageFull => storage_full(),
             CheckpointError::Closed | CheckpointError::Log(_) => {
                 Status::new(Reason::NotServing, "the server is stopping: no snapshot was written")
             }

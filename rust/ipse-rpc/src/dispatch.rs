@@ -405,13 +405,15 @@ pub(crate) fn find_workspace(
     })
 }
 
-fn log_figures(stats: &StoreStats) -> [(&'static str, u64); 5] {
+fn log_figures(stats: &StoreStats) -> [(&'static str, u64); 7] {
     [
         ("log_position", stats.log_position.0),
         ("synced_log_position", stats.synced.0),
         ("commit_groups_total", stats.commit_groups),
         ("log_bytes_total", stats.log_bytes),
         ("log_bytes_since_snapshot", stats.log_bytes_since_snapshot),
+        ("storage_full", u64::from(stats.storage_full)),
+        ("log_room_bytes", stats.room_bytes),
     ]
 }
 

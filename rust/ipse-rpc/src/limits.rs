@@ -63,3 +63,6 @@ pub const WRITE_QUEUE_RETRY_DELAY_MS: u32 = 100;
 pub const TOKENS_MAX: usize = 10_000;
 /// Longest metadata `authorization` that is looked at, in bytes.
 pub const AUTHORIZATION_BYTES_MAX: usize = 512;
+/// What a caller is told to wait when the disk is full, in milliseconds: someone has to make
+/// space.
+pub const STORAGE_RETRY_DELAY_MS: u32 = 5_000;

@@ -193,7 +193,9 @@ fn code_of(reason: Reason) -> i32 {
         Reason::WorkspaceNotFound | Reason::ProfileNotFound | Reason::Erased => code::NOT_FOUND,
         Reason::WorkspaceExists | Reason::EventIdReused => code::ALREADY_EXISTS,
         Reason::RulesVersionMismatch => code::FAILED_PRECONDITION,
-        Reason::WriteQueueFull | Reason::CapacityExceeded => code::RESOURCE_EXHAUSTED,
+        Reason::WriteQueueFull | Reason::CapacityExceeded | Reason::StorageFull => {
+            code::RESOURCE_EXHAUSTED
+        }
         Reason::NotServing => code::UNAVAILABLE,
         Reason::MethodNotFound => code::UNIMPLEMENTED,
         Reason::DeadlineExceeded => code::DEADLINE_EXCEEDED,
@@ -279,6 +281,7 @@ mod tests {
             (Reason::DeadlineExceeded, 4, "DEADLINE_EXCEEDED"),
             (Reason::Unauthenticated, 16, "UNAUTHENTICATED"),
             (Reason::PermissionDenied, 7, "PERMISSION_DENIED"),
+            (Reason::StorageFull, 8, "STORAGE_FULL"),
         ];
         for (reason, code, name) in cases {
             let (status, info) = details(Status::new(reason, "why"));

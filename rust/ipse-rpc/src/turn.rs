@@ -7,12 +7,12 @@ use ipse_core::change::Verb;
 use ipse_core::decide::ErasureDecision;
 use ipse_core::graph::Receipt;
 use ipse_core::{Change, Decision, Graph, Timestamp};
-use ipse_store::{LogPosition, WorkspaceIndex};
+use ipse_store::{Locked, LogPosition, WorkspaceIndex};
 
 use crate::dispatch::{Answer, Dispatch, Handled, Refused};
 use crate::encode::Encoder;
 use crate::fault::catching;
-use crate::limits::WRITE_QUEUE_RETRY_DELAY_MS;
+use crate::limits::{STORAGE_RETRY_DELAY_MS, WRITE_QUEUE_RETRY_DELAY_MS};
 use crate::look::Look;
 use crate::resolution::Resolution;
 use crate::status::{Reason, Status};
@@ -38,8 +38,8 @@ impl Dispatch {
         now: Timestamp,
     ) -> Result<Turn<'_>, Status> {
         let look = self.look(workspace)?;
-        if !read_only && look.locked.queue_is_full() {
-            return Err(write_queue_full());
+        if !read_only {
+            check_writable(&look.locked)?;
         }
         Ok(Turn { look, verb, now, read_only })
     }
@@ -91,6 +91,10 @@ impl Turn<'_> {
         &mut self,
         decide: impl FnOnce(&Graph) -> Result<Decision<'c>, Status>,
     ) -> Result<Resolution<'c>, Status> {
+        if !self.read_only && self.look.locked.storage_is_full() {
+            // Since an item of the same call.
+            return Err(self.count_refusal(storage_full()));
+        }
         match self.decide(decide).and_then(|decision| self.commit(decision)) {
             Ok(resolution) => {
                 self.look.dispatch.metrics.count_resolution(&resolution);
@@ -139,8 +143,10 @@ impl Turn<'_> {
         if self.read_only {
             return Ok((Receipt::planned(&erased, self.now), false));
         }
-        let change = Change::Erased(erased);
-        let committed = self.look.locked.commit(self.look.workspace(), self.now, change);
+        let workspace = self.look.workspace();
+        let change = self.look.locked.with_space(workspace, Change::Erased(erased));
+        let change = change.ok_or_else(|| self.count_refusal(storage_full()))?;
+        let committed = self.look.locked.commit(workspace, self.now, change);
         committed.map_err(|bug| self.look.dispatch.internal(bug.to_string()))?;
         let newest = self.graph().erasure_receipts().next_back().copied();
         Ok((newest.expect("it was just erased"), false))
@@ -152,6 +158,7 @@ impl Turn<'_> {
             .unwrap_or_else(|panic| Err(self.look.dispatch.panicked("decide", &panic)))
     }
 
+    /// Writes what is to be written, unless the disk has no space for it: nothing is done then.
     fn commit<'c>(&mut self, decision: Decision<'c>) -> Result<Resolution<'c>, Status> {
         let Decision { resolved, known, teaches, repeated, attributed_by } = decision;
         let read_only = self.read_only;
@@ -170,7 +177,9 @@ impl Turn<'_> {
             return Ok(resolution(resolved, repeated.unwrap_or(newest), recorded));
         }
         let change = Change::EventResolved(resolved);
-        let committed = self.look.locked.commit(self.look.workspace(), self.now, change);
+        let workspace = self.look.workspace();
+        let change = self.look.locked.with_space(workspace, change).ok_or_else(storage_full)?;
+        let committed = self.look.locked.commit(workspace, self.now, change);
         let (record, _) = committed.map_err(|bug| self.look.dispatch.internal(bug.to_string()))?;
         let Change::EventResolved(resolved) = record.change else {
             unreachable!("the store gives back the change that it was given")
@@ -179,8 +188,29 @@ impl Turn<'_> {
     }
 }
 
+/// Refuses what writes while nothing may be written, before anything is decided.
+pub(crate) fn check_writable(locked: &Locked<'_>) -> Result<(), Status> {
+    if locked.storage_is_full() {
+        return Err(storage_full());
+    }
+    if locked.queue_is_full() {
+        return Err(write_queue_full());
+    }
+    Ok(())
+}
+
 /// RESOURCE_EXHAUSTED, with the time to wait.
-pub(crate) fn write_queue_full() -> Status {
+pub(crate) fn storage_full() -> Status {
+    Status::new(
+        Reason::StorageFull,
+        "the server's disk is too full to write more; nothing was done, reads go on: try again \
+         when there is space",
+    )
+    .retry_after_ms(STORAGE_RETRY_DELAY_MS)
+}
+
+/// RESOURCE_EXHAUSTED, with the time to wait.
+fn write_queue_full() -> Status {
     Status::new(
         Reason::WriteQueueFull,
         "more writes wait for the disk than the queue may hold: try again after the delay",

@@ -77,8 +77,10 @@ fn one_of_each() -> Vec<(&'static str, i32, &'static str, Reply)> {
     let crowded = in_memory();
     call(&crowded, "SetRules", &set_rules(&rules_with(0..200))).result.expect("room for 200");
     let bare = on_disk(&dir.path().join("gone"), Options::default());
-    std::fs::remove_dir_all(dir.path().join("gone")).expect("ours");
+    // Renamed, not removed: the writer may be reserving space in it.
+    std::fs::rename(dir.path().join("gone"), dir.path().join("elsewhere")).expect("ours");
     let resolve_method = "/ipse.v1.IdentityService/ResolveEvent";
+    let (too_full, _) = with_full_disk();
     vec![
         ("MALFORMED_REQUEST", 3, "", server.call(resolve_method, b"\xff", None, None, at(NOW_MS))),
         (
@@ -109,6 +111,7 @@ fn one_of_each() -> Vec<(&'static str, i32, &'static str, Reply)> {
         ("EVENT_ID_REUSED", 6, "event.event_id", call(&server, "ResolveEvent", &resolve(reused))),
         ("RULES_VERSION_MISMATCH", 9, "expected_version", call(&server, "SetRules", &stale)),
         ("WRITE_QUEUE_FULL", 8, "", call(&full, "ResolveEvent", &resolve(event("email=a@x")))),
+        ("STORAGE_FULL", 8, "", call(&too_full, "ResolveEvent", &resolve(event("email=a@x")))),
         ("CAPACITY_EXCEEDED", 8, "", call(&crowded, "SetRules", &set_rules(&rules_with(200..450)))),
         ("NOT_SERVING", 14, "", call(&closed, "GetStats", &v1::GetStatsRequest {})),
         ("METHOD_NOT_FOUND", 12, "", call(&server, "DropEverything", &v1::GetStatsRequest {})),
@@ -127,7 +130,7 @@ fn every_reason_is_given_with_its_code_and_field() {
         let refusal = refused(reply);
         assert_eq!((refusal.reason.as_str(), refusal.code), (reason, code), "{refusal:?}");
         assert_eq!(refusal.fields.first().map_or("", String::as_str), field, "{refusal:?}");
-        assert_eq!(refusal.retries, reason == "WRITE_QUEUE_FULL");
+        assert_eq!(refusal.retries, ["WRITE_QUEUE_FULL", "STORAGE_FULL"].contains(&reason));
         seen.insert(reason);
     }
     let documented: BTreeSet<_> = (1..)

@@ -116,7 +116,7 @@ impl Store {
         let size_bytes = inventory.files.iter().map(|file| file.bytes).sum();
         copy.write_text(BACKUP_NAME, &inventory.to_text()).map_err(OpenError::from)?;
         // Before it is one: what was erased must be known to be in every backup that is there.
-        register(files, position, request)?;
+        self.register(files, position, request)?;
         Ok(Backup {
             log_position: position,
             first_log_position: first,
@@ -129,6 +129,28 @@ impl Store {
     fn summaries(&self) -> Result<(u64, Vec<Summary>), BackupError> {
         let inner = self.shared.lock_whole().map_err(CheckpointError::from)?;
         Ok((inner.state.position().0, inner.state.summaries()))
+    }
+
+    /// Adds a line to the register in the data directory.
+    fn register(
+        &self,
+        files: &Files,
+        position: u64,
+        request: &BackupRequest<'_>,
+    ) -> Result<(), BackupError> {
+        let line = format!(
+            "{} position={position} label={:?} directory={:?}",
+            request.now,
+            request.label,
+            request.directory.display().to_string()
+        );
+        let mut lines = erasing::lines(files.disk.as_ref(), &files.dir.join(BACKUPS_NAME))?;
+        lines.drain(..(lines.len() + 1).saturating_sub(REGISTER_LINES_MAX));
+        lines.push(line);
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let place = Place { room: &self.free_space(files) };
+        place.replace(BACKUPS_TEMPORARY_NAME, BACKUPS_NAME, text.as_bytes())?;
+        Ok(())
     }
 }
 
@@ -179,24 +201,6 @@ fn segment_files(found: &Found<'_>) -> Result<Vec<SegmentFile>, OpenError> {
         found.header(*number).map(|header| SegmentFile { header, path })
     };
     found.segments.iter().map(segment).collect()
-}
-
-/// Adds a line to the register in the data directory.
-fn register(files: &Files, position: u64, request: &BackupRequest<'_>) -> Result<(), BackupError> {
-    let line = format!(
-        "{} position={position} label={:?} directory={:?}",
-        request.now,
-        request.label,
-        request.directory.display().to_string()
-    );
-    let disk = files.disk.as_ref();
-    let mut lines = erasing::lines(disk, &files.dir.join(BACKUPS_NAME))?;
-    lines.drain(..(lines.len() + 1).saturating_sub(REGISTER_LINES_MAX));
-    lines.push(line);
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let place = Place { disk, dir: &files.dir };
-    let replaced = place.replace(BACKUPS_TEMPORARY_NAME, BACKUPS_NAME, text.as_bytes());
-    Ok(replaced.map_err(OpenError::from)?)
 }
 
 fn check_label(label: &str) -> Result<(), BackupError> {

@@ -6,8 +6,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{IoFailed, OpenError};
-use crate::format::{HEADER_BYTES, MANIFEST_NAME, segment_name, segment_number, snapshot_position};
+use crate::format::{
+    HEADER_BYTES, MANIFEST_NAME, SPARE_NAMES, segment_name, segment_number, snapshot_position,
+};
 use crate::fs::Disk;
+use crate::reserve::Spare;
 use crate::segment::{Manifest, SegmentHeader};
 
 /// What is in the directory, by name.
@@ -16,6 +19,9 @@ pub(crate) struct Found<'d> {
     pub(crate) dir: &'d Path,
     pub(crate) segments: Vec<u64>,
     pub(crate) snapshots: Vec<u64>,
+    /// What was reserved for the next segments.
+    pub(crate) spares: Vec<String>,
+    /// Every other unfinished file.
     pub(crate) temporaries: Vec<String>,
     pub(crate) manifest: Option<Manifest>,
 }
@@ -28,12 +34,20 @@ impl<'d> Found<'d> {
             true => Some(Manifest::read(disk, dir)?),
             false => None,
         };
+        let is_spare = |name: &String| SPARE_NAMES.contains(&name.as_str());
+        let unfinished = |name: &&String| name.ends_with(".tmp");
         Ok(Found {
             disk,
             dir,
             segments: names.iter().filter_map(|name| segment_number(name)).collect(),
             snapshots: names.iter().filter_map(|name| snapshot_position(name)).collect(),
-            temporaries: names.into_iter().filter(|name| name.ends_with(".tmp")).collect(),
+            spares: names.iter().filter(|name| is_spare(name)).cloned().collect(),
+            temporaries: names
+                .iter()
+                .filter(unfinished)
+                .filter(|n| !is_spare(n))
+                .cloned()
+                .collect(),
             manifest,
         })
     }
@@ -115,6 +129,15 @@ impl<'d> Found<'d> {
 
     pub(crate) fn missing(&self, what: impl Into<String>) -> OpenError {
         OpenError::Missing { what: what.into(), dir: self.dir.to_owned() }
+    }
+
+    /// The files that were reserved, the longest first.
+    pub(crate) fn open_spares(&self) -> Result<Vec<Spare>, IoFailed> {
+        let paths = self.spares.iter().map(|name| self.dir.join(name));
+        let mut spares =
+            paths.map(|path| Spare::found(self.disk, path)).collect::<Result<Vec<_>, _>>()?;
+        spares.sort_by_key(|spare| std::cmp::Reverse(spare.length()));
+        Ok(spares)
     }
 
     pub(crate) fn remove_temporaries(&self) -> Result<(), OpenError> {

@@ -29,6 +29,7 @@ use crate::format::{
 use crate::frame::{self, Frame, FrameHeader, FrameKind};
 use crate::fs::Disk;
 use crate::segment::{SegmentHeader, read_file};
+use crate::snapshot::FreeSpace;
 use crate::state::{State, WorkspaceIndex};
 
 /// Files are written in pieces of this size.
@@ -46,13 +47,12 @@ struct Workspace {
     pending: Vec<(PendingErasure, Option<Receipt>)>,
 }
 
-/// A data directory.
+/// A data directory, and what may be taken of its disk.
 pub(crate) struct Place<'d> {
-    pub(crate) disk: &'d dyn Disk,
-    pub(crate) dir: &'d Path,
+    pub(crate) room: &'d FreeSpace<'d>,
 }
 
-/// A segment as it is to be.
+/// Frames of a segment as they are to be.
 struct Rewritten {
     frames: Vec<u8>,
     redacted: u64,
@@ -90,19 +90,20 @@ impl Erasing {
         })
     }
 
-    /// Rewrites each segment that names anyone, but the newest, which frames are written to.
+    /// Rewrites each segment that names anyone, history or not, but the newest, which frames
+    /// are written to. Gives the headers of all these as they are then.
     pub(crate) fn rewrite(
         &self,
         place: &Place<'_>,
-        segments: &[(u64, u64)],
-    ) -> Result<ErasureCompleted, CheckpointError> {
-        let mut done = ErasureCompleted::default();
-        let sealed = segments.windows(2).map(|pair| (pair[0].0, pair[1].1));
+        segments: &[SegmentHeader],
+    ) -> Result<(Vec<SegmentHeader>, ErasureCompleted), CheckpointError> {
+        let (mut headers, mut done) = (Vec::new(), ErasureCompleted::default());
+        let sealed = segments.windows(2).map(|pair| (pair[0].number, pair[1].first_position));
         let mut again = Vec::new();
         // Newest first: see [`Redactor::redact`].
         for (number, end) in sealed.rev() {
             let has_hashes = Cell::new(false);
-            let redacted = place.rewrite(number, end, &|workspace, record| {
+            let (header, redacted) = place.rewrite(number, end, &|workspace, record| {
                 let redactor = self.redactor(workspace)?;
                 has_hashes.set(has_hashes.get() || redactor.strip(record).is_some());
                 redactor.redact(record)
@@ -110,23 +111,24 @@ impl Erasing {
             done.segments += u32::from(redacted > 0);
             done.records += redacted;
             if redacted > 0 || has_hashes.get() {
-                again.push((number, end));
+                again.push((headers.len(), number, end));
             }
+            headers.push(header);
         }
         // Those without hashes too, if they were rewritten: it reads them back before any older
         // file is deleted.
-        for (number, end) in again.into_iter().rev() {
-            place.rewrite(number, end, &|workspace, record| {
+        for (at, number, end) in again.into_iter().rev() {
+            (headers[at], _) = place.rewrite(number, end, &|workspace, record| {
                 self.redactor(workspace)?.strip(record)
             })?;
         }
-        Ok(done)
+        Ok((headers, done))
     }
 
     /// Notes in the register what a restored backup must be rid of again.
     pub(crate) fn note(&self, place: &Place<'_>) -> Result<(), CheckpointError> {
-        let path = place.dir.join(ERASURES_NAME);
-        let mut noted = lines(place.disk, &path).map_err(CheckpointError::Unreadable)?;
+        let path = place.room.dir.join(ERASURES_NAME);
+        let mut noted = lines(place.room.disk, &path).map_err(CheckpointError::Unreadable)?;
         let new = self.workspaces.iter().flat_map(Workspace::lines);
         for line in new {
             if !noted.contains(&line) {
@@ -165,7 +167,8 @@ impl Place<'_> {
     /// Deletes every snapshot but the one at `position`, and all that was set aside; says how
     /// many files that was.
     pub(crate) fn remove_older(&self, position: u64) -> Result<u32, IoFailed> {
-        let names = self.disk.list(self.dir).map_err(IoFailed::new("list", self.dir))?;
+        let names =
+            self.room.disk.list(self.room.dir).map_err(IoFailed::new("list", self.room.dir))?;
         let is_older = |name: &String| {
             snapshot_position(name).is_some_and(|at| at != position)
                 || name.ends_with(".torn")
@@ -173,58 +176,63 @@ impl Place<'_> {
         };
         let mut removed = 0;
         for name in names.iter().filter(|name| is_older(name)) {
-            let path = self.dir.join(name);
-            self.disk.remove(&path).map_err(IoFailed::new("remove", &path))?;
+            let path = self.room.dir.join(name);
+            self.room.disk.remove(&path).map_err(IoFailed::new("remove", &path))?;
             removed += 1;
         }
         if removed > 0 {
-            self.disk.sync_dir(self.dir).map_err(IoFailed::new("sync", self.dir))?;
+            self.room.disk.sync_dir(self.room.dir).map_err(IoFailed::new("sync", self.room.dir))?;
         }
         Ok(removed)
     }
 
     /// Rewrites a sealed segment, whose records end before position `end`, if `redact` makes
-    /// anything of one of them; says of how many.
+    /// anything of one of them; gives its header as it is then, and says of how many.
     fn rewrite(
         &self,
         number: u64,
         end: u64,
         redact: &dyn Fn(u32, &Record<'_>) -> Option<Record<'static>>,
-    ) -> Result<u64, CheckpointError> {
-        let path = self.dir.join(segment_name(number));
-        let bytes = read_file(self.disk, &path)?;
-        let header = SegmentHeader::of(&bytes, &path).map_err(CheckpointError::Unreadable)?;
+    ) -> Result<(SegmentHeader, u64), CheckpointError> {
+        let path = self.room.dir.join(segment_name(number));
+        let bytes = read_file(self.room.disk, &path)?;
+        let mut header = SegmentHeader::of(&bytes, &path).map_err(CheckpointError::Unreadable)?;
         let rewritten = rewrite_frames(&header, &bytes, end, &path, redact)
             .map_err(CheckpointError::Unreadable)?;
         if rewritten.redacted > 0 {
-            let size = (HEADER_BYTES + rewritten.frames.len()) as u64;
-            let mut file = SegmentHeader { size, ..header }.to_bytes().to_vec();
+            header.size = (HEADER_BYTES + rewritten.frames.len()) as u64;
+            let mut file = header.to_bytes().to_vec();
             file.extend_from_slice(&rewritten.frames);
             self.replace(REWRITE_NAME, &segment_name(number), &file)?;
         }
-        Ok(rewritten.redacted)
+        Ok((header, rewritten.redacted))
     }
 
-    /// Gives a file other contents, all at once.
+    /// Gives a file other contents, all at once, if the space for both is not the log's.
     pub(crate) fn replace(
         &self,
         temporary: &str,
         name: &str,
         bytes: &[u8],
-    ) -> Result<(), IoFailed> {
-        let path = self.dir.join(temporary);
+    ) -> Result<(), CheckpointError> {
+        self.room.check(bytes.len() as u64)?;
+        let path = self.room.dir.join(temporary);
         let written = self.write(&path, bytes);
         if written.is_err() {
             // What is left of it takes room; the next start removes it too.
-            let _ = self.disk.remove(&path);
+            let _ = self.room.disk.remove(&path);
         }
         written?;
-        self.disk.rename(&path, &self.dir.join(name)).map_err(IoFailed::new("rename", &path))?;
-        self.disk.sync_dir(self.dir).map_err(IoFailed::new("sync", self.dir))
+        self.room
+            .disk
+            .rename(&path, &self.room.dir.join(name))
+            .map_err(IoFailed::new("rename", &path))?;
+        self.room.disk.sync_dir(self.room.dir).map_err(IoFailed::new("sync", self.room.dir))?;
+        Ok(())
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), IoFailed> {
-        let file = self.disk.create(path).map_err(IoFailed::new("create", path))?;
+        let file = self.room.disk.create(path).map_err(IoFailed::new("create", path))?;
         for (index, piece) in bytes.chunks(PIECE_BYTES).enumerate() {
             let offset = (index * PIECE_BYTES) as u64;
             file.write_at(offset, piece).map_err(IoFailed::new("write", path))?;

@@ -111,6 +111,8 @@ pub enum CheckpointError {
     InMemory,
     /// The store is closed.
     Closed,
+    /// The disk has not got the room for a snapshot beside what the log needs.
+    StorageFull,
     /// A file operation failed.
     Io(IoFailed),
     /// The log failed first.
@@ -132,6 +134,11 @@ impl IoFailed {
     pub(crate) fn new(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IoFailed {
         let path = path.to_owned();
         move |source| IoFailed { action, path, source }
+    }
+
+    /// Whether it would have worked on an emptier disk.
+    pub(crate) fn is_for_want_of_space(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 }
 
@@ -193,6 +200,10 @@ impl fmt::Display for CheckpointError {
                 f.write_str("the store is in memory only: open a data directory to have snapshots")
             }
             CheckpointError::Closed => f.write_str("the store is closed"),
+            CheckpointError::StorageFull => f.write_str(
+                "no snapshot: the disk has no room for it beside what the log needs: free some \
+                 space; everything is in the log meanwhile",
+            ),
             CheckpointError::Io(failed) => write!(f, "no snapshot: {failed}"),
             CheckpointError::Log(failed) => write!(f, "no snapshot: {failed}"),
             CheckpointError::Unreadable(error) => {
@@ -230,6 +241,9 @@ impl From<IoFailed> for OpenError {
 
 impl From<IoFailed> for CheckpointError {
     fn from(failed: IoFailed) -> CheckpointError {
+        if failed.is_for_want_of_space() {
+            return CheckpointError::StorageFull;
+        }
         CheckpointError::Io(failed)
     }
 }

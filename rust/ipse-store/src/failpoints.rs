@@ -171,6 +171,10 @@ impl Disk for DeadlyDisk {
     fn random(&self) -> io::Result<u64> {
         self.real.random()
     }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        self.real.free_bytes(dir)
+    }
 }
 
 impl DiskFile for DeadlyFile {
@@ -189,6 +193,10 @@ impl DiskFile for DeadlyFile {
             self.point.die();
         }
         self.point.around("write", &kind, || self.real.write_at(offset, bytes))
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.real.truncate(length)
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -20,7 +20,9 @@
 //!                                   log position, label, directory
 //! ERASURES                          one line of JSON for each erasure that the files have
 //!                                   followed: numbers, and hashes of what is suppressed
-//! *.tmp                             unfinished; deleted at the next start
+//! next-segment-a.wal.tmp            space reserved for the next segments, of zeros; kept
+//! next-segment-b.wal.tmp            over a restart
+//! *.tmp                             otherwise unfinished; deleted at the next start
 //! ```
 //!
 //! A backup is a directory of such files and `BACKUP`, which names each with its length and
@@ -53,7 +55,8 @@
 //!          32   8  salt: random, of this segment, never 0
 //!          40   8  size of the file in bytes when it was created
 //!          48   8  log id: random, the same in all files of a log, never 0
-//!          56   4  zero
+//!          56   4  log time of that record in seconds since 1970, rounded down; 0 in segment 1
+//!                 (of the newest record before it, if the segment was begun for an erasure)
 //!          60   4  CRC-32 of bytes 0 to 60
 //!
 //! frame     0   4  CRC-32 of bytes 4 to the frame's end, padding included
@@ -267,8 +270,8 @@ pub const ERASURES_TEMPORARY_NAME: &str = "ERASURES.tmp";
 pub const MANIFEST_NAME: &str = "MANIFEST";
 /// Where a new manifest is written before it replaces the old one.
 pub const MANIFEST_TEMPORARY_NAME: &str = "MANIFEST.tmp";
-/// Where the next segment is prepared.
-pub const SPARE_NAME: &str = "next-segment.wal.tmp";
+/// Where the next segments are prepared, and their space is reserved.
+pub const SPARE_NAMES: [&str; 2] = ["next-segment-a.wal.tmp", "next-segment-b.wal.tmp"];
 /// Where a segment is rewritten before it takes the place of the old one.
 pub const REWRITE_NAME: &str = "rewritten-segment.wal.tmp";
 /// Where a snapshot is written before it is named.

@@ -35,6 +35,9 @@ pub trait Disk: Send + Sync + 'static {
     fn lock(&self, path: &Path, text: &str) -> io::Result<Result<Box<dyn Send + Sync>, String>>;
     /// A random number that is not 0.
     fn random(&self) -> io::Result<u64>;
+    /// Bytes that files in a directory may still take. An estimate: others take some as well,
+    /// and a quota may end it sooner.
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
 }
 
 /// An open file.
@@ -45,6 +48,8 @@ pub trait DiskFile: Send {
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
     /// Writes all of `bytes` at `offset`.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Cuts the file off at `length`.
+    fn truncate(&self, length: u64) -> io::Result<()>;
     /// Makes contents and length last.
     fn sync(&self) -> io::Result<()>;
 }
@@ -128,6 +133,13 @@ impl Disk for RealDisk {
             }
         }
     }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(dir)?;
+        // Not what is left for the superuser, who may be this process: a disk must not be
+        // filled to its last byte by a log.
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
 }
 
 impl DiskFile for fs::File {
@@ -141,6 +153,10 @@ impl DiskFile for fs::File {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.write_all_at(bytes, offset)
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.set_len(length)
     }
 
     fn sync(&self) -> io::Result<()> {

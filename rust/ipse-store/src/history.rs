@@ -27,13 +27,14 @@ pub(crate) struct Wanted {
 pub(crate) fn read(
     disk: &dyn Disk,
     dir: &Path,
-    segments: &[(u64, u64)],
+    segments: &[SegmentHeader],
     wanted: &Wanted,
     on_record: &mut dyn FnMut(&Record<'_>) -> bool,
 ) -> Result<Option<u64>, OpenError> {
-    let next = segments.partition_point(|(_, first)| *first <= wanted.after.saturating_add(1));
-    let Some(&(number, _)) = segments.get(next.saturating_sub(1)) else { return Ok(None) };
-    let path = dir.join(segment_name(number));
+    let next = segments
+        .partition_point(|segment| segment.first_position <= wanted.after.saturating_add(1));
+    let Some(segment) = segments.get(next.saturating_sub(1)) else { return Ok(None) };
+    let path = dir.join(segment_name(segment.number));
     let bytes = read_file(disk, &path)?;
     let header = SegmentHeader::of(&bytes, &path)?;
     let (mut offset, mut looked_at) = (HEADER_BYTES, wanted.after);
@@ -57,6 +58,6 @@ pub(crate) fn read(
         offset += frame.size();
     }
     // Where the segment ends the next begins, if there is one.
-    let following = segments.get(next).map(|(_, first)| first - 1);
+    let following = segments.get(next).map(|segment| segment.first_position - 1);
     Ok(following.map(|last| last.max(looked_at)))
 }

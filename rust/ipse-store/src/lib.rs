@@ -5,12 +5,14 @@
 //! that is [`ipse_core`]'s, and it knows neither Python nor the wire.
 //!
 //! Reading order: [`mod@format`] (what the files look like), [`codec`] (records as msgpack),
-//! `frame` and `segment` (the log's pieces), `wal` (appending), `writer` (group commit), `line`
-//! (who waits for the graphs), `snapshot`, `reading` (a segment's frames, and a whole log),
-//! `recovery` (opening: `directory`, then `replay`), `store` (what callers use), `backup`,
-//! `restore` and `verify` (copies; they share `rebuild`, `copies`, `sources` and `inventory`),
-//! [`fs`] (what is asked of a disk), [`simulated`] (a disk that fails on demand), `failpoints`
-//! and `planted` (what test builds do wrong when they are told to).
+//! `frame` and `segment` (the log's pieces), `reserve` (space for more of them), `wal`
+//! (appending), `writer` (group commit), `line` (who waits for the graphs), `snapshot`, `reading`
+//! (a segment's frames, and a whole log), `recovery` (opening: `directory`, then `replay`),
+//! `history` (reading what the log keeps), `retention` (how long it is kept), `erasing` (what it
+//! must name no more), `store` (what callers use), `backup`, `restore` and `verify` (copies; they
+//! share `rebuild`, `copies`, `sources` and `inventory`), [`fs`] (what is asked of a disk),
+//! [`simulated`] (a disk that fails on demand), `failpoints` and `planted` (what test builds do
+//! wrong when they are told to).
 
 mod backup;
 pub mod codec;
@@ -31,7 +33,9 @@ mod reading;
 mod rebuild;
 mod recovery;
 mod replay;
+mod reserve;
 mod restore;
+mod retention;
 mod segment;
 pub mod simulated;
 mod snapshot;

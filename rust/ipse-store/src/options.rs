@@ -9,6 +9,11 @@ pub struct Options {
     pub segment_size_bytes: u64,
     /// Growth of the log after which a checkpoint is due.
     pub snapshot_log_bytes: u64,
+    /// Days that segments stay as history after recovery needs them no more, by log time; 0 keeps
+    /// none.
+    pub history_retention_days: u32,
+    /// Bytes of such segments that stay at most; 0 keeps none.
+    pub history_retention_bytes: u64,
     /// Encoded records that may wait for the disk, see [`crate::Locked::queue_is_full`].
     pub write_queue_bytes_max: usize,
 }
@@ -45,6 +50,8 @@ impl Default for Options {
             sync: SyncPolicy::Always,
             segment_size_bytes: 64 << 20,
             snapshot_log_bytes: 256 << 20,
+            history_retention_days: 30,
+            history_retention_bytes: 4 << 30,
             write_queue_bytes_max: 64 << 20,
         }
     }

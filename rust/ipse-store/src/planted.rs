@@ -106,6 +106,10 @@ impl Disk for Careless {
     fn random(&self) -> io::Result<u64> {
         self.0.random()
     }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        self.0.free_bytes(dir)
+    }
 }
 
 impl DiskFile for CarelessFile {
@@ -119,6 +123,10 @@ impl DiskFile for CarelessFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.0.write_at(offset, bytes)
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.0.truncate(length)
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -16,7 +16,8 @@ use crate::format::{
 use crate::fs::Disk;
 use crate::options::Options;
 use crate::replay::{Opening, Tail, Walk};
-use crate::segment::{Manifest, Segment, SegmentHeader, Spare};
+use crate::reserve::Reserve;
+use crate::segment::{Manifest, Segment, SegmentHeader};
 use crate::sources::check_served;
 use crate::state::State;
 use crate::wal::{Log, LogPlace};
@@ -46,8 +47,8 @@ pub(crate) struct Recovered {
     pub(crate) log: Log,
     pub(crate) log_id: u64,
     pub(crate) recovery: Recovery,
-    /// Number and first log position of each segment, oldest first.
-    pub(crate) segments: Vec<(u64, u64)>,
+    /// All segments, oldest first.
+    pub(crate) segments: Vec<SegmentHeader>,
     /// Log position of the snapshot that was loaded.
     pub(crate) snapshot: Option<u64>,
     /// Bytes of the frames after it.
@@ -101,10 +102,11 @@ impl Tail<'_> {
         let place = place(self.header.log_id);
         self.opening.found.remove_temporaries()?;
         self.set_aside()?;
+        let mut reserve = Reserve::new(self.opening.found.open_spares()?);
         let segment = if self.opening.recovery.clean_shutdown {
             self.reopen()?
         } else {
-            self.rewrite(&place)?
+            self.rewrite(&place, &mut reserve)?
         };
         let Tail { mut opening, walk, .. } = self;
         write_manifest(&opening.found, &segment.header, &mut opening.recovery)?;
@@ -112,13 +114,9 @@ impl Tail<'_> {
         Ok(Recovered {
             state: opening.state,
             log_id: place.log_id,
-            log: Log::resume(place, segment, walk.crc, written, walk.clean),
+            log: Log::resume(place, segment, walk.crc, written, walk.clean, reserve),
             recovery: opening.recovery,
-            segments: opening
-                .headers
-                .iter()
-                .map(|header| (header.number, header.first_position))
-                .collect(),
+            segments: opening.headers,
             snapshot: opening.snapshot,
             bytes_since_snapshot: opening.bytes_since_snapshot,
         })
@@ -130,7 +128,7 @@ impl Tail<'_> {
         set_aside_snapshots(&opening.found, &opening.broken_snapshots)?;
         let (found, recovery) = (&opening.found, &mut opening.recovery);
         if walk.damage > 0 {
-            recovery.notes.push(keep_torn(found, header.number, walk, bytes)?);
+            recovery.notes.push(keep_torn_if_possible(found, header.number, walk, bytes)?);
             recovery.torn_bytes = walk.damage as u64;
         }
         let whole = bytes.len() as u64 == header.size;
@@ -161,13 +159,14 @@ impl Tail<'_> {
     }
 
     /// What the page cache shows may never have reached the disk, and a sync that failed
-    /// before may have marked it clean: only a new file is sure to be written.
-    fn rewrite(&self, place: &LogPlace) -> Result<Segment, IoFailed> {
+    /// before may have marked it clean: only a new file is sure to be written. Space for it
+    /// is reserved.
+    fn rewrite(&self, place: &LogPlace, reserve: &mut Reserve) -> Result<Segment, IoFailed> {
         let Found { disk, dir, .. } = self.opening.found;
         let frames = &self.bytes[HEADER_BYTES..self.walk.end];
         let size = place.segment_bytes(frames.len() as u64);
         let header = SegmentHeader { size, ..self.header };
-        Spare::create(disk, dir)?.into_segment(disk, dir, header, frames)
+        reserve.take(disk, dir)?.into_segment(disk, dir, header, frames)
     }
 }
 
@@ -178,6 +177,30 @@ fn set_aside_snapshots(found: &Found<'_>, broken: &[u64]) -> Result<(), IoFailed
         found.disk.rename(&path, &aside).map_err(IoFailed::new("rename", &path))?;
     }
     Ok(())
+}
+
+/// A full disk must not stand against serving what was acknowledged for the sake of what was
+/// not.
+fn keep_torn_if_possible(
+    found: &Found<'_>,
+    number: u64,
+    walk: &Walk,
+    bytes: &[u8],
+) -> Result<String, IoFailed> {
+    match keep_torn(found, number, walk, bytes) {
+        Err(failed) if failed.is_for_want_of_space() => {
+            // What there is of it takes room that the log needs.
+            let _ = found.disk.remove(&found.dir.join(torn_name(number, walk.end as u64)));
+            Ok(format!(
+                "{} was torn at byte {}: {} bytes that were never acknowledged were cut off, and \
+                 the disk is too full to keep them",
+                segment_name(number),
+                walk.end,
+                walk.damage
+            ))
+        }
+        kept => kept,
+    }
 }
 
 /// Copies broken bytes aside and says so. The directory is synced when the segment that

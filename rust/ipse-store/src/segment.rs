@@ -1,20 +1,17 @@
-//! Segment files: their header, their making, and the manifest that names the newest.
-//!
-//! Invariant: a segment has its name only when its header and all its zeros are on disk, so
-//! that a broken header is never a crash's doing.
+//! Segment files: their header, and the manifest that names the newest. How they are made is
+//! in `reserve`.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{IoFailed, OpenError};
 use crate::format::{
-    HEADER_BYTES, LOG_VERSION, MANIFEST_NAME, MANIFEST_TEMPORARY_NAME, SEGMENT_MAGIC, SPARE_NAME,
-    segment_name,
+    HEADER_BYTES, LOG_VERSION, MANIFEST_NAME, MANIFEST_TEMPORARY_NAME, SEGMENT_MAGIC,
 };
 use crate::frame::{u32_at, u64_at};
 use crate::fs::{Disk, DiskFile};
 
 /// Zeros are written, and files are copied and read, in pieces of this size.
-const PIECE_BYTES: usize = 1 << 20;
+pub(crate) const PIECE_BYTES: usize = 1 << 20;
 
 /// No log comes this far: a file that says so is refused before anything overflows.
 pub(crate) const POSITION_MAX: u64 = u64::MAX / 2;
@@ -28,6 +25,9 @@ pub(crate) struct SegmentHeader {
     pub(crate) salt: u64,
     pub(crate) size: u64,
     pub(crate) log_id: u64,
+    /// When the first record was logged, in seconds since 1970; 0 in segment 1, which is made
+    /// before there is one.
+    pub(crate) first_time_s: u32,
 }
 
 /// A segment that frames are written to.
@@ -46,13 +46,6 @@ pub(crate) struct Manifest {
     pub(crate) newest_segment: u64,
 }
 
-/// The next segment's file, filled with zeros piece by piece.
-pub(crate) struct Spare {
-    file: Box<dyn DiskFile>,
-    path: PathBuf,
-    zeroed: u64,
-}
-
 impl SegmentHeader {
     pub(crate) fn to_bytes(self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
@@ -64,6 +57,7 @@ impl SegmentHeader {
         bytes[32..40].copy_from_slice(&self.salt.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.size.to_le_bytes());
         bytes[48..56].copy_from_slice(&self.log_id.to_le_bytes());
+        bytes[56..60].copy_from_slice(&self.first_time_s.to_le_bytes());
         seal(&mut bytes);
         bytes
     }
@@ -88,6 +82,7 @@ impl SegmentHeader {
             salt: u64_at(bytes, 32),
             size: u64_at(bytes, 40),
             log_id: u64_at(bytes, 48),
+            first_time_s: u32_at(bytes, 56),
         };
         // Salt 0 would let a run of zeros look like a frame's beginning.
         let positions = 1..POSITION_MAX;
@@ -124,72 +119,24 @@ pub(crate) fn check_header(
     }
 }
 
-impl Spare {
-    /// An empty one.
-    pub(crate) fn create(disk: &dyn Disk, dir: &Path) -> Result<Spare, IoFailed> {
-        let path = dir.join(SPARE_NAME);
-        let file = disk.create(&path).map_err(IoFailed::new("create", &path))?;
-        Ok(Spare { file, path, zeroed: 0 })
-    }
-
-    pub(crate) fn is_ready(&self, size: u64) -> bool {
-        self.zeroed >= size
-    }
-
-    /// One piece of zeros more, synced, so that no later sync has much to do.
-    pub(crate) fn grow(&mut self, size: u64) -> Result<(), IoFailed> {
-        self.write_zeros(size)?;
-        self.sync()
-    }
-
-    /// Makes it the segment that `header` describes, with these frames in it.
-    pub(crate) fn into_segment(
-        mut self,
-        disk: &dyn Disk,
-        dir: &Path,
-        header: SegmentHeader,
-        frames: &[u8],
-    ) -> Result<Segment, IoFailed> {
-        while !self.is_ready(header.size) {
-            self.write_zeros(header.size)?;
-        }
-        self.write(0, &header.to_bytes())?;
-        let mut end = HEADER_BYTES as u64;
-        for piece in frames.chunks(PIECE_BYTES) {
-            self.write(end, piece)?;
-            end += piece.len() as u64;
-        }
-        self.sync()?;
-        let path = dir.join(segment_name(header.number));
-        disk.rename(&self.path, &path).map_err(IoFailed::new("rename", &self.path))?;
-        disk.sync_dir(dir).map_err(IoFailed::new("sync", dir))?;
-        Ok(Segment { header, path, file: self.file, end })
-    }
-
-    fn write_zeros(&mut self, size: u64) -> Result<(), IoFailed> {
-        let piece = size.saturating_sub(self.zeroed).min(PIECE_BYTES as u64);
-        let zeros = vec![0; usize::try_from(piece).expect("a piece is small")];
-        self.write(self.zeroed, &zeros)?;
-        self.zeroed += piece;
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), IoFailed> {
-        self.file.write_at(offset, bytes).map_err(IoFailed::new("write", &self.path))
-    }
-
-    fn sync(&self) -> Result<(), IoFailed> {
-        self.file.sync().map_err(IoFailed::new("sync", &self.path))
-    }
-}
-
 impl Manifest {
     /// Replaces the manifest.
     pub(crate) fn write(self, disk: &dyn Disk, dir: &Path) -> Result<(), IoFailed> {
+        self.prepare(disk, dir)?;
+        Manifest::replace(disk, dir)
+    }
+
+    /// Writes it beside the manifest, so that putting it in place needs no space.
+    pub(crate) fn prepare(self, disk: &dyn Disk, dir: &Path) -> Result<(), IoFailed> {
         let path = dir.join(MANIFEST_TEMPORARY_NAME);
         let file = disk.create(&path).map_err(IoFailed::new("create", &path))?;
         file.write_at(0, self.to_text().as_bytes()).map_err(IoFailed::new("write", &path))?;
-        file.sync().map_err(IoFailed::new("sync", &path))?;
+        file.sync().map_err(IoFailed::new("sync", &path))
+    }
+
+    /// Puts the one that was prepared in place.
+    pub(crate) fn replace(disk: &dyn Disk, dir: &Path) -> Result<(), IoFailed> {
+        let path = dir.join(MANIFEST_TEMPORARY_NAME);
         disk.rename(&path, &dir.join(MANIFEST_NAME)).map_err(IoFailed::new("rename", &path))?;
         disk.sync_dir(dir).map_err(IoFailed::new("sync", dir))
     }
@@ -240,7 +187,15 @@ mod tests {
     use super::*;
 
     fn header() -> SegmentHeader {
-        SegmentHeader { previous_crc: 1, number: 2, first_position: 3, salt: 4, size: 5, log_id: 6 }
+        SegmentHeader {
+            previous_crc: 1,
+            number: 2,
+            first_position: 3,
+            salt: 4,
+            size: 5,
+            log_id: 6,
+            first_time_s: 7,
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Like a real one it promises little: bytes written but not synced may survive a crash or
 //! not, 512 bytes by 512 bytes, in any order, and one such sector in eight only in part; names changed but not synced may be back to what they were;
 //! and after a sync that failed, the bytes are never written by a later one, although they
-//! read back until the crash.
+//! read back until the crash. It may have a size: what passes it is written in part, and the
+//! bytes of files that have no name any more are free.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -54,6 +55,8 @@ struct State {
     random: u64,
     operations: u64,
     fault: Option<Fault>,
+    /// `None`: without end.
+    size: Option<u64>,
 }
 
 #[derive(Default)]
@@ -96,6 +99,16 @@ impl SimulatedDisk {
     /// Operations since [`SimulatedDisk::fail`].
     pub fn operations(&self) -> u64 {
         self.state().operations
+    }
+
+    /// Gives it a size in bytes, more or less than is on it; `None`: without end.
+    pub fn resize(&self, size: Option<u64>) {
+        self.state().size = size;
+    }
+
+    /// Bytes of the files that have a name.
+    pub fn used_bytes(&self) -> u64 {
+        self.state().used_bytes()
     }
 
     /// Loses what was not synced, or some of it, as `seed` has it. Whoever used the disk
@@ -258,6 +271,10 @@ impl Disk for SimulatedDisk {
         state.random = random.0;
         Ok(number)
     }
+
+    fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        Ok(self.plainly()?.free_bytes())
+    }
 }
 
 impl DiskFile for SimulatedFile {
@@ -277,8 +294,9 @@ impl DiskFile for SimulatedFile {
         let start = usize::try_from(offset).map_err(io::Error::other)?;
         match self.disk.operate() {
             Ok(mut state) => {
-                state.files[self.inode].write(start, bytes);
-                Ok(())
+                let room = state.writable(self.inode, start, bytes.len());
+                state.files[self.inode].write(start, &bytes[..room]);
+                if room < bytes.len() { Err(FaultKind::NoSpace.error()) } else { Ok(()) }
             }
             Err((mut state, kind)) => {
                 if kind == FaultKind::ShortWrite {
@@ -287,6 +305,16 @@ impl DiskFile for SimulatedFile {
                 Err(kind.error())
             }
         }
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        let length = usize::try_from(length).map_err(io::Error::other)?;
+        let mut state = self.disk.plainly()?;
+        let file = &mut state.files[self.inode];
+        // Lasting at once: whether it is or not, what is cut off is never read again.
+        file.bytes.truncate(length);
+        file.synced.truncate(length);
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -313,6 +341,22 @@ impl State {
     fn change(&mut self, change: NameChange) {
         change.clone().apply(&mut self.names);
         self.name_changes.push(change);
+    }
+
+    fn used_bytes(&self) -> u64 {
+        let inodes: BTreeSet<usize> = self.names.values().copied().collect();
+        inodes.into_iter().map(|inode| self.files[inode].bytes.len() as u64).sum()
+    }
+
+    fn free_bytes(&self) -> u64 {
+        self.size.map_or(u64::MAX, |size| size.saturating_sub(self.used_bytes()))
+    }
+
+    /// How many of `length` bytes at `start` there is room for.
+    fn writable(&self, inode: usize, start: usize, length: usize) -> usize {
+        let there = self.files[inode].bytes.len();
+        let free = usize::try_from(self.free_bytes()).unwrap_or(usize::MAX);
+        length.min(there.saturating_add(free).saturating_sub(start))
     }
 }
 

@@ -38,16 +38,36 @@ struct Footer {
     crc: u32,
 }
 
+/// The free space of a directory, some of which is the log's.
+pub(crate) struct FreeSpace<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) dir: &'a Path,
+    /// What must be left.
+    pub(crate) kept_bytes: u64,
+}
+
+impl FreeSpace<'_> {
+    /// Refuses to take so many bytes if that would leave the log too few.
+    pub(crate) fn check(&self, bytes: u64) -> Result<(), CheckpointError> {
+        let free = self.disk.free_bytes(self.dir);
+        let free = free.map_err(IoFailed::new("ask for the free space of", self.dir))?;
+        if free < self.kept_bytes.saturating_add(bytes) {
+            return Err(CheckpointError::StorageFull);
+        }
+        Ok(())
+    }
+}
+
 /// Writes the graphs as the snapshot of `position` and returns its size in bytes.
 pub(crate) fn write(
-    disk: &dyn Disk,
-    dir: &Path,
+    room: &FreeSpace<'_>,
     position: u64,
     log_id: u64,
     graphs: Vec<Frozen>,
 ) -> Result<u64, CheckpointError> {
+    let FreeSpace { disk, dir, .. } = room;
     let temporary = dir.join(SNAPSHOT_TEMPORARY_NAME);
-    let written = write_temporary(disk, &temporary, position, log_id, graphs);
+    let written = write_temporary(room, &temporary, position, log_id, graphs);
     if written.is_err() {
         // What is left of it takes room that the log may need; the next start removes it too.
         let _ = disk.remove(&temporary);
@@ -60,20 +80,20 @@ pub(crate) fn write(
 }
 
 fn write_temporary(
-    disk: &dyn Disk,
+    room: &FreeSpace<'_>,
     path: &Path,
     position: u64,
     log_id: u64,
     graphs: Vec<Frozen>,
 ) -> Result<u64, CheckpointError> {
-    let mut writer = SnapshotWriter::create(disk, path, position, log_id, graphs.len())?;
+    let mut writer = SnapshotWriter::create(room, path, position, log_id, graphs.len())?;
     for (workspace, graph) in (0..).zip(graphs) {
         for part in graph.into_parts() {
             writer.add(workspace, &part)?;
         }
     }
     let size = writer.finish()?;
-    verify(disk, path).map_err(CheckpointError::Unreadable)?;
+    verify(room.disk, path).map_err(CheckpointError::Unreadable)?;
     Ok(size)
 }
 
@@ -173,6 +193,7 @@ impl Footer {
 
 struct SnapshotWriter<'a> {
     path: &'a Path,
+    room: &'a FreeSpace<'a>,
     file: Box<dyn DiskFile>,
     salt: u64,
     whole: crc32fast::Hasher,
@@ -183,16 +204,18 @@ struct SnapshotWriter<'a> {
 
 impl<'a> SnapshotWriter<'a> {
     fn create(
-        disk: &dyn Disk,
+        room: &'a FreeSpace<'a>,
         path: &'a Path,
         position: u64,
         log_id: u64,
         workspaces: usize,
     ) -> Result<SnapshotWriter<'a>, IoFailed> {
+        let disk = room.disk;
         let workspaces = u32::try_from(workspaces).expect("workspaces have 32-bit numbers");
         let salt = disk.random().map_err(IoFailed::new("get a random number for", path))?;
         let mut writer = SnapshotWriter {
             path,
+            room,
             file: disk.create(path).map_err(IoFailed::new("create", path))?,
             salt,
             whole: crc32fast::Hasher::new(),
@@ -206,13 +229,13 @@ impl<'a> SnapshotWriter<'a> {
         Ok(writer)
     }
 
-    fn add(&mut self, workspace: u32, part: &Part) -> Result<(), IoFailed> {
+    fn add(&mut self, workspace: u32, part: &Part) -> Result<(), CheckpointError> {
         encode_part(&mut self.section, workspace, part);
         self.section_parts += 1;
         if self.section.len() >= SECTION_BYTES_TARGET { self.end_section() } else { Ok(()) }
     }
 
-    fn finish(mut self) -> Result<u64, IoFailed> {
+    fn finish(mut self) -> Result<u64, CheckpointError> {
         if self.section_parts > 0 {
             self.end_section()?;
         }
@@ -230,8 +253,9 @@ impl<'a> SnapshotWriter<'a> {
     }
 
     /// Synced one by one, so that the last sync has little to do and delays no commit.
-    fn end_section(&mut self) -> Result<(), IoFailed> {
+    fn end_section(&mut self) -> Result<(), CheckpointError> {
         let mut section = std::mem::take(&mut self.section);
+        self.room.check(section.len() as u64)?;
         let length = u32::try_from(section.len() - SECTION_HEADER_BYTES)
             .expect("a section is closed long before 4 GiB");
         section.resize(aligned(section.len()), 0);

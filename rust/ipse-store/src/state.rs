@@ -54,6 +54,12 @@ impl State {
         self.position
     }
 
+    /// When the newest record was logged, in seconds since 1970.
+    pub(crate) fn log_time_s(&self) -> u64 {
+        let times = self.workspaces.iter().map(|each| each.graph.log_time().as_millis());
+        times.max().map_or(0, |newest| u64::try_from(newest / 1_000).unwrap_or(0))
+    }
+
     pub(crate) fn workspace(&self, name: &str) -> Option<WorkspaceIndex> {
         self.by_name.get(name).copied()
     }

@@ -22,9 +22,16 @@ use crate::history::{self, Wanted};
 use crate::options::Options;
 use crate::planted::{self, Fault, is_planted};
 use crate::recovery::{Recovery, recover};
-use crate::snapshot;
+use crate::retention;
+use crate::segment::SegmentHeader;
+use crate::snapshot::{self, FreeSpace};
 use crate::state::{LogPosition, State, WorkspaceIndex};
-use crate::writer::{self, End, Inner, Shared};
+use crate::writer::{self, End, Inner, Queue, Shared};
+
+/// With room for so much, a record is not measured: requests are much smaller.
+const MEASURED_BYTES_MAX: u64 = 64 << 20;
+/// What the record of a new workspace takes beside its name and rules.
+const WORKSPACE_RECORD_BYTES_MAX: u64 = 128;
 
 /// Identity graphs that last.
 ///
@@ -73,6 +80,18 @@ pub struct StoreStats {
     pub log_bytes_since_snapshot: u64,
     /// `always`, `interval`, `off` or `memory`.
     pub sync: &'static str,
+    /// Whether writes are refused because the disk is full.
+    pub storage_full: bool,
+    /// Bytes of log that may be written before more space has to be found.
+    pub room_bytes: u64,
+    /// The oldest record that the log still has.
+    pub oldest_position: LogPosition,
+    /// When that was logged, in seconds since 1970; `None` if nothing was ever dropped.
+    pub oldest_time_s: Option<u32>,
+    /// Bytes of the log's files.
+    pub log_file_bytes: u64,
+    /// Of these, what recovery needs no more.
+    pub history_bytes: u64,
 }
 
 pub(crate) struct Files {
@@ -258,9 +277,23 @@ impl Store {
 
     /// Figures of now.
     pub fn stats(&self) -> StoreStats {
-        let log_position = self.shared.lock().state.position();
+        let (log_position, storage_full, room_bytes) = {
+            let Inner { state, queue } = &*self.shared.lock();
+            (state.position(), queue.storage_is_full(), queue.room_bytes())
+        };
+        let segments = locked(&self.shared.progress.segments).clone();
+        let oldest = segments.first();
+        let older_snapshot = self.files.as_ref().and_then(|f| locked(&f.snapshots).older);
+        let history = retention::history(&segments, older_snapshot.unwrap_or(0));
+        let bytes = |segments: &[SegmentHeader]| segments.iter().map(|each| each.size).sum();
         StoreStats {
+            oldest_position: LogPosition(oldest.map_or(1, |each| each.first_position)),
+            oldest_time_s: oldest.map(|each| each.first_time_s).filter(|time| *time > 0),
+            log_file_bytes: bytes(&segments),
+            history_bytes: bytes(history),
             log_position,
+            storage_full,
+            room_bytes: if self.files.is_some() { room_bytes } else { u64::MAX },
             synced: self.synced(),
             commit_groups: self.shared.progress.groups.load(Ordering::Relaxed),
             log_bytes: self.shared.progress.bytes.load(Ordering::Relaxed),
@@ -319,22 +352,24 @@ impl Store {
         erasing: &Erasing,
         position: u64,
     ) -> Result<(), CheckpointError> {
-        if !self.shared.roll_past(position)? {
-            let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-            return Err(IoFailed::new("make a new segment in", &files.dir)(full).into());
+        if !self.shared.roll_over()? {
+            return Err(CheckpointError::StorageFull);
         }
         let segments = locked(&self.shared.progress.segments).clone();
-        let place = Place { disk: files.disk.as_ref(), dir: &files.dir };
-        let mut done = erasing.rewrite(&place, &segments)?;
+        let room = self.free_space(files);
+        let place = Place { room: &room };
+        let (rewritten, mut done) = erasing.rewrite(&place, &segments)?;
+        self.shared.progress.resize(&rewritten);
         locked(&files.snapshots).older = None;
         done.files = place.remove_older(position)?;
         erasing.note(&place)?;
         let mut locked = self.lock();
         for (workspace, erasure) in erasing.erasures() {
             let log_time = locked.graph(workspace).log_time();
-            let completed = ErasureCompleted { erasure, ..done };
+            let completed = Change::ErasureCompleted(ErasureCompleted { erasure, ..done });
+            let change = locked.with_space(workspace, completed);
             locked
-                .commit(workspace, log_time, Change::ErasureCompleted(completed))
+                .commit(workspace, log_time, change.ok_or(CheckpointError::StorageFull)?)
                 .expect("what is pending stays so until it is completed here");
         }
         Ok(())
@@ -342,19 +377,22 @@ impl Store {
 
     fn checkpoint_files(&self, files: &Files) -> Result<Checkpoint, CheckpointError> {
         let started = Instant::now();
-        let (position, covered_bytes, graphs) = {
+        let (position, newest_s, covered_bytes, graphs) = {
             let inner = self.shared.lock_whole()?;
             let position = inner.state.position().0;
             let newest = locked(&files.snapshots).newest.clone();
             if let Some(newest) = newest.filter(|newest| newest.log_position == position) {
                 return Ok(newest);
             }
-            (position, self.shared.progress.bytes.load(Ordering::Relaxed), inner.state.freeze())
+            let covered_bytes = self.shared.progress.bytes.load(Ordering::Relaxed);
+            (position, inner.state.log_time_s(), covered_bytes, inner.state.freeze())
         };
         // A snapshot must not be ahead of the log: its position is proof of what was synced.
         self.shared.sync_through(position)?;
-        let size_bytes =
-            snapshot::write(files.disk.as_ref(), &files.dir, position, files.log_id, graphs)?;
+        let room = self.free_space(files);
+        let size_before = locked(&files.snapshots).newest.as_ref().map_or(0, |n| n.size_bytes);
+        room.check(size_before)?;
+        let size_bytes = snapshot::write(&room, position, files.log_id, graphs)?;
         let checkpoint = Checkpoint {
             file_name: snapshot_name(position),
             size_bytes,
@@ -362,21 +400,28 @@ impl Store {
             seconds: started.elapsed().as_secs_f64(),
         };
         let keep_from = locked(&files.snapshots).advance(checkpoint.clone(), covered_bytes);
-        self.remove_needless(files, position, keep_from)?;
+        if let Some(older) = keep_from {
+            self.remove_needless(files, position, older, newest_s)?;
+        }
         Ok(checkpoint)
     }
 
-    /// Deletes snapshots other than the two that are kept, and segments before the older.
+    /// What a snapshot may take: two segments must be left, for the log goes on meanwhile.
+    pub(crate) fn free_space<'f>(&self, files: &'f Files) -> FreeSpace<'f> {
+        let kept_bytes = self.options.segment_size_bytes.saturating_mul(2);
+        FreeSpace { disk: files.disk.as_ref(), dir: &files.dir, kept_bytes }
+    }
+
+    /// Deletes snapshots other than the two that are kept, and segments before the older that
+    /// are not kept as history.
     fn remove_needless(
         &self,
         files: &Files,
         newest: u64,
-        older: Option<u64>,
+        older: u64,
+        newest_s: u64,
     ) -> Result<(), CheckpointError> {
-        let Some(mut older) = older else { return Ok(()) };
-        if is_planted(Fault::KeepOneSnapshot) {
-            older = newest;
-        }
+        let older = if is_planted(Fault::KeepOneSnapshot) { newest } else { older };
         let names = files.disk.list(&files.dir).map_err(IoFailed::new("list", &files.dir))?;
         let mut needless: Vec<String> = names
             .into_iter()
@@ -384,15 +429,15 @@ impl Store {
             .collect();
         let segments = locked(&self.shared.progress.segments).clone();
         // Oldest first: whatever comes between, the rest has no gap.
-        let ended = segments.windows(2).take_while(|pair| pair[1].1 <= older.saturating_add(1));
-        needless.extend(ended.map(|pair| segment_name(pair[0].0)));
+        let expired = retention::expired(&segments, older, newest_s, &self.options);
+        needless.extend(segments[..expired].iter().map(|segment| segment_name(segment.number)));
         for name in &needless {
             let path = files.dir.join(name);
             files.disk.remove(&path).map_err(IoFailed::new("remove", &path))?;
             // One by one: a crash may undo any of several, and leave a gap in the log.
             files.disk.sync_dir(&files.dir).map_err(IoFailed::new("sync", &files.dir))?;
             locked(&self.shared.progress.segments)
-                .retain(|(number, _)| segment_name(*number) != *name);
+                .retain(|segment| segment_name(segment.number) != *name);
         }
         Ok(())
     }
@@ -458,6 +503,49 @@ impl Locked<'_> {
         drop(self);
         store.shared.let_others_go();
         store.lock()
+    }
+
+    /// Whether writes are refused because the disk is full. To be asked before deciding; they
+    /// are taken again when there is space for two segments more.
+    pub fn storage_is_full(&self) -> bool {
+        self.store.files.is_some() && self.inner.queue.storage_is_full()
+    }
+
+    /// Gives a decided change back if its record is sure to find its place on the disk. If
+    /// not, nothing has been done, and [`Locked::storage_is_full`] from now on.
+    pub fn with_space<'c>(
+        &mut self,
+        workspace: WorkspaceIndex,
+        change: Change<'c>,
+    ) -> Option<Change<'c>> {
+        let plenty = self.store.files.is_none() || self.inner.queue.has_room(MEASURED_BYTES_MAX);
+        if plenty {
+            return Some(change);
+        }
+        let graph = self.inner.state.graph(workspace);
+        let (sequence, log_time) = (graph.sequence(), graph.log_time());
+        let record = Record { sequence, log_time, change };
+        if self.inner.queue.has_room(Queue::record_bytes(workspace, &record)) {
+            return Some(record.change);
+        }
+        self.refuse_for_space();
+        None
+    }
+
+    /// The same for the rules of a workspace that is not there yet.
+    pub fn has_space_for_workspace(&mut self, name: &str, rules: &str) -> bool {
+        let bytes = (name.len() + rules.len()) as u64 + WORKSPACE_RECORD_BYTES_MAX;
+        let has_space = self.store.files.is_none() || self.inner.queue.has_room(bytes);
+        if !has_space {
+            self.refuse_for_space();
+        }
+        has_space
+    }
+
+    fn refuse_for_space(&mut self) {
+        self.inner.queue.refuse_for_space();
+        // The writer looks for more.
+        self.wake.committed = true;
     }
 
     /// Applies a change that was decided on the workspace's graph as it is now, and queues

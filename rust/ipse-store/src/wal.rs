@@ -7,15 +7,21 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::error::IoFailed;
 use crate::format::{ALIGNMENT, FRAME_HEADER_BYTES, HEADER_BYTES, aligned};
 use crate::frame::{self, FrameHeader, FrameKind};
 use crate::fs::Disk;
-use crate::segment::{Manifest, Segment, SegmentHeader, Spare};
+use crate::reserve::{Reserve, Room, Space, Wanted};
+use crate::segment::{Manifest, PIECE_BYTES, Segment, SegmentHeader};
 
 /// A smaller segment would hold less than one ordinary group.
 const SEGMENT_BYTES_MIN: u64 = 1024;
+
+/// What a segment's newest frame needs beside its payload: its header, the gap behind it, and
+/// the mark of a clean shutdown.
+pub(crate) const FRAMING_BYTES: u64 = 2 * FRAME_HEADER_BYTES as u64 + ALIGNMENT as u64;
 
 /// Records to be written as one frame.
 #[derive(Default)]
@@ -24,6 +30,8 @@ pub(crate) struct Group {
     pub(crate) buffer: Vec<u8>,
     pub(crate) first_position: u64,
     pub(crate) record_count: u32,
+    /// Log time of the first record, in seconds since 1970.
+    pub(crate) first_time_s: u32,
 }
 
 /// Where the log is and how its segments are made.
@@ -45,7 +53,7 @@ pub(crate) struct Log {
     synced: u64,
     /// Whether the newest frame is the mark of a clean shutdown.
     marked: bool,
-    spare: NextSegment,
+    reserve: Reserve,
 }
 
 /// Whether a segment that was to end has.
@@ -54,28 +62,22 @@ pub(crate) enum Ended {
     Yes,
     /// The next segment is still being made.
     NotYet,
-    /// It cannot be made.
+    /// It cannot be made now without taking the space that recovery may need.
     NoRoom,
-}
-
-/// How far the file of the next segment is.
-enum NextSegment {
-    None,
-    Growing(Spare),
-    /// It could not be made. That is no failure until the segment is needed.
-    GivenUp,
 }
 
 impl LogPlace {
     /// Makes the segment that follows a frame with `previous_crc` and all records up to
-    /// `written`, of at least the size that `frame_size` needs.
+    /// `written`, of at least the size that `frame_size` needs. `first_time_s`: of the record
+    /// that goes there first.
     fn begin_segment(
         &self,
-        spare: Spare,
+        reserve: &mut Reserve,
         number: u64,
         previous_crc: u32,
         written: u64,
         frame_size: u64,
+        first_time_s: u32,
     ) -> Result<Segment, IoFailed> {
         let salt =
             self.disk.random().map_err(IoFailed::new("get a random number for", &self.dir))?;
@@ -86,11 +88,17 @@ impl LogPlace {
             salt,
             size: self.segment_bytes(frame_size),
             log_id: self.log_id,
+            first_time_s,
         };
-        let segment = spare.into_segment(self.disk.as_ref(), &self.dir, header, &[])?;
-        let manifest = Manifest { log_id: self.log_id, newest_segment: number };
-        manifest.write(self.disk.as_ref(), &self.dir)?;
+        let disk = self.disk.as_ref();
+        let spare = reserve.take(disk, &self.dir)?;
+        let segment = spare.into_segment(disk, &self.dir, header, &[])?;
+        reserve.name(disk, &self.dir, self.manifest(number))?;
         Ok(segment)
+    }
+
+    fn manifest(&self, newest_segment: u64) -> Manifest {
+        Manifest { log_id: self.log_id, newest_segment }
     }
 
     /// Size of a segment that must hold `frames` bytes of frames and the mark of the end.
@@ -103,17 +111,9 @@ impl LogPlace {
 impl Log {
     /// A log of nothing.
     pub(crate) fn create(place: LogPlace) -> Result<Log, IoFailed> {
-        let spare = Spare::create(place.disk.as_ref(), &place.dir)?;
-        let segment = place.begin_segment(spare, 1, 0, 0, 0)?;
-        Ok(Log {
-            place,
-            segment,
-            last_crc: 0,
-            written: 0,
-            synced: 0,
-            marked: false,
-            spare: NextSegment::None,
-        })
+        let mut reserve = Reserve::new(Vec::new());
+        let segment = place.begin_segment(&mut reserve, 1, 0, 0, 0, 0)?;
+        Ok(Log { place, segment, last_crc: 0, written: 0, synced: 0, marked: false, reserve })
     }
 
     /// A log that was recovered, all of it on disk; `marked` if it ends with the mark of a
@@ -124,8 +124,9 @@ impl Log {
         last_crc: u32,
         written: u64,
         marked: bool,
+        reserve: Reserve,
     ) -> Log {
-        Log { place, segment, last_crc, written, synced: written, marked, spare: NextSegment::None }
+        Log { place, segment, last_crc, written, synced: written, marked, reserve }
     }
 
     pub(crate) fn written(&self) -> u64 {
@@ -136,14 +137,13 @@ impl Log {
         self.synced
     }
 
-    /// Number and first log position of the newest segment.
-    pub(crate) fn newest_segment(&self) -> (u64, u64) {
-        (self.segment.header.number, self.segment.header.first_position)
+    pub(crate) fn newest_segment(&self) -> SegmentHeader {
+        self.segment.header
     }
 
     /// Writes a group as one frame. Its buffer is left for another use.
     pub(crate) fn append(self, group: &mut Group) -> Result<Log, IoFailed> {
-        let mut log = self.with_room(aligned(group.buffer.len()) as u64)?;
+        let mut log = self.with_room(aligned(group.buffer.len()) as u64, group.first_time_s)?;
         assert_eq!(
             group.first_position,
             log.written + 1,
@@ -177,67 +177,101 @@ impl Log {
         log.sync_file()
     }
 
-    /// Does a small part of the next segment's making, once this one is half full.
-    pub(crate) fn prepare(&mut self) {
-        if self.segment.end < self.segment.header.size / 2 {
-            return;
+    /// Does a small part of the next segments' making, a larger one after much was `written`:
+    /// the next is to be there when it is needed. `pressed`: what is refused for want of space
+    /// waits for it.
+    pub(crate) fn prepare(&mut self, written: u64, pressed: bool) {
+        let wanted = self.wanted(pressed);
+        for _ in 0..=2 * written / PIECE_BYTES as u64 {
+            self.reserve.make(self.place.disk.as_ref(), &self.place.dir, &wanted);
         }
-        self.grow_spare(self.place.segment_bytes(0));
     }
 
-    fn grow_spare(&mut self, size: u64) {
-        self.spare = match std::mem::replace(&mut self.spare, NextSegment::GivenUp) {
-            NextSegment::None => Spare::create(self.place.disk.as_ref(), &self.place.dir)
-                .map_or(NextSegment::GivenUp, NextSegment::Growing),
-            NextSegment::Growing(mut spare) if !spare.is_ready(size) => match spare.grow(size) {
-                Ok(()) => NextSegment::Growing(spare),
-                Err(_) => NextSegment::GivenUp,
-            },
-            other => other,
-        };
+    /// When [`Log::prepare`] has something to do: now, later, or `None`.
+    pub(crate) fn preparation_due(&self, pressed: bool) -> Option<Instant> {
+        self.reserve.due(&self.wanted(pressed))
     }
 
-    /// Ends this segment before it is full, once the next is ready; until then does a small part
-    /// of its making. Says so if the next cannot be made.
-    pub(crate) fn end_segment(mut self) -> Result<(Log, Ended), IoFailed> {
-        if self.segment.header.first_position > self.written {
-            return Ok((self, Ended::Yes));
+    /// How much may be committed before it is written. What fits into the rest of the newest
+    /// segment, or into the second spare as a whole, is sure to find its place; half of what is
+    /// free on the disk beyond the reserve stands in for spares that are not made yet.
+    pub(crate) fn room(&self) -> Room {
+        let wanted = self.wanted(true);
+        let segment_bytes = self.place.segment_bytes(0);
+        let (disk, dir) = (self.place.disk.as_ref(), &self.place.dir);
+        let rest = self.segment.header.size - self.segment.end;
+        if self.reserve.is_short() {
+            let first = self.reserve.holds_first(&wanted);
+            let bytes = if first { rest.saturating_sub(FRAMING_BYTES) } else { 0 };
+            return Room { bytes, space: Space::Short };
         }
-        let size = self.place.segment_bytes(0);
-        match &self.spare {
-            NextSegment::Growing(spare) if spare.is_ready(size) => {
-                Ok((self.roll_over(0)?, Ended::Yes))
-            }
-            NextSegment::GivenUp => {
-                // Room may come back: the next to ask tries again.
-                self.spare = NextSegment::None;
-                Ok((self, Ended::NoRoom))
-            }
-            NextSegment::None | NextSegment::Growing(_) => {
-                self.grow_spare(size);
-                Ok((self, Ended::NotYet))
-            }
+        let second = self.reserve.holds_second(&wanted, segment_bytes);
+        let spare = if second { segment_bytes - HEADER_BYTES as u64 } else { 0 };
+        let missing = self.reserve.missing_bytes(&wanted, segment_bytes) + segment_bytes;
+        let free = disk.free_bytes(dir).map_or(0, |free| free.saturating_sub(missing));
+        let is_ample = second && free > 0;
+        Room {
+            bytes: rest.max(spare).saturating_sub(FRAMING_BYTES).saturating_add(free / 2),
+            space: if is_ample { Space::Ample } else { Space::Steady },
         }
+    }
+
+    fn wanted(&self, pressed: bool) -> Wanted {
+        let segment_bytes = self.place.segment_bytes(0);
+        let header = &self.segment.header;
+        let is_time = pressed || self.segment.end >= header.size / 2;
+        Wanted {
+            first_bytes: header.size.max(segment_bytes),
+            second_bytes: is_time.then_some(segment_bytes),
+            zeroed: false,
+            manifest: self.place.manifest(header.number + 1),
+        }
+    }
+
+    /// Ends this segment before it is full, once both spares are there, and zeros; until then
+    /// does a small part of their making. Says so if they cannot be made. A spare that an
+    /// earlier process left may hold frames: afterwards none does.
+    ///
+    /// `first_time_s`: no record yet was logged later.
+    pub(crate) fn end_segment(mut self, first_time_s: u32) -> Result<(Log, Ended), IoFailed> {
+        let is_empty = self.segment.header.first_position > self.written;
+        // What was promised to find its place in the rest of this segment must find it there.
+        let rest = self.segment.header.size - self.segment.end;
+        let frames = rest.saturating_sub(FRAME_HEADER_BYTES as u64);
+        let next_bytes = (!is_empty).then(|| self.place.segment_bytes(frames));
+        let wanted = Wanted { second_bytes: next_bytes, zeroed: true, ..self.wanted(false) };
+        self.reserve.make(self.place.disk.as_ref(), &self.place.dir, &wanted);
+        if !self.reserve.is_done(&wanted) {
+            let ended = if self.reserve.has_failed() { Ended::NoRoom } else { Ended::NotYet };
+            return Ok((self, ended));
+        }
+        let log = if is_empty { self } else { self.roll_over(frames, first_time_s)? };
+        Ok((log, Ended::Yes))
     }
 
     /// A frame must leave room for the mark of a clean shutdown.
-    fn with_room(self, frame_size: u64) -> Result<Log, IoFailed> {
+    fn with_room(self, frame_size: u64, first_time_s: u32) -> Result<Log, IoFailed> {
         let end = self.segment.end + frame_size + FRAME_HEADER_BYTES as u64;
-        if end <= self.segment.header.size { Ok(self) } else { self.roll_over(frame_size) }
+        if end <= self.segment.header.size {
+            return Ok(self);
+        }
+        self.roll_over(frame_size, first_time_s)
     }
 
     /// The old segment is synced before the new one has a name: a segment's first position
     /// is proof that all before it was on disk.
-    fn roll_over(self, frame_size: u64) -> Result<Log, IoFailed> {
-        let log = self.sync()?;
-        let spare = match log.spare {
-            NextSegment::Growing(spare) => spare,
-            _ => Spare::create(log.place.disk.as_ref(), &log.place.dir)?,
-        };
+    fn roll_over(self, frame_size: u64, first_time_s: u32) -> Result<Log, IoFailed> {
+        let mut log = self.sync()?;
         let number = log.segment.header.number + 1;
-        let segment =
-            log.place.begin_segment(spare, number, log.last_crc, log.written, frame_size)?;
-        Ok(Log { segment, spare: NextSegment::None, ..log })
+        log.segment = log.place.begin_segment(
+            &mut log.reserve,
+            number,
+            log.last_crc,
+            log.written,
+            frame_size,
+            first_time_s,
+        )?;
+        Ok(log)
     }
 
     fn write_frame(

@@ -19,12 +19,23 @@ use crate::frame;
 use crate::line::Line;
 use crate::options::SyncPolicy;
 use crate::planted::{Fault, is_planted};
+use crate::reserve::{Room, Space};
+use crate::segment::SegmentHeader;
 use crate::state::{State, WorkspaceIndex};
-use crate::wal::{Ended, Group, Log};
+use crate::wal::{Ended, FRAMING_BYTES, Group, Log};
 
 /// Buffers kept for the next groups, and the largest worth keeping.
 const SPARE_BUFFERS_MAX: usize = 4;
 const SPARE_BUFFER_BYTES_MAX: usize = 4 << 20;
+
+/// Below this the rest of a segment is not worth being told of as room.
+const ROOM_BYTES_MIN: u64 = 512;
+
+/// How often the disk's free space is looked at, if there is nothing else to do: others fill
+/// and empty it too.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// The same while writes are refused for it.
+const FULL_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What callers and the writer thread share.
 pub(crate) struct Shared {
@@ -47,10 +58,17 @@ pub(crate) struct Queue {
     groups: Vec<Group>,
     bytes: usize,
     bytes_in_flight: usize,
+    groups_in_flight: usize,
     buffers: Vec<Vec<u8>>,
     sync_asked: bool,
-    roll_asked: bool,
+    /// The newest segment is to end; when the newest record was logged, in seconds since 1970.
+    roll_asked: Option<u32>,
     end: Option<End>,
+    room: Room,
+    /// Writes are refused until [`Space::Ample`].
+    storage_full: bool,
+    /// The writer is to look at the space again.
+    space_asked: bool,
 }
 
 /// How the writer ends.
@@ -71,10 +89,11 @@ pub(crate) struct Progress {
     durable: AtomicU64,
     pub(crate) groups: AtomicU64,
     pub(crate) bytes: AtomicU64,
-    /// How often a segment could not be ended for want of room.
+    /// How often a segment was ended when that was asked for, and how often there was no room.
+    rolls: AtomicU64,
     rolls_refused: AtomicU64,
-    /// Number and first log position of each segment on disk, oldest first.
-    pub(crate) segments: Mutex<Vec<(u64, u64)>>,
+    /// The segments on disk, oldest first.
+    pub(crate) segments: Mutex<Vec<SegmentHeader>>,
     life: Mutex<Life>,
     changed: Condvar,
     wakers: RwLock<Vec<Box<dyn Fn() + Send + Sync>>>,
@@ -92,8 +111,9 @@ enum Life {
 struct Work {
     groups: Vec<Group>,
     sync_asked: bool,
-    roll_asked: bool,
+    roll_asked: Option<u32>,
     end: Option<End>,
+    storage_full: bool,
 }
 
 impl Shared {
@@ -148,13 +168,16 @@ impl Shared {
         self.progress.wait(&self.progress.durable, position, None).map(|_| ())
     }
 
-    /// Ends the segment that holds `position`, and waits until it has a successor; `false` if
-    /// there is no room for one.
-    pub(crate) fn roll_past(&self, position: u64) -> Result<bool, LogFailed> {
-        let refused = self.progress.rolls_refused.load(Ordering::Acquire);
-        self.lock().queue.roll_asked = true;
+    /// Ends the segment that holds what was written last, and waits until it has a successor;
+    /// `false` if there is no room for one.
+    pub(crate) fn roll_over(&self) -> Result<bool, LogFailed> {
+        let before = self.progress.rolls();
+        {
+            let Inner { state, queue } = &mut *self.lock();
+            queue.roll_asked = Some(u32::try_from(state.log_time_s()).unwrap_or(u32::MAX));
+        }
         self.wake_writer();
-        self.progress.wait_rolled(position, refused)
+        self.progress.wait_rolled(before)
     }
 
     pub(crate) fn end(&self, end: End) {
@@ -173,10 +196,12 @@ impl Shared {
         }
     }
 
-    /// Waits for work, until `deadline` at most; gives back buffers of the work before.
-    fn next_work(&self, done: Vec<Group>, deadline: Option<Instant>) -> Work {
+    /// Waits for work, until `deadline` at most; gives back buffers of the work before, and
+    /// says what room there is after it.
+    fn next_work(&self, done: Vec<Group>, room: Room, deadline: Option<Instant>) -> Work {
         let mut inner = self.take_turn().unwrap_or_else(PoisonError::into_inner);
         inner.queue.recycle(done);
+        inner.queue.set_room(room);
         while inner.queue.is_idle() {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
@@ -221,7 +246,9 @@ impl Queue {
         if self.groups.last().is_none_or(|group| group.buffer.len() >= GROUP_BYTES_TARGET) {
             let mut buffer = self.buffers.pop().unwrap_or_default();
             frame::begin(&mut buffer);
-            self.groups.push(Group { buffer, first_position: position, record_count: 0 });
+            let first_time_s = u32::try_from(record.log_time.as_millis() / 1_000).unwrap_or(0);
+            let first_position = position;
+            self.groups.push(Group { buffer, first_position, record_count: 0, first_time_s });
         }
         if let Some(group) = self.groups.last_mut() {
             let before = group.buffer.len();
@@ -231,9 +258,50 @@ impl Queue {
         }
     }
 
+    /// What a record takes at most: its numbers may grow a little until it is committed.
+    pub(crate) fn record_bytes(workspace: WorkspaceIndex, record: &Record<'_>) -> u64 {
+        const GROWTH_BYTES: usize = 16;
+        let mut buffer = Vec::new();
+        encode_record(&mut buffer, workspace.0, record);
+        (buffer.len() + GROWTH_BYTES) as u64
+    }
+
     /// Bytes that are not on disk yet.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes + self.bytes_in_flight
+    }
+
+    /// Whether `more` bytes of records are sure to find their place on the disk.
+    pub(crate) fn has_room(&self, more: u64) -> bool {
+        let groups = (self.groups.len() + self.groups_in_flight + 1) as u64;
+        let needed = self.bytes() as u64 + groups * FRAMING_BYTES;
+        needed.saturating_add(more) <= self.room.bytes
+    }
+
+    /// Bytes of frames that are sure to find their place.
+    pub(crate) fn room_bytes(&self) -> u64 {
+        self.room.bytes
+    }
+
+    /// Whether writes are refused for want of space.
+    pub(crate) fn storage_is_full(&self) -> bool {
+        self.storage_full
+    }
+
+    /// Refuses writes from now on, until there is ample space.
+    pub(crate) fn refuse_for_space(&mut self) {
+        self.storage_full = true;
+        self.space_asked = true;
+    }
+
+    /// Between refusing and not there is a distance, so that it does not change with each write.
+    pub(crate) fn set_room(&mut self, room: Room) {
+        self.room = room;
+        self.storage_full = match room.space {
+            Space::Ample => false,
+            Space::Steady => self.storage_full,
+            Space::Short => self.storage_full || room.bytes < ROOM_BYTES_MIN,
+        };
     }
 
     /// Nothing that is queued from now on will be written.
@@ -242,21 +310,26 @@ impl Queue {
     }
 
     fn is_idle(&self) -> bool {
-        self.groups.is_empty() && !self.sync_asked && !self.roll_asked && self.end.is_none()
+        let asked = self.sync_asked || self.space_asked || self.roll_asked.is_some();
+        self.groups.is_empty() && !asked && self.end.is_none()
     }
 
     fn take(&mut self) -> Work {
         self.bytes_in_flight = std::mem::take(&mut self.bytes);
+        self.groups_in_flight = self.groups.len();
+        self.space_asked = false;
         Work {
             groups: std::mem::take(&mut self.groups),
             sync_asked: std::mem::take(&mut self.sync_asked),
             roll_asked: std::mem::take(&mut self.roll_asked),
             end: self.end,
+            storage_full: self.storage_full,
         }
     }
 
     fn recycle(&mut self, done: Vec<Group>) {
         self.bytes_in_flight = 0;
+        self.groups_in_flight = 0;
         let small = done
             .into_iter()
             .map(|group| group.buffer)
@@ -349,21 +422,30 @@ impl Progress {
         Ok(true)
     }
 
-    /// Waits until a segment begins after `position`; `false` if that was refused.
-    fn wait_rolled(&self, position: u64, refused: u64) -> Result<bool, LogFailed> {
-        let begins_after = || {
-            let segments = self.segments.lock().unwrap_or_else(PoisonError::into_inner);
-            segments.last().is_some_and(|(_, first)| *first > position)
-        };
+    fn rolls(&self) -> (u64, u64) {
+        (self.rolls.load(Ordering::Acquire), self.rolls_refused.load(Ordering::Acquire))
+    }
+
+    /// Waits until a segment was ended since `before`; `false` if that was refused.
+    fn wait_rolled(&self, before: (u64, u64)) -> Result<bool, LogFailed> {
         let mut life = self.life();
-        while !begins_after() {
-            if self.rolls_refused.load(Ordering::Acquire) != refused {
+        while self.rolls().0 == before.0 {
+            if self.rolls().1 != before.1 {
                 return Ok(false);
             }
             check_open(&life)?;
             life = self.changed.wait(life).unwrap_or_else(PoisonError::into_inner);
         }
         Ok(true)
+    }
+
+    /// Notes that segments have other sizes.
+    pub(crate) fn resize(&self, resized: &[SegmentHeader]) {
+        let mut segments = self.segments.lock().unwrap_or_else(PoisonError::into_inner);
+        for segment in segments.iter_mut() {
+            let other = resized.iter().find(|other| other.number == segment.number);
+            segment.size = other.map_or(segment.size, |other| other.size);
+        }
     }
 
     /// Tells everyone who waits, after something they can see was changed.
@@ -391,6 +473,7 @@ pub(crate) fn start(
     log: Log,
     policy: SyncPolicy,
 ) -> std::io::Result<thread::JoinHandle<()>> {
+    shared.lock().queue.set_room(log.room());
     thread::Builder::new().name("ipse-log".to_owned()).spawn(move || {
         // A panic here would leave everyone waiting for ever.
         match catch_unwind(AssertUnwindSafe(|| run(&shared, log, policy))) {
@@ -403,30 +486,38 @@ pub(crate) fn start(
 
 fn run(shared: &Shared, mut log: Log, policy: SyncPolicy) -> Result<(), IoFailed> {
     let mut done = Vec::new();
-    let mut deadline = None;
-    let mut rolling = false;
+    let mut sync_due = None;
+    let mut preparation_due = log.preparation_due(false);
+    let mut look_interval = LOOK_INTERVAL;
+    let mut rolling = None;
     loop {
-        let wait_until = if rolling { Some(Instant::now()) } else { deadline };
-        let mut work = shared.next_work(done, wait_until);
+        let look_due = Instant::now().checked_add(look_interval);
+        let rolling_due = rolling.map(|_| Instant::now());
+        let due = [sync_due, preparation_due, look_due, rolling_due].into_iter().flatten().min();
+        let mut work = shared.next_work(done, log.room(), due);
         if work.end == Some(End::Abandon) {
             return Ok(());
         }
         for group in &mut work.groups {
             log = write_group(shared, log, group, policy)?;
         }
-        let due = deadline.is_some_and(|deadline| deadline <= Instant::now());
-        if work.sync_asked || due {
+        let is_due = sync_due.is_some_and(|due| due <= Instant::now());
+        if work.sync_asked || is_due {
             log = log.sync()?;
             publish(shared, &log, policy);
         }
         if work.end == Some(End::Clean) {
             return log.close();
         }
-        if rolling || work.roll_asked {
-            (log, rolling) = roll(shared, log, policy)?;
+        rolling = work.roll_asked.or(rolling);
+        if let Some(first_time_s) = rolling {
+            (log, rolling) = roll(shared, log, policy, first_time_s)?;
         }
-        deadline = sync_deadline(&log, policy, deadline);
-        log.prepare();
+        sync_due = sync_deadline(&log, policy, sync_due);
+        let written = work.groups.iter().map(|group| group.buffer.len() as u64).sum();
+        log.prepare(written, work.storage_full);
+        preparation_due = log.preparation_due(work.storage_full);
+        look_interval = if work.storage_full { FULL_LOOK_INTERVAL } else { LOOK_INTERVAL };
         done = work.groups;
     }
 }
@@ -454,19 +545,28 @@ fn write_group(
     Ok(log)
 }
 
-/// Ends the newest segment if the next is ready; says whether that is still to be done.
-fn roll(shared: &Shared, log: Log, policy: SyncPolicy) -> Result<(Log, bool), IoFailed> {
+/// Ends the newest segment if the next is ready; gives the time back if that is still to be
+/// done.
+fn roll(
+    shared: &Shared,
+    log: Log,
+    policy: SyncPolicy,
+    first_time_s: u32,
+) -> Result<(Log, Option<u32>), IoFailed> {
     let segment = log.newest_segment();
-    let (log, ended) = log.end_segment()?;
+    let (log, ended) = log.end_segment(first_time_s)?;
     if log.newest_segment() != segment {
         note_segment(shared, &log);
         publish(shared, &log, policy);
     }
-    if ended == Ended::NoRoom {
-        shared.progress.rolls_refused.fetch_add(1, Ordering::AcqRel);
-        shared.progress.notify();
-    }
-    Ok((log, ended == Ended::NotYet))
+    let counter = match ended {
+        Ended::NotYet => return Ok((log, Some(first_time_s))),
+        Ended::Yes => &shared.progress.rolls,
+        Ended::NoRoom => &shared.progress.rolls_refused,
+    };
+    counter.fetch_add(1, Ordering::AcqRel);
+    shared.progress.notify();
+    Ok((log, None))
 }
 
 fn note_segment(shared: &Shared, log: &Log) {

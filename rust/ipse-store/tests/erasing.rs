@@ -9,8 +9,9 @@ use ipse_core::change::ProfileNumber;
 use ipse_core::command::{Erasable, Erase, Operation};
 use ipse_core::decide::ErasureDecision;
 use ipse_core::{Change, Event, SentIdentifier, SentTrait, Timestamp, TraitValue};
+use ipse_store::format::SPARE_NAMES;
 use ipse_store::simulated::{Fault, FaultKind, SimulatedDisk};
-use ipse_store::{Options, Store, SyncPolicy, WorkspaceIndex};
+use ipse_store::{CheckpointError, Options, Store, SyncPolicy, WorkspaceIndex};
 
 const DIR: &str = "/data";
 const START_MS: i64 = 1_767_225_600_000;
@@ -150,6 +151,10 @@ fn erased() -> SimulatedDisk {
         SECRET.to_vec(),
     );
     disk.write(&Path::new(DIR).join("snapshot-00000000000000000001.snap.broken"), SECRET.to_vec());
+    // An earlier recovery was interrupted while it wrote there.
+    for name in SPARE_NAMES {
+        disk.write(&Path::new(DIR).join(name), SECRET.repeat(171));
+    }
     assert!(names_of_files_with_secrets(&disk).len() > 4, "what is erased was somewhere");
     disk
 }
@@ -246,6 +251,34 @@ fn whatever_fails_on_the_way_the_next_checkpoint_gets_there() {
             }
         }
     }
+}
+
+#[test]
+fn on_a_full_disk_an_erasure_waits_for_space_and_ends_nothing() {
+    let base = erased();
+    let mut refused = 0;
+    for free in (0..40_000).step_by(509) {
+        let what = format!("{free} bytes free");
+        let disk = base.copy();
+        let store = open(&disk);
+        disk.resize(Some(disk.used_bytes() + free));
+        match store.checkpoint() {
+            Ok(_) => assert_eq!(names_of_files_with_secrets(&disk), Vec::<PathBuf>::new()),
+            Err(CheckpointError::StorageFull) => refused += 1,
+            Err(error) => panic!("{what}: {error}"),
+        }
+        assert_eq!(store.failure(), None, "{what}");
+        let before = check(&store, &what);
+        drop(store);
+        disk.crash(free);
+        disk.resize(Some(disk.used_bytes()));
+        let store = open(&disk);
+        assert_eq!(check(&store, &what), before, "{what}: recovery needs no space");
+        disk.resize(None);
+        drop(store);
+        finish(&disk, &what);
+    }
+    assert!((5..75).contains(&refused), "{refused} of them had no room");
 }
 
 /// Opens what is left, checkpoints, and looks at every file.

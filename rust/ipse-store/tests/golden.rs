@@ -46,7 +46,9 @@ fn files() -> &'static [(String, Vec<u8>)] {
     FILES.get_or_init(|| {
         let (disk, state) = written();
         let mut files = vec![("STATE".to_owned(), state.into_bytes())];
-        for path in disk.paths() {
+        // Reserved space is there or not yet.
+        let lasting = |path: &PathBuf| path.extension() != Some("tmp".as_ref());
+        for path in disk.paths().into_iter().filter(lasting) {
             let name = path.file_name().and_then(|name| name.to_str()).expect("text").to_owned();
             files.push((name, disk.read(&path).expect("listed")));
         }

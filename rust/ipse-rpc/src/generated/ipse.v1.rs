@@ -247,6 +247,21 @@ pub struct GetStatsResponse {
     /// The workspaces by name, at most 1,000.
     #[prost(message, repeated, tag = "10")]
     pub workspaces: ::prost::alloc::vec::Vec<Workspace>,
+    /// Whether writes are refused with STORAGE_FULL.
+    #[prost(bool, tag = "11")]
+    pub storage_full: bool,
+    /// The oldest record that the log still has.
+    #[prost(uint64, tag = "12")]
+    pub oldest_log_position: u64,
+    /// When it was logged, to the second; unset if nothing was ever dropped.
+    #[prost(message, optional, tag = "13")]
+    pub oldest_log_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Bytes of the log's files.
+    #[prost(uint64, tag = "14")]
+    pub log_file_bytes: u64,
+    /// Of these, what recovery needs no more.
+    #[prost(uint64, tag = "15")]
+    pub history_bytes: u64,
 }
 /// What opening the data directory found and did.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -323,6 +338,9 @@ pub enum ErrorReason {
     PermissionDenied = 21,
     /// NOT_FOUND: the profile was erased, and its id answers this for ever.
     Erased = 22,
+    /// RESOURCE_EXHAUSTED, with RetryInfo: the server's disk is too full to write more.
+    /// Nothing was done; reads and `read_only` go on.
+    StorageFull = 23,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -354,6 +372,7 @@ impl ErrorReason {
             Self::Unauthenticated => "ERROR_REASON_UNAUTHENTICATED",
             Self::PermissionDenied => "ERROR_REASON_PERMISSION_DENIED",
             Self::Erased => "ERROR_REASON_ERASED",
+            Self::StorageFull => "ERROR_REASON_STORAGE_FULL",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -382,6 +401,7 @@ impl ErrorReason {
             "ERROR_REASON_UNAUTHENTICATED" => Some(Self::Unauthenticated),
             "ERROR_REASON_PERMISSION_DENIED" => Some(Self::PermissionDenied),
             "ERROR_REASON_ERASED" => Some(Self::Erased),
+            "ERROR_REASON_STORAGE_FULL" => Some(Self::StorageFull),
             _ => None,
         }
     }

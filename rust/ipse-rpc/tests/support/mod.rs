@@ -2,10 +2,14 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ipse_core::Timestamp;
 use ipse_rpc::proto::{rpc, v1};
 use ipse_rpc::{Dispatch, Reply};
+use ipse_store::simulated::SimulatedDisk;
 use ipse_store::{LogPosition, Options, Recovery, Store};
 use prost::Message;
 
@@ -25,6 +29,35 @@ pub(crate) fn in_memory() -> Dispatch {
 pub(crate) fn on_disk(dir: &std::path::Path, options: Options) -> Dispatch {
     let (store, recovery) = Store::open(dir, options, 7).expect("a directory of ours");
     started(store, recovery)
+}
+
+/// Size of the segments of a server on a simulated disk.
+pub(crate) const SEGMENT_BYTES: u64 = 64 << 10;
+
+/// A server on a simulated disk.
+pub(crate) fn on_simulated(disk: &SimulatedDisk) -> Dispatch {
+    let options = Options { segment_size_bytes: SEGMENT_BYTES, ..Options::default() };
+    let opened = Store::open_on(Arc::new(disk.clone()), Path::new("/data"), options, 7);
+    let (store, recovery) = opened.expect("a disk of ours");
+    started(store, recovery)
+}
+
+/// A server that has no space for anything but its first segment.
+pub(crate) fn with_full_disk() -> (Dispatch, SimulatedDisk) {
+    let disk = SimulatedDisk::new(1);
+    disk.resize(Some(SEGMENT_BYTES + SEGMENT_BYTES / 2));
+    let server = on_simulated(&disk);
+    wait_until("the disk is full", || figure(&server, "storage_full") == 1);
+    (server, disk)
+}
+
+/// Waits for what another thread does.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}: not within a minute");
+        std::thread::yield_now();
+    }
 }
 
 fn started(store: Store, recovery: Recovery) -> Dispatch {

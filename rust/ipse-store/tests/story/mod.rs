@@ -31,9 +31,15 @@ priority = 3
 limit = 100
 ";
 
-/// Small segments, so that a short story has several.
+/// Small segments, so that a short story has several, and none kept as history.
 pub(crate) fn options(sync: SyncPolicy) -> Options {
-    Options { sync, segment_size_bytes: 1024, ..Options::default() }
+    Options {
+        sync,
+        segment_size_bytes: 1024,
+        history_retention_days: 0,
+        history_retention_bytes: 0,
+        ..Options::default()
+    }
 }
 
 pub(crate) fn always() -> Options {
