@@ -13,11 +13,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
 from ipse.v1 import admin_pb2, event_pb2, identity_pb2
 
 from tests.server_process import READS, WRITES, ServerProcess
+from tests.status import reason_of, retry_delay_s
 
 _SIZE_BYTES = 2 << 20
 _FLAGS = ["--segment-size-bytes", "65536", "--snapshot-log-bytes", "1073741824"]
@@ -83,15 +83,8 @@ def _fill(server: ServerProcess) -> int:
 def _reason(refusal: grpc.RpcError) -> str:
     """The reason of a refusal that says when to come back."""
     assert refusal.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, refusal
-    details = dict(refusal.trailing_metadata())["grpc-status-details-bin"]
-    reason = ""
-    delay_s = 0
-    for each in status_pb2.Status.FromString(details).details:
-        info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-        reason = info.reason if each.Unpack(info) else reason
-        delay_s = retry.retry_delay.seconds if each.Unpack(retry) else delay_s
-    assert delay_s > 0
-    return reason
+    assert retry_delay_s(refusal) > 0
+    return reason_of(refusal)
 
 
 def _people(server: ServerProcess) -> int:

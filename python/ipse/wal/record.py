@@ -53,7 +53,9 @@ def records(segment: Segment) -> Iterator[dict[str, Any]]:
 
 
 def records_of(frame: Frame) -> Iterator[dict[str, Any]]:
-    """The records of one frame. Raises Damage."""
+    """The records of one frame, none if it is not a commit group. Raises Damage."""
+    if not frame.is_group:
+        return
     arrays = unpacked(frame.payload, frame.offset)
     if len(arrays) != frame.record_count:
         raise Damage(

@@ -37,6 +37,11 @@ class Frame:
     kind: int
     payload: bytes
 
+    @property
+    def is_group(self) -> bool:
+        """Whether its payload is records."""
+        return self.kind == _GROUP
+
 
 @dataclass(slots=True)
 class Segment:
