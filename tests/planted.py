@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,15 +94,17 @@ def main() -> int:
 
 
 def _run(proof: Proof, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        proof.command,
-        cwd=ROOT,
-        env=os.environ | {"RUST_BACKTRACE": "0"} | more,
-        check=False,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    # A campaign that fails keeps its data.
+    with tempfile.TemporaryDirectory() as scratch:
+        return subprocess.run(
+            proof.command,
+            cwd=ROOT,
+            env=os.environ | {"RUST_BACKTRACE": "0", "TMPDIR": scratch} | more,
+            check=False,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -26,8 +26,33 @@ READS = "ipse.reads"
 WRITES = "ipse.writes"
 """The health service that says whether the server takes writes."""
 
+OWN_CONNECTION = [
+    # gRPC shares one among all that call an address, with its pause after a failure to connect.
+    ("grpc.use_local_subchannel_pool", 1),
+    # Next to no pause between attempts to connect: the server was seen to be up.
+    ("grpc.initial_reconnect_backoff_ms", 10),
+]
+
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 30.0
+
+
+class Process(Protocol):
+    """What is asked of the server's process: of `subprocess.Popen`, these."""
+
+    pid: int
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The code that it ended with."""
+
+    def poll(self) -> int | None:
+        """The same, None while it runs."""
+
+    def send_signal(self, sig: int) -> None:
+        """Nothing if it has ended."""
+
+    def kill(self) -> None:
+        """SIGKILL."""
 
 
 class ServerProcess:
@@ -43,7 +68,7 @@ class ServerProcess:
         self.prefix: list[str] = []
         """A command that runs the next process, such as a tracer."""
         self.port = 0
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
         self.channel: grpc.Channel | None = None
         self._port_file = port_file or data_dir.with_name(data_dir.name + ".port")
         self._log_file = self._port_file.with_suffix(".log")
@@ -61,16 +86,13 @@ class ServerProcess:
             self.close()
             raise
 
-    def spawn(self) -> subprocess.Popen[bytes]:
+    def spawn(self) -> Process:
         """Starts the process without waiting for it."""
         assert self.process is None, "one server at a time"
         self._port_file.unlink(missing_ok=True)
-        command = [*self.prefix, sys.executable, "-m", "ipse", "serve", "--port", str(self.port)]
-        command += ["--data-dir", str(self.data_dir), "--port-file", str(self._port_file)]
-        with self._log_file.open("ab") as log:
-            variables = os.environ | self.environment
-            command += self.flags
-            self.process = subprocess.Popen(command, stderr=log, stdout=log, env=variables)
+        arguments = ["serve", "--port", str(self.port), "--data-dir", str(self.data_dir)]
+        arguments += ["--port-file", str(self._port_file), *self.flags]
+        self.process = self._launch(arguments)
         return self.process
 
     def stop(self) -> None:
@@ -111,6 +133,12 @@ class ServerProcess:
     ) -> None:
         self.close()
 
+    def _launch(self, arguments: list[str]) -> Process:
+        command = [*self.prefix, sys.executable, "-m", "ipse", *arguments]
+        with self._log_file.open("ab") as log:
+            variables = os.environ | self.environment
+            return subprocess.Popen(command, stderr=log, stdout=log, env=variables)
+
     def _end(self, how: signal.Signals) -> int:
         assert self.process is not None, "the server runs"
         process, self.process = self.process, None
@@ -123,13 +151,14 @@ class ServerProcess:
 
     def await_health(self, service: str, status: int, seconds: float = START_SECONDS_MAX) -> None:
         """Returns when health says so of a service."""
+        # It listens: a connection that is refused is a process that died since.
         request = health_pb2.HealthCheckRequest(service=service)
-        answers = self.health.Watch(request, timeout=seconds, wait_for_ready=True)
+        answers = self.health.Watch(request, timeout=seconds)
         while next(answers).status != status:
             pass
         answers.cancel()
 
-    def _await_ready(self, process: subprocess.Popen[bytes], service: str) -> None:
+    def _await_ready(self, process: Process, service: str) -> None:
         deadline = time.monotonic() + START_SECONDS_MAX
         # Waiting for the process, in short turns, ends at once if it fails to start.
         while not self._port():
@@ -150,10 +179,7 @@ class ServerProcess:
             return 0
 
     def _open_channel(self) -> None:
-        # Without a pause between attempts to connect: the server was seen to be up.
-        self.channel = grpc.insecure_channel(
-            self.address, options=[("grpc.initial_reconnect_backoff_ms", 10)]
-        )
+        self.channel = grpc.insecure_channel(self.address, options=OWN_CONNECTION)
         self.identity = identity_pb2_grpc.IdentityServiceStub(self.channel)
         self.admin = admin_pb2_grpc.AdminServiceStub(self.channel)
         self.health = health_pb2_grpc.HealthStub(self.channel)

@@ -15,7 +15,8 @@ from tests.server_process import ServerProcess
 
 
 def check(server: ServerProcess, told: Told) -> None:
-    """Everything that was told in the life before."""
+    """Everything that was told, in one life or in many."""
+    assert told.failures == [], told.failures
     check_states(server, told)
     check_events(server, told.events)
     check_commands(server, told.commands)
@@ -83,8 +84,10 @@ def sample(told: Told, count: int, chance: random.Random) -> Told:
         events=chance.sample(told.events, min(count, len(told.events))),
         commands=chance.sample(told.commands, min(count // 10, len(told.commands))),
         profiles=chance.sample(told.profiles, min(count, len(told.profiles))),
-        newest=dict(told.newest),
+        newest=told.newest,
+        hashes=told.hashes,
         snapshot_position=told.snapshot_position,
+        failures=told.failures,
     )
 
 

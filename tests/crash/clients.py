@@ -15,7 +15,7 @@ from ipse.v1 import admin_pb2, admin_pb2_grpc, event_pb2, identity_pb2, identity
 from tests.batches import batches_of
 from tests.crash import story
 from tests.crash.told import CommandTold, EventTold, Told
-from tests.server_process import ServerProcess
+from tests.server_process import OWN_CONNECTION, ServerProcess
 
 CALL_SECONDS_MAX = 30
 COMMANDS_WORKSPACE = "commands"
@@ -35,11 +35,12 @@ class Client(threading.Thread):
 
     def __init__(self, address: str, told: Told, name: str, seed: int) -> None:
         super().__init__(name=name, daemon=True)
-        self.channel = grpc.insecure_channel(address)
+        self.channel = grpc.insecure_channel(address, options=OWN_CONNECTION)
         self.identity = identity_pb2_grpc.IdentityServiceStub(self.channel)
         self.admin = admin_pb2_grpc.AdminServiceStub(self.channel)
         self.told = told
         self.chance = random.Random(f"{seed}-{name}")
+        told.add_caller()
 
     def run(self) -> None:
         try:
@@ -51,6 +52,7 @@ class Client(threading.Thread):
         except StopIteration:
             self.told.fail(f"{self.name} has no more events")
         finally:
+            self.told.end_caller()
             self.channel.close()
 
     def _turn(self) -> None:

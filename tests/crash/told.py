@@ -61,6 +61,18 @@ class Told:
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
+    callers: int = 0
+    """Clients that still get answers."""
+    awaited: int = 0
+
+    def add_caller(self) -> None:
+        with self.changed:
+            self.callers += 1
+
+    def end_caller(self) -> None:
+        with self.changed:
+            self.callers -= 1
+            self.changed.notify_all()
 
     def add_event(self, told: EventTold) -> None:
         with self.changed:
@@ -80,9 +92,7 @@ class Told:
 
     def add_state(self, workspace: str, sequence_number: int, state_hash: str) -> None:
         with self.changed:
-            known = self.hashes.setdefault((workspace, sequence_number), state_hash)
-            if known != state_hash:
-                self.failures.append(f"{workspace} was two things at {sequence_number}")
+            self._keep_hash(workspace, sequence_number, state_hash)
             self._count("reads", workspace, sequence_number)
 
     def add_sequence(self, workspace: str, sequence_number: int) -> None:
@@ -103,18 +113,34 @@ class Told:
             self.failures.append(failure)
             self.changed.notify_all()
 
-    @property
-    def answers(self) -> int:
-        return sum(self.counts.values())
-
     def await_answers(self, count: int, seconds: float) -> bool:
-        """Whether there are so many answers, or a failure, before the time is up."""
+        """Whether there are so many answers, before the last caller or the time is gone."""
         with self.changed:
-            return self.changed.wait_for(
-                lambda: bool(self.failures) or self.answers >= count, timeout=seconds
-            )
+            self.awaited = count
+            self.changed.wait_for(lambda: self._is_awaited() or not self.callers, seconds)
+            return self._is_awaited()
+
+    def absorb(self, older: Told) -> None:
+        """Takes over what was told in an older life, to be checked with what is here."""
+        self.events += older.events
+        self.commands += older.commands
+        self.profiles += older.profiles
+        for (workspace, sequence_number), state_hash in older.hashes.items():
+            self._keep_hash(workspace, sequence_number, state_hash)
+        self.snapshot_position = max(self.snapshot_position, older.snapshot_position)
+        for workspace, newest in older.newest.items():
+            self.newest[workspace] = max(self.newest.get(workspace, 0), newest)
+
+    def _keep_hash(self, workspace: str, sequence_number: int, state_hash: str) -> None:
+        known = self.hashes.setdefault((workspace, sequence_number), state_hash)
+        if known != state_hash:
+            self.failures.append(f"{workspace} was two things at {sequence_number}")
+
+    def _is_awaited(self) -> bool:
+        return bool(self.failures) or self.counts.total() >= self.awaited
 
     def _count(self, what: str, workspace: str, sequence_number: int) -> None:
         self.counts[what] += 1
         self.newest[workspace] = max(self.newest.get(workspace, 0), sequence_number)
-        self.changed.notify_all()
+        if self._is_awaited():
+            self.changed.notify_all()

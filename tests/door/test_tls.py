@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -188,7 +189,7 @@ def test_a_new_certificate_is_for_new_connections_and_ends_no_stream(world: Worl
             until(lambda: _serial(process, world) not in (first, second))
             process_of_server = process.process
             assert process_of_server is not None
-            process_of_server.terminate()
+            process_of_server.send_signal(signal.SIGTERM)
             # The stream of the first certificate is told of the end: it was there all the time.
             assert next(statuses).status == health_pb2.HealthCheckResponse.NOT_SERVING
 

@@ -97,11 +97,11 @@ fn less_one(left: u64) -> Option<u64> {
     left.checked_sub(1)
 }
 
-/// The name without its digits, and without what joins them.
+/// The name without its digits and without the letter of a spare, and without what joins them.
 fn kind_of(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let letters: String = name.chars().filter(|letter| !letter.is_ascii_digit()).collect();
-    letters.replace("-.", ".").replace("-.", ".")
+    ["-.", "-.", "-a.", "-b."].iter().fold(letters, |name, part| name.replace(part, "."))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -215,7 +215,8 @@ mod tests {
             ("segment-000000000012-00000000000000008192.torn", "segment.torn"),
             ("snapshot-00000000000000004711.snap", "snapshot.snap"),
             ("MANIFEST", "MANIFEST"),
-            ("segment.tmp", "segment.tmp"),
+            ("next-segment-a.wal.tmp", "next-segment.wal.tmp"),
+            ("next-segment-b.wal.tmp", "next-segment.wal.tmp"),
         ] {
             assert_eq!(kind_of(&Path::new("/data").join(name)), kind);
         }
