@@ -29,6 +29,9 @@ _REFUSED = {
     grpc.StatusCode.ALREADY_EXISTS,
 }
 
+# A server that ends cancels what it cannot answer in time.
+_GONE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+
 
 class Client(threading.Thread):
     """One connection of its own, which stays open while the server dies."""
@@ -47,7 +50,7 @@ class Client(threading.Thread):
             while True:
                 self._turn()
         except grpc.RpcError as error:
-            if error.code() != grpc.StatusCode.UNAVAILABLE:
+            if error.code() not in _GONE:
                 self.told.fail(f"{self.name}: {error.code()}: {error.details()}")
         except StopIteration:
             self.told.fail(f"{self.name} has no more events")
