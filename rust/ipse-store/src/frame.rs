@@ -44,6 +44,12 @@ impl Frame<'_> {
         aligned(FRAME_HEADER_BYTES + self.payload.len())
     }
 
+    /// Whether nothing is left of its records after so many bytes. The payload of the end of a
+    /// rewritten segment is a checksum.
+    pub(crate) fn is_read_by(&self, offset: usize) -> bool {
+        offset == self.payload.len() || self.header.kind == FrameKind::Rewritten
+    }
+
     /// The checksum that the frame after it names: its own, unless it stands for another.
     pub(crate) fn chain_crc(&self) -> u32 {
         match self.header.kind {

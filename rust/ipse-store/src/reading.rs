@@ -121,7 +121,7 @@ fn read_frame(
         log.position = position;
         offset += size;
     }
-    if offset == frame.payload.len() {
+    if frame.is_read_by(offset) {
         return Ok(false);
     }
     Err(corrupt(offset, "the frame holds more than its records".to_owned()))

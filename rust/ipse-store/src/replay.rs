@@ -171,7 +171,7 @@ impl<'d> Opening<'d> {
             }
             offset += size;
         }
-        if offset == frame.payload.len() {
+        if frame.is_read_by(offset) {
             return Ok(());
         }
         Err(OpenError::corrupt(path, place(offset), "the frame holds more than its records"))
