@@ -160,14 +160,16 @@ def restore(
     target: str,
     *,
     log: str | None = None,
+    erasures: str | None = None,
     to_position: int | None = None,
     to_sequence: tuple[str, int] | None = None,
     to_time_ms: int | None = None,
 ) -> dict[str, Any]:
     """Makes the data directory `target` from a backup or from a data directory that is not in use.
 
-    With `log` it goes on with the log of a newer directory; at most one of the moments says where
-    it ends. Returns `log_position`, `snapshot_log_position`, `replayed_record_count`, `new_log`,
+    With `log` it goes on with the log of a newer directory; `erasures` is a directory whose
+    register alone is read; at most one of the moments says where it ends. Returns `log_position`,
+    `snapshot_log_position`, `replayed_record_count`, `new_log`, `erased_again_count`,
     `workspaces` (each with `name`, `sequence_number`, `state_hash`) and `notes`. Raises
     ValueError for what cannot be done, and OpenError for a file that cannot be read or is not
     sound; nothing is there then. Blocks without the GIL.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ipse as library
 import pytest
-from ipse import Event
+from ipse import Event, Identifier
 from ipse.v1 import admin_pb2
 
 from tests.cli.command import ipse, one_line
@@ -77,6 +77,55 @@ def test_it_goes_on_to_a_moment_in_the_log_of_the_directory(
     late = ipse("restore", backup, tmp_path / "late", "--to-position", "7")
     assert "there is no log position 7: the log ends at 6" in one_line(late.stderr)
     assert not (tmp_path / "late").exists()
+
+
+def test_whom_was_erased_since_is_not_brought_back(server: ServerProcess, tmp_path: Path) -> None:
+    backup, data = tmp_path / "backup", server.data_dir
+    ann = {"user_id": "u-secret", "email": "secret@example.com"}
+    with library.Client(server.address) as client:
+        resolve(client, 0, 3)
+        client.resolve(Event(identifiers=ann, traits={"name": "a secret"}))
+        client.backup(backup)
+        resolve(client, 3, 3)
+        erased = ipse(
+            *("person", "delete", "user_id=u-secret", "--now", "--suppress"),
+            *("--operation-id", "ticket-7", "--address", server.address),
+        )
+        assert erased.returncode == 0, erased.stderr
+        resolve(client, 6, 1)
+    server.stop()
+    assert not names_anyone(data)
+    assert names_anyone(backup)
+
+    moment = ["--to-position", "7"]
+    for name, words in (
+        ("log", ["--log", data]),
+        ("moment", ["--log", data, *moment]),
+        ("register", ["--erasures", data]),
+    ):
+        to = tmp_path / name
+        done = ipse("restore", backup, to, *words)
+        assert done.returncode == 0, done.stderr
+        assert ("erased again" in done.stdout) == (name != "log"), done.stdout
+        assert not names_anyone(to), name
+        assert ipse("verify", to).returncode == 0
+        assert ipse("wal", "verify", to).returncode == 0
+        with library.Resolver(to) as resolver:
+            again = resolver.resolve(Event(identifiers=ann))
+            assert not again.profile_id
+            receipt = resolver.delete_profile(
+                Identifier("user_id", "u-secret"), suppress=True, operation_id="ticket-7"
+            )
+            assert receipt.completed
+        assert not names_anyone(to), name
+
+    alone = ipse("restore", backup, tmp_path / "alone")
+    assert "`--log`, or with `--erasures`" in alone.stdout
+    assert names_anyone(tmp_path / "alone")
+
+
+def names_anyone(directory: Path) -> bool:
+    return any(b"secret" in file.read_bytes().lower() for file in directory.iterdir())
 
 
 def test_a_backup_of_a_directory_that_no_server_uses(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Makes a data directory from a backup, or from another data directory that no server "
         "uses. Everything is checked before anything is written. The log gets an id of its own, "
-        "unless all of a data directory's log is restored."
+        "unless all of a data directory's log is restored. Whoever was erased later is erased "
+        "again, as far as the newer directory tells."
     )
     parser.add_argument("backup", metavar="BACKUP", type=Path, help="the backup")
     parser.add_argument(
@@ -26,6 +27,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         type=Path,
         help="go on with the log of a newer data directory or backup",
+    )
+    parser.add_argument(
+        "--erasures",
+        metavar="DIR",
+        type=Path,
+        help="erase again what the file ERASURES of this directory says was erased later",
     )
     moment = parser.add_mutually_exclusive_group()
     moment.add_argument(
@@ -55,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
             str(arguments.backup),
             str(arguments.data_dir.absolute()),
             log=None if arguments.log is None else str(arguments.log),
+            erasures=None if arguments.erasures is None else str(arguments.erasures),
             to_position=arguments.to_position,
             to_sequence=arguments.to_sequence,
             to_time_ms=arguments.to_time,

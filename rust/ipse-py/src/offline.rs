@@ -13,19 +13,23 @@ use crate::errors::open_error;
 /// Makes a data directory from a backup or another one. Blocks without the GIL.
 #[pyfunction]
 #[pyo3(signature = (
-    source, target, *, log = None, to_position = None, to_sequence = None, to_time_ms = None,
+    source, target, *, log = None, erasures = None, to_position = None, to_sequence = None,
+    to_time_ms = None,
 ))]
+#[expect(clippy::too_many_arguments, reason = "Python names each of them")]
 pub(crate) fn restore<'py>(
     py: Python<'py>,
     source: PathBuf,
     target: PathBuf,
     log: Option<PathBuf>,
+    erasures: Option<PathBuf>,
     to_position: Option<u64>,
     to_sequence: Option<(String, u64)>,
     to_time_ms: Option<i64>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let until = until(to_position, to_sequence, to_time_ms)?;
-    let request = RestoreRequest { from: &source, log: log.as_deref(), until, to: &target };
+    let (log, erasures) = (log.as_deref(), erasures.as_deref());
+    let request = RestoreRequest { from: &source, log, erasures, until, to: &target };
     let restored = py.detach(|| ipse_store::restore(&request)).map_err(restore_error)?;
     told(py, restored)
 }
@@ -86,6 +90,7 @@ fn told(py: Python<'_>, restored: Restored) -> PyResult<Bound<'_, PyDict>> {
     told.set_item("snapshot_log_position", restored.snapshot_log_position)?;
     told.set_item("replayed_record_count", restored.replayed_records)?;
     told.set_item("new_log", restored.new_log)?;
+    told.set_item("erased_again_count", restored.erased_again)?;
     told.set_item("workspaces", workspaces(py, restored.workspaces)?)?;
     told.set_item("notes", restored.notes)?;
     Ok(told)

@@ -138,12 +138,7 @@ impl Store {
         position: u64,
         request: &BackupRequest<'_>,
     ) -> Result<(), BackupError> {
-        let line = format!(
-            "{} position={position} label={:?} directory={:?}",
-            request.now,
-            request.label,
-            request.directory.display().to_string()
-        );
+        let line = register_line(request.now, position, request.label, request.directory);
         let mut lines = erasing::lines(files.disk.as_ref(), &files.dir.join(BACKUPS_NAME))?;
         lines.drain(..(lines.len() + 1).saturating_sub(REGISTER_LINES_MAX));
         lines.push(line);
@@ -152,6 +147,17 @@ impl Store {
         place.replace(BACKUPS_TEMPORARY_NAME, BACKUPS_NAME, text.as_bytes())?;
         Ok(())
     }
+}
+
+/// What the register says of a backup.
+pub(crate) fn register_line(
+    time: Timestamp,
+    position: u64,
+    label: &str,
+    directory: &Path,
+) -> String {
+    let directory = directory.display().to_string();
+    format!("{time} position={position} label={label:?} directory={directory:?}")
 }
 
 /// Copies what a start needs, or everything; says from which log position on it can be restored.

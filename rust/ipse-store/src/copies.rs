@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{IoFailed, OpenError};
 use crate::format::{
-    BACKUP_NAME, BACKUPS_NAME, ERASURES_NAME, HEADER_BYTES, MANIFEST_NAME, UNFINISHED_NAME,
-    segment_name, segment_number, snapshot_name, snapshot_position,
+    BACKUP_NAME, BACKUPS_NAME, ERASURES_NAME, HEADER_BYTES, LOCK_NAME, MANIFEST_NAME,
+    UNFINISHED_NAME, segment_name, segment_number, snapshot_name, snapshot_position,
 };
 use crate::fs::{Disk, DiskFile};
 use crate::reading::{Frames, SegmentFile, cut, end_mark};
@@ -89,7 +89,12 @@ impl<'d> Copy<'d> {
         Ok(Ok(copy))
     }
 
-    /// Where a file is until the directory has its name.
+    /// The directory until it has its name.
+    pub(crate) fn place(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Where a file is until then.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.partial.join(name)
     }
@@ -347,7 +352,8 @@ fn partial_name(dir: &Path) -> Option<PathBuf> {
 }
 
 fn is_ours(name: &str) -> bool {
-    let fixed = [BACKUP_NAME, BACKUPS_NAME, ERASURES_NAME, MANIFEST_NAME, UNFINISHED_NAME];
+    let fixed =
+        [BACKUP_NAME, BACKUPS_NAME, ERASURES_NAME, LOCK_NAME, MANIFEST_NAME, UNFINISHED_NAME];
     fixed.contains(&name)
         || name.ends_with(".tmp")
         || segment_number(name).is_some()

@@ -17,14 +17,15 @@ use std::path::Path;
 
 use ipse_core::change::ErasureCompleted;
 use ipse_core::erasure::Redactor;
-use ipse_core::graph::{PendingErasure, Receipt};
+use ipse_core::graph::PendingErasure;
 use ipse_core::{Record, SequenceNumber};
 
 use crate::codec::{decode_record, encode_record};
+use crate::erasures::{Noted, Register};
 use crate::error::{CheckpointError, IoFailed, OpenError};
 use crate::format::{
-    ERASURES_NAME, ERASURES_TEMPORARY_NAME, FRAME_HEADER_BYTES, HEADER_BYTES, REWRITE_NAME,
-    segment_name, snapshot_position,
+    BACKUPS_NAME, ERASURES_NAME, ERASURES_TEMPORARY_NAME, FRAME_HEADER_BYTES, HEADER_BYTES,
+    REWRITE_NAME, segment_name, snapshot_position,
 };
 use crate::frame::{self, Frame, FrameHeader, FrameKind};
 use crate::fs::Disk;
@@ -44,7 +45,7 @@ struct Workspace {
     index: WorkspaceIndex,
     name: String,
     redactor: Redactor,
-    pending: Vec<(PendingErasure, Option<Receipt>)>,
+    pending: Vec<Record<'static>>,
 }
 
 /// A data directory, and what may be taken of its disk.
@@ -59,24 +60,21 @@ struct Rewritten {
 }
 
 impl Erasing {
-    pub(crate) fn of(state: &State) -> Erasing {
-        let pending = state.indexes().filter_map(|index| {
+    /// What is pending, and what was completed, oldest first, where files are older than that.
+    pub(crate) fn of(state: &State, completed: &[Noted]) -> Erasing {
+        let workspaces = state.indexes().filter_map(|index| {
             let graph = state.graph(index);
-            let receipt = |sequence| {
-                graph.erasure_receipts().find(|receipt| receipt.sequence == sequence).copied()
-            };
-            let pending: Vec<_> = graph.pending_erasures().to_vec();
-            (!pending.is_empty()).then(|| Workspace {
+            let completed = completed.iter().filter(|noted| noted.workspace == index);
+            let completed: Vec<PendingErasure> = completed.map(Noted::to_search).collect();
+            let pending: Vec<_> = graph.pending_records().collect();
+            (!pending.is_empty() || !completed.is_empty()).then(|| Workspace {
                 index,
                 name: graph.name().to_owned(),
-                redactor: graph.redactor(),
-                pending: pending
-                    .into_iter()
-                    .map(|pending| (pending.clone(), receipt(pending.sequence)))
-                    .collect(),
+                redactor: graph.redactor_with(&completed),
+                pending,
             })
         });
-        Erasing { workspaces: pending.collect() }
+        Erasing { workspaces: workspaces.collect() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -86,7 +84,7 @@ impl Erasing {
     /// What is pending, in order of workspaces and records.
     pub(crate) fn erasures(&self) -> impl Iterator<Item = (WorkspaceIndex, SequenceNumber)> {
         self.workspaces.iter().flat_map(|workspace| {
-            workspace.pending.iter().map(|(pending, _)| (workspace.index, pending.sequence))
+            workspace.pending.iter().map(|record| (workspace.index, record.sequence))
         })
     }
 
@@ -126,18 +124,16 @@ impl Erasing {
     }
 
     /// Notes in the register what a restored backup must be rid of again.
-    pub(crate) fn note(&self, place: &Place<'_>) -> Result<(), CheckpointError> {
-        let path = place.room.dir.join(ERASURES_NAME);
-        let mut noted = lines(place.room.disk, &path).map_err(CheckpointError::Unreadable)?;
-        let new = self.workspaces.iter().flat_map(Workspace::lines);
-        for line in new {
-            if !noted.contains(&line) {
-                noted.push(line);
-            }
-        }
-        let text: String = noted.iter().map(|line| format!("{line}\n")).collect();
-        place.replace(ERASURES_TEMPORARY_NAME, ERASURES_NAME, text.as_bytes())?;
-        Ok(())
+    pub(crate) fn note(&self, place: &Place<'_>, log_id: u64) -> Result<(), CheckpointError> {
+        let unreadable = CheckpointError::Unreadable;
+        let FreeSpace { disk, dir, .. } = *place.room;
+        let mut register = Register::read(disk, dir).map_err(unreadable)?;
+        register.add(self.workspaces.iter().flat_map(|workspace| workspace.noted(log_id)));
+        let backups = lines(disk, &dir.join(BACKUPS_NAME)).map_err(unreadable)?;
+        let times = backups.iter().filter_map(|line| line.split(' ').next());
+        register.forget_needless_hashes(times.min());
+        let text = register.text();
+        place.replace(ERASURES_TEMPORARY_NAME, ERASURES_NAME, text.as_bytes())
     }
 
     fn redactor(&self, workspace: u32) -> Option<&Redactor> {
@@ -147,19 +143,10 @@ impl Erasing {
 }
 
 impl Workspace {
-    fn lines(&self) -> impl Iterator<Item = String> {
-        self.pending.iter().map(|(pending, receipt)| {
-            let time = receipt.map_or(0, |receipt| receipt.time.as_millis());
-            let suppress = receipt.is_some_and(|receipt| receipt.suppress);
-            let rows: Vec<u32> = pending.identifiers.iter().filter_map(|known| known.row).collect();
-            let kept = pending.identifiers.iter().filter(|_| suppress);
-            let hashes: Vec<String> = kept.map(|known| format!("{:032x}", known.hash)).collect();
-            format!(
-                "{{\"workspace\":\"{}\",\"erasure\":{},\"time_ms\":{time},\"profiles\":{:?},\
-                 \"identifiers\":{rows:?},\"suppress\":{suppress},\"suppressed\":{hashes:?}}}",
-                self.name, pending.sequence, pending.profiles
-            )
-        })
+    fn noted(&self, log_id: u64) -> impl Iterator<Item = Noted> {
+        self.pending
+            .iter()
+            .filter_map(move |record| Noted::of(log_id, self.index, &self.name, record))
     }
 }
 

@@ -18,8 +18,10 @@
 //! snapshot-….snap.broken            a snapshot that could not be read, set aside
 //! BACKUPS                           one line of text for each backup that was made: time,
 //!                                   log position, label, directory
-//! ERASURES                          one line of JSON for each erasure that the files have
-//!                                   followed: numbers, and hashes of what is suppressed
+//! ERASURES                          one line of text for each erasure that the files have
+//!                                   followed: time, log id, workspace, number, and the record of
+//!                                   tag 5 in hexadecimal; with hashes if what is erased is
+//!                                   suppressed or `BACKUPS` lists a backup from before
 //! next-segment-a.wal.tmp            space reserved for the next segments, of zeros; kept
 //! next-segment-b.wal.tmp            over a restart
 //! *.tmp                             otherwise unfinished; deleted at the next start

@@ -9,16 +9,19 @@
 //! (appending), `writer` (group commit), `line` (who waits for the graphs), `snapshot`, `reading`
 //! (a segment's frames, and a whole log), `recovery` (opening: `directory`, then `replay`),
 //! `history` (reading what the log keeps), `retention` (how long it is kept), `erasing` (what it
-//! must name no more), `store` (what callers use), `backup`, `restore` and `verify` (copies; they
-//! share `rebuild`, `copies`, `sources` and `inventory`), [`fs`] (what is asked of a disk),
+//! must name no more) and `erasures` (its register), `store` (what callers use), `backup`,
+//! `restore` and `verify` (copies; they share `rebuild`, `copies`, `sources` and `inventory`),
+//! `again` (erasing once more in what is restored), [`fs`] (what is asked of a disk),
 //! [`simulated`] (a disk that fails on demand), `failpoints` and `planted` (what test builds do
 //! wrong when they are told to).
 
+mod again;
 mod backup;
 pub mod codec;
 mod copies;
 mod directory;
 mod erasing;
+mod erasures;
 mod error;
 mod failpoints;
 pub mod format;

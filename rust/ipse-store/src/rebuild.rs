@@ -6,13 +6,16 @@
 
 use std::path::Path;
 
+use ipse_core::Change;
+
+use crate::erasures::Noted;
 use crate::error::OpenError;
 use crate::fs::Disk;
 use crate::inventory::Summary;
 use crate::reading::{LogEnd, Visit, read_log};
 use crate::restore::{RestoreError, Until, refused};
 use crate::sources::{HASH_SEED, Source};
-use crate::state::State;
+use crate::state::{State, WorkspaceIndex};
 
 /// A state, and where it came from.
 pub(crate) struct Rebuilt {
@@ -21,6 +24,8 @@ pub(crate) struct Rebuilt {
     pub(crate) replayed: u64,
     /// Whether the whole log is in it, and the log is a data directory's.
     pub(crate) is_whole: bool,
+    /// The erasures that were replayed, with hashes of what the files still had.
+    pub(crate) erased: Vec<Noted>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -37,7 +42,7 @@ pub(crate) fn rebuild(
     source: &Source,
     until: Option<&Until>,
 ) -> Result<Rebuilt, RestoreError> {
-    let mut notes = Vec::new();
+    let (mut notes, mut erased) = (Vec::new(), Vec::new());
     let base = choose_base(disk, source, until, &mut notes)?;
     let (mut state, ends_here) = match base {
         Base::Nothing => (State::new(HASH_SEED), false),
@@ -46,7 +51,7 @@ pub(crate) fn rebuild(
     let snapshot = state.position().0;
     let end = match ends_here {
         true => None,
-        false => Some(replay(disk, source, &mut state, until)?),
+        false => Some(replay(disk, source, &mut state, &mut erased, until)?),
     };
     if let Some(torn) = end.as_ref().and_then(|end| end.torn.as_ref()) {
         notes.push(format!(
@@ -59,7 +64,7 @@ pub(crate) fn rebuild(
     let stopped = end.is_none_or(|end| end.stopped);
     let replayed = state.position().0 - snapshot;
     let is_whole = !stopped && source.inventory.is_none();
-    let rebuilt = Rebuilt { state, snapshot, replayed, is_whole, notes };
+    let rebuilt = Rebuilt { state, snapshot, replayed, is_whole, erased, notes };
     if !stopped {
         rebuilt.check_reached(source, until)?;
     }
@@ -150,6 +155,7 @@ fn replay(
     disk: &dyn Disk,
     source: &Source,
     state: &mut State,
+    erased: &mut Vec<Noted>,
     until: Option<&Until>,
 ) -> Result<LogEnd, OpenError> {
     let covered = state.position().0;
@@ -166,6 +172,13 @@ fn replay(
         }
         if let Err(problem) = state.replay(workspace, record) {
             return Visit::Impossible(problem);
+        }
+        if matches!(record.change, Change::Erased(_)) {
+            let graph = state.graph(WorkspaceIndex(workspace));
+            let hashed = graph.pending_records().last();
+            erased.extend(hashed.and_then(|record| {
+                Noted::of(source.log_id, WorkspaceIndex(workspace), graph.name(), &record)
+            }));
         }
         if let Some(Until::Sequence { workspace, sequence }) = until {
             let found = state.workspace(workspace);

@@ -18,7 +18,6 @@ use crate::options::Options;
 use crate::replay::{Opening, Tail, Walk};
 use crate::reserve::Reserve;
 use crate::segment::{Manifest, Segment, SegmentHeader};
-use crate::sources::check_served;
 use crate::state::State;
 use crate::wal::{Log, LogPlace};
 
@@ -63,7 +62,6 @@ pub(crate) fn recover(
     hash_seed: u64,
 ) -> Result<Recovered, OpenError> {
     let started = Instant::now();
-    check_served(disk.as_ref(), dir)?;
     let found = Found::look(disk.as_ref(), dir)?;
     let segment_size = options.segment_size_bytes;
     let place = |log_id| LogPlace { disk: disk.clone(), dir: dir.to_owned(), log_id, segment_size };

@@ -6,19 +6,22 @@
 //! of its own unless it ends where the whole log ends, because two logs that went different ways
 //! must not be taken for one.
 
-use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use ipse_core::Timestamp;
 
+use crate::again::Again;
+use crate::backup::register_line;
 use crate::copies::{Copy, GoesOn, Through, names};
 use crate::erasing;
+use crate::erasures::Register;
 use crate::error::{IoFailed, OpenError};
 use crate::format::{BACKUPS_NAME, ERASURES_NAME, snapshot_name};
 use crate::fs::{Disk, RealDisk};
-use crate::inventory::Summary;
+use crate::inventory::{Inventory, Summary};
 use crate::rebuild::{Rebuilt, rebuild};
 use crate::segment::Manifest;
 use crate::sources::Source;
@@ -30,6 +33,8 @@ pub struct RestoreRequest<'r> {
     pub from: &'r Path,
     /// A newer data directory or backup of the same log, to go on with.
     pub log: Option<&'r Path>,
+    /// A directory whose register tells what was erased later, if its log cannot be gone on with.
+    pub erasures: Option<&'r Path>,
     /// Up to where; `None`: to the end.
     pub until: Option<Until>,
     /// Where: a directory that is empty or not there.
@@ -55,7 +60,7 @@ pub enum Until {
 /// What was restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// Records 1 to this one are there.
+    /// Records 1 to this one are there, and after them what was erased again.
     pub log_position: u64,
     /// Snapshot that it began with; 0: none.
     pub snapshot_log_position: u64,
@@ -65,6 +70,8 @@ pub struct Restored {
     pub workspaces: Vec<Summary>,
     /// Whether its log is another one from here on.
     pub new_log: bool,
+    /// Erasures from after the moment that were carried out once more.
+    pub erased_again: u64,
     /// What someone should know, a sentence each.
     pub notes: Vec<String>,
 }
@@ -83,90 +90,106 @@ pub enum RestoreError {
 
 /// Restores on the operating system's disk.
 pub fn restore(request: &RestoreRequest<'_>) -> Result<Restored, RestoreError> {
-    restore_on(&RealDisk, request)
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    restore_on(&disk, request)
 }
 
 /// [`restore`] on another disk.
-pub fn restore_on(disk: &dyn Disk, request: &RestoreRequest<'_>) -> Result<Restored, RestoreError> {
-    if !names(disk, request.to)?.is_empty() {
+pub fn restore_on(
+    disk: &Arc<dyn Disk>,
+    request: &RestoreRequest<'_>,
+) -> Result<Restored, RestoreError> {
+    let files = disk.as_ref();
+    if !names(files, request.to)?.is_empty() {
         let shown = request.to.display();
         return refused(format!("{shown} is not empty: name an empty or a new directory"));
     }
-    let mut source = Source::open(disk, request.from)?;
+    let mut source = Source::open(files, request.from)?;
+    let backup = source.inventory.clone();
     if let Some(log) = request.log {
-        let newer = Source::open(disk, log)?;
+        let newer = Source::open(files, log)?;
         source.go_on(newer).map_err(|problem| RestoreError::Refused { problem })?;
     }
-    let mut rebuilt = rebuild(disk, &source, request.until.as_ref())?;
+    let mut rebuilt = rebuild(files, &source, request.until.as_ref())?;
     rebuilt.check(&source)?;
-    let registers = [request.log, Some(request.from)];
-    rebuilt.tell_of_later_erasures(disk, &registers)?;
-    write(disk, &source, &rebuilt, request.to, &registers)?;
-    Ok(rebuilt.told())
+    let registers = Registers::read(files, request, backup.as_ref())?;
+    let is_joined = request.log.or(request.erasures).is_some();
+    let again = Again::find(files, &source, &rebuilt, &registers.erasures, is_joined);
+    rebuilt.is_whole &= again.later.is_empty();
+    if backup.is_some() && !is_joined {
+        rebuilt.notes.push(LATER_ERASURES_UNKNOWN.to_owned());
+    }
+    write(disk, &source, rebuilt, request.to, &registers, again)
 }
 
-impl Rebuilt {
-    /// Whoever was erased later is there again: that must not go unsaid.
-    fn tell_of_later_erasures(
-        &mut self,
+const LATER_ERASURES_UNKNOWN: &str = "whom was erased after this backup was made is not known \
+    from it, and is here again: name the newer data directory with `--log`, or with `--erasures` \
+    if its log does not go back to this backup";
+
+/// What both directories have written down besides the log.
+struct Registers {
+    erasures: Register,
+    backups: Vec<String>,
+}
+
+impl Registers {
+    fn read(
         disk: &dyn Disk,
-        registers: &[Option<&Path>],
-    ) -> Result<(), OpenError> {
-        let mut later = BTreeSet::new();
-        for dir in registers.iter().flatten() {
-            let noted = erasing::lines(disk, &dir.join(ERASURES_NAME))?;
-            later.extend(noted.iter().filter_map(|line| noted_erasure(line)));
+        request: &RestoreRequest<'_>,
+        backup: Option<&Inventory>,
+    ) -> Result<Registers, OpenError> {
+        let mut registers = Registers { erasures: Register::default(), backups: Vec::new() };
+        let dirs = [Some(request.from), request.log, request.erasures];
+        for dir in dirs.into_iter().flatten() {
+            registers.erasures.add(Register::read(disk, dir)?.noted().iter().cloned());
+            registers.add_backups(erasing::lines(disk, &dir.join(BACKUPS_NAME))?);
         }
-        later.retain(|(workspace, erasure)| {
-            let found = self.state.workspace(workspace);
-            found.is_some_and(|found| self.state.graph(found).sequence().0 < *erasure)
-        });
-        if !later.is_empty() {
-            let named: Vec<String> =
-                later.iter().map(|(name, erasure)| format!("{name}/{erasure}")).collect();
-            self.notes.push(format!(
-                "erased after this moment, and perhaps here again: {}; erase them again before \
-                 this directory serves",
-                named.join(", ")
-            ));
-        }
-        Ok(())
+        // It holds what is erased from now on, and does not know of itself.
+        let itself =
+            backup.map(|of| register_line(of.time, of.log_position, &of.label, request.from));
+        registers.add_backups(itself);
+        Ok(registers)
     }
 
-    fn told(self) -> Restored {
-        let mut notes = self.notes;
-        if !self.is_whole {
-            notes.push(
-                "its log is a new one from here on: backups of the log before cannot be continued \
-                 with it, so make one soon"
-                    .to_owned(),
-            );
+    /// Adds the backups that are not there, which may have been moved since.
+    fn add_backups(&mut self, lines: impl IntoIterator<Item = String>) {
+        fn what(line: &str) -> &str {
+            line.rsplit_once(" directory=").map_or(line, |(what, _)| what)
         }
-        Restored {
-            log_position: self.state.position().0,
-            snapshot_log_position: self.snapshot,
-            replayed_records: self.replayed,
-            workspaces: self.state.summaries(),
-            new_log: !self.is_whole,
-            notes,
+        for line in lines {
+            if self.backups.iter().all(|known| what(known) != what(&line)) {
+                self.backups.push(line);
+            }
         }
     }
 }
 
 fn write(
-    disk: &dyn Disk,
+    disk: &Arc<dyn Disk>,
     source: &Source,
-    rebuilt: &Rebuilt,
+    rebuilt: Rebuilt,
     to: &Path,
-    registers: &[Option<&Path>],
-) -> Result<(), RestoreError> {
-    let copy = Copy::begin(disk, to)?.map_err(|problem| RestoreError::Refused { problem })?;
-    let written = write_files(disk, source, rebuilt, &copy, registers);
+    registers: &Registers,
+    mut again: Again,
+) -> Result<Restored, RestoreError> {
+    let copy = Copy::begin(disk.as_ref(), to)?;
+    let copy = copy.map_err(|problem| RestoreError::Refused { problem })?;
+    let written = write_files(disk.as_ref(), source, &rebuilt, &copy, registers);
+    let mut restored = rebuilt.told();
+    let written = written.map_err(RestoreError::Files).and_then(|()| {
+        if again.is_needed() {
+            restored.workspaces = again.carry_out(disk, copy.place())?;
+        }
+        Ok(())
+    });
     if written.is_err() {
         copy.abandon();
     }
     written?;
-    Ok(copy.finish()?)
+    copy.finish()?;
+    restored.erased_again = again.later.len() as u64;
+    restored.notes.extend(again.notes);
+    Ok(restored)
 }
 
 fn write_files(
@@ -174,7 +197,7 @@ fn write_files(
     source: &Source,
     rebuilt: &Rebuilt,
     copy: &Copy<'_>,
-    registers: &[Option<&Path>],
+    registers: &Registers,
 ) -> Result<(), OpenError> {
     let last = rebuilt.state.position().0;
     let log_id = match rebuilt.is_whole {
@@ -195,34 +218,35 @@ fn write_files(
     }
     let newest_segment = segments[segments.len() - 1].header.number;
     copy.manifest(Manifest { log_id, newest_segment })?;
-    for name in [ERASURES_NAME, BACKUPS_NAME] {
-        if let Some(path) = newest_register(disk, registers, name)? {
-            copy.file(&path, name)?;
+    let backups: String = registers.backups.iter().map(|line| format!("{line}\n")).collect();
+    for (name, text) in [(ERASURES_NAME, registers.erasures.text()), (BACKUPS_NAME, backups)] {
+        if !text.is_empty() {
+            copy.write_text(name, &text)?;
         }
     }
     Ok(())
 }
 
-/// Workspace and number of an erasure, from its line in the register.
-fn noted_erasure(line: &str) -> Option<(String, u64)> {
-    let after = |key: &str| line.split_once(key).map(|(_, rest)| rest);
-    let (workspace, _) = after("\"workspace\":\"")?.split_once('"')?;
-    let digits = after("\"erasure\":")?.split(|c: char| !c.is_ascii_digit()).next()?;
-    Some((workspace.to_owned(), digits.parse().ok()?))
-}
-
-/// The register of the newer directory, if it has one.
-fn newest_register(
-    disk: &dyn Disk,
-    dirs: &[Option<&Path>],
-    name: &str,
-) -> Result<Option<PathBuf>, IoFailed> {
-    for dir in dirs.iter().flatten() {
-        if names(disk, dir)?.iter().any(|there| there == name) {
-            return Ok(Some(dir.join(name)));
+impl Rebuilt {
+    fn told(self) -> Restored {
+        let mut notes = self.notes;
+        if !self.is_whole {
+            notes.push(
+                "its log is a new one from here on: backups of the log before cannot be continued \
+                 with it, so make one soon"
+                    .to_owned(),
+            );
+        }
+        Restored {
+            log_position: self.state.position().0,
+            snapshot_log_position: self.snapshot,
+            replayed_records: self.replayed,
+            workspaces: self.state.summaries(),
+            new_log: !self.is_whole,
+            erased_again: 0,
+            notes,
         }
     }
-    Ok(None)
 }
 
 pub(crate) fn refused<T>(problem: String) -> Result<T, RestoreError> {

@@ -14,6 +14,7 @@ use ipse_core::rules::RulesText;
 use ipse_core::{Change, Graph, Record, Timestamp};
 
 use crate::erasing::{self, Erasing, Place};
+use crate::erasures::Noted;
 use crate::error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError, Unreadable};
 use crate::failpoints;
 use crate::format::{BACKUPS_NAME, LOCK_NAME, segment_name, snapshot_name, snapshot_position};
@@ -25,6 +26,7 @@ use crate::recovery::{Recovery, recover};
 use crate::retention;
 use crate::segment::SegmentHeader;
 use crate::snapshot::{self, FreeSpace};
+use crate::sources::check_served;
 use crate::state::{LogPosition, State, WorkspaceIndex};
 use crate::writer::{self, End, Inner, Queue, Shared};
 
@@ -138,8 +140,19 @@ impl Store {
         options: Options,
         hash_seed: u64,
     ) -> Result<(Store, Recovery), OpenError> {
-        let disk = planted::over(disk);
         disk.create_dir(dir).map_err(IoFailed::new("create", dir))?;
+        check_served(disk.as_ref(), dir)?;
+        Store::open_unfinished(disk, dir, options, hash_seed)
+    }
+
+    /// The same of a directory that is there and may be one that no server is to start from.
+    pub(crate) fn open_unfinished(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: Options,
+        hash_seed: u64,
+    ) -> Result<(Store, Recovery), OpenError> {
+        let disk = planted::over(disk);
         let lock = lock(disk.as_ref(), dir)?;
         let recovered = recover(&disk, dir, &options, hash_seed)?;
         let shared = Arc::new(Shared::new(recovered.state));
@@ -214,12 +227,20 @@ impl Store {
     /// Writes a snapshot of the newest state and deletes the files that it makes needless:
     /// two snapshots and the log since the older one stay. Blocks; commits go on meanwhile.
     pub fn checkpoint(&self) -> Result<Checkpoint, CheckpointError> {
+        self.checkpoint_older(&[])
+    }
+
+    /// The same where files are older than the erasures that the graphs know as completed.
+    pub(crate) fn checkpoint_older(
+        &self,
+        completed: &[Noted],
+    ) -> Result<Checkpoint, CheckpointError> {
         let files = self.files.as_ref().ok_or(CheckpointError::InMemory)?;
         let upkeep = locked(&files.upkeep);
         if upkeep.writer.is_none() {
             return Err(CheckpointError::Closed);
         }
-        self.checkpoint_and_erase(files)
+        self.checkpoint_and_erase(files, completed)
     }
 
     /// A checkpoint, and then `work` with the files and the log position of the newest snapshot:
@@ -233,7 +254,7 @@ impl Store {
         if upkeep.writer.is_none() {
             return Err(CheckpointError::Closed.into());
         }
-        let snapshot = self.checkpoint_and_erase(files)?;
+        let snapshot = self.checkpoint_and_erase(files, &[])?;
         work(files, snapshot.log_position)
     }
 
@@ -316,7 +337,7 @@ impl Store {
         }
         let broken = self.shared.lock_whole().is_err();
         let snapshot =
-            if checkpoint { self.checkpoint_and_erase(files).map(|_| ()) } else { Ok(()) };
+            if checkpoint { self.checkpoint_and_erase(files, &[]).map(|_| ()) } else { Ok(()) };
         self.stop(&mut upkeep, if broken { End::Abandon } else { End::Clean });
         match self.failure() {
             Some(failed) => Err(failed.into()),
@@ -336,8 +357,12 @@ impl Store {
 
     /// A snapshot; and if someone was erased, the files are made to name them no more, between
     /// it and another. What was erased after the first one is for the next time.
-    fn checkpoint_and_erase(&self, files: &Files) -> Result<Checkpoint, CheckpointError> {
-        let erasing = Erasing::of(&self.shared.lock_whole()?.state);
+    fn checkpoint_and_erase(
+        &self,
+        files: &Files,
+        completed: &[Noted],
+    ) -> Result<Checkpoint, CheckpointError> {
+        let erasing = Erasing::of(&self.shared.lock_whole()?.state, completed);
         let checkpoint = self.checkpoint_files(files)?;
         if erasing.is_empty() {
             return Ok(checkpoint);
@@ -362,7 +387,7 @@ impl Store {
         self.shared.progress.resize(&rewritten);
         locked(&files.snapshots).older = None;
         done.files = place.remove_older(position)?;
-        erasing.note(&place)?;
+        erasing.note(&place, files.log_id)?;
         let mut locked = self.lock();
         for (workspace, erasure) in erasing.erasures() {
             let log_time = locked.graph(workspace).log_time();

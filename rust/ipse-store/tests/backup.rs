@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ipse_core::Timestamp;
+use ipse_store::fs::Disk;
 use ipse_store::simulated::{Fault, FaultKind, SimulatedDisk};
 use ipse_store::{
     Backup, BackupError, BackupRequest, OpenError, RestoreError, RestoreRequest, Restored, Store,
@@ -30,7 +31,8 @@ fn restored(
     to: &str,
 ) -> Result<Restored, RestoreError> {
     let (from, log, to) = (Path::new(from), log.map(Path::new), Path::new(to));
-    restore_on(disk, &RestoreRequest { from, log, until, to })
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    restore_on(&disk, &RestoreRequest { from, log, erasures: None, until, to })
 }
 
 fn open_at(disk: &SimulatedDisk, dir: &str) -> Result<Store, OpenError> {
@@ -114,7 +116,13 @@ fn on_the_disk_of_this_machine_writers_go_on_and_the_backup_is_whole() {
                 BackupRequest { directory: &directory, label: "", history: true, now: time(0) };
             let made = store.backup(&request).expect("nothing stands against it");
             let to = place(&format!("restored-{count}"));
-            let request = RestoreRequest { from: &directory, log: None, until: None, to: &to };
+            let request = RestoreRequest {
+                from: &directory,
+                log: None,
+                erasures: None,
+                until: None,
+                to: &to,
+            };
             assert_eq!(restore(&request).expect("whole").log_position, made.log_position);
             let verified = verify(&to).expect("sound");
             assert_eq!(verified.log_position, made.log_position);

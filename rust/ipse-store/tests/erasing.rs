@@ -9,9 +9,13 @@ use ipse_core::change::ProfileNumber;
 use ipse_core::command::{Erasable, Erase, Operation};
 use ipse_core::decide::ErasureDecision;
 use ipse_core::{Change, Event, SentIdentifier, SentTrait, Timestamp, TraitValue};
-use ipse_store::format::SPARE_NAMES;
+use ipse_store::format::{SPARE_NAMES, segment_name};
+use ipse_store::fs::Disk;
 use ipse_store::simulated::{Fault, FaultKind, SimulatedDisk};
-use ipse_store::{CheckpointError, Options, Store, SyncPolicy, WorkspaceIndex};
+use ipse_store::{
+    BackupRequest, CheckpointError, Options, RestoreError, RestoreRequest, Restored, Store,
+    SyncPolicy, Until, WorkspaceIndex, restore_on, verify_on,
+};
 
 const DIR: &str = "/data";
 const START_MS: i64 = 1_767_225_600_000;
@@ -89,8 +93,8 @@ fn live(store: &Store, steps: std::ops::Range<i64>) {
     }
 }
 
-fn erase(store: &Store, what: Erasable<'_>, suppress: bool) {
-    let operation = Operation { operation_id: "ticket 7", ..Operation::default() };
+fn erase(store: &Store, operation_id: &str, what: Erasable<'_>, suppress: bool) {
+    let operation = Operation { operation_id, ..Operation::default() };
     let command = Erase { operation, what, suppress };
     let mut locked = store.lock();
     let decided = locked.graph(WORKSPACE).decide_erase(&command, now(500));
@@ -107,11 +111,15 @@ fn ann() -> Erasable<'static> {
 }
 
 fn names_of_files_with_secrets(disk: &SimulatedDisk) -> Vec<PathBuf> {
+    secrets_in(disk, "/")
+}
+
+fn secrets_in(disk: &SimulatedDisk, dir: &str) -> Vec<PathBuf> {
     let has_secret = |path: &PathBuf| {
         let bytes = disk.read(path).unwrap_or_default().to_ascii_lowercase();
         bytes.windows(SECRET.len()).any(|window| window == SECRET)
     };
-    disk.paths().into_iter().filter(has_secret).collect()
+    disk.paths().into_iter().filter(|path| path.starts_with(dir) && has_secret(path)).collect()
 }
 
 fn check(store: &Store, what: &str) -> u128 {
@@ -134,7 +142,7 @@ fn erased() -> SimulatedDisk {
     live(&store, 4..7);
     store.checkpoint().expect("another");
     live(&store, 7..9);
-    erase(&store, ann(), false);
+    erase(&store, "ticket 7", ann(), false);
     observe(
         &store,
         600,
@@ -177,10 +185,7 @@ fn after_a_checkpoint_no_file_names_whom_was_erased() {
     }
     let erasures = disk.read(&Path::new(DIR).join("ERASURES")).expect("a register");
     let text = String::from_utf8(erasures).expect("text");
-    assert!(
-        text.contains("\"workspace\":\"default\"") && text.contains("\"suppressed\":[]"),
-        "{text}"
-    );
+    assert!(text.contains(" workspace=default erasure="), "{text}");
     drop(store);
     assert_eq!(check(&open(&disk), "after a restart"), before);
     // The newer snapshot breaks: the older one, and the log since, give the same.
@@ -203,7 +208,12 @@ fn a_forgotten_identifier_leaves_every_file_and_nothing_else_does() {
         ];
         observe(&store, step, "", ids, "a note");
     }
-    erase(&store, Erasable::Identifier(sent("email", "SECRET@example.com".into())), true);
+    erase(
+        &store,
+        "ticket 7",
+        Erasable::Identifier(sent("email", "SECRET@example.com".into())),
+        true,
+    );
     store.checkpoint().expect("room on the disk");
     assert_eq!(names_of_files_with_secrets(&disk), Vec::<PathBuf>::new());
     // It is kept out: neither the answer nor a record brings it back.
@@ -299,9 +309,183 @@ fn an_erasure_without_files_is_complete_at_once() {
     let store = Store::in_memory(1);
     store.lock().create_workspace("default", [1; 16], RULES, now(0));
     live(&store, 1..3);
-    erase(&store, ann(), true);
+    erase(&store, "ticket 7", ann(), true);
     check(&store, "in memory");
     let locked = store.lock();
     let receipt = locked.graph(WORKSPACE).erasure_receipts().next_back().copied();
     assert!(receipt.is_some_and(|receipt| receipt.completed.is_some()));
+}
+
+/// A log with a backup in its midst, and later erasures that the files have followed: Ann's, kept
+/// out since, and that of a value that no profile ever held. Gives the backup's position.
+fn erased_after_a_backup() -> (SimulatedDisk, u64) {
+    let disk = SimulatedDisk::new(5);
+    let store = open(&disk);
+    store.lock().create_workspace("default", [1; 16], RULES, now(0));
+    let bob = |device: &str| vec![sent("user", "bob".into()), sent("device", device.into())];
+    live(&store, 1..3);
+    let emails = ["one@x.com", "two@x.com", "secret-three@x.com"].map(str::to_owned);
+    let mut full = bob("d");
+    full.extend(emails.map(|email| sent("email", email)));
+    observe(&store, 3, "full", full, "a note");
+    store.checkpoint().expect("a snapshot");
+    live(&store, 4..6);
+    let (directory, label) = (Path::new("/backup"), "monday");
+    let request = BackupRequest { directory, label, history: true, now: now(100) };
+    let backup = store.backup(&request).expect("nothing stands against it").log_position;
+    live(&store, 6..8);
+    let never_held = sent("email", "secret-three@x.com".into());
+    erase(&store, "ticket 6", Erasable::Identifier(never_held), false);
+    erase(&store, "ticket 7", ann(), true);
+    observe(&store, 600, "later", bob("x"), "later");
+    store.checkpoint().expect("room on the disk");
+    observe(&store, 601, "latest", bob("y"), "later");
+    store.close(false).expect("closed");
+    assert_eq!(secrets_in(&disk, DIR), Vec::<PathBuf>::new());
+    assert!(secrets_in(&disk, "/backup").len() > 1, "the backup has them");
+    (disk, backup)
+}
+
+fn restored(
+    disk: &SimulatedDisk,
+    log: Option<&str>,
+    erasures: Option<&str>,
+    until: Option<Until>,
+) -> Result<Restored, RestoreError> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (from, log, to) = (Path::new("/backup"), log.map(Path::new), Path::new("/restored"));
+    let erasures = erasures.map(Path::new);
+    restore_on(&disk, &RestoreRequest { from, log, erasures, until, to })
+}
+
+/// That nothing of what was erased later is in what was restored, nor comes back.
+fn check_absent(disk: &SimulatedDisk, what: &str) {
+    assert_eq!(secrets_in(disk, "/restored"), Vec::<PathBuf>::new(), "{what}");
+    verify_on(disk, Path::new("/restored")).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let options = Options { segment_size_bytes: 1024, ..Options::default() };
+    let (store, _) = Store::open_on(Arc::new(disk.clone()), Path::new("/restored"), options, 3)
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
+    check(&store, what);
+    assert_eq!(store.erasures_pending(), 0, "{what}");
+    {
+        let locked = store.lock();
+        let graph = locked.graph(WORKSPACE);
+        let operation = Operation { operation_id: "ticket 7", ..Operation::default() };
+        let again = Erase { operation, what: ann(), suppress: true };
+        let decided = graph.decide_erase(&again, now(700));
+        assert!(matches!(decided, Ok(ErasureDecision::Repeated(_))), "{what}: {decided:?}");
+        let receipts = graph.erasure_receipts().filter(|receipt| receipt.completed.is_some());
+        assert_eq!(receipts.count(), 2, "{what}");
+    }
+    let replayed = vec![sent("user", "ann-secret".into()), sent("device", "ann-secret-1".into())];
+    observe(&store, 701, "replayed", replayed, "a note");
+    check(&store, what);
+}
+
+#[test]
+fn whom_was_erased_later_is_absent_from_what_is_restored_as_of_any_moment() {
+    let (base, backup) = erased_after_a_backup();
+    moments(&base, backup);
+    // The directory keeps no more than what follows the backup, whose segments name her.
+    let held = |number| Path::new("/backup").join(segment_name(number));
+    for number in (1..).take_while(|number| base.read(&held(number + 1)).is_some()) {
+        base.delete(&Path::new(DIR).join(segment_name(number)));
+    }
+    moments(&base, backup);
+}
+
+fn moments(base: &SimulatedDisk, backup: u64) {
+    let end = verify_on(base, Path::new(DIR)).expect("sound").log_position;
+    for position in backup..=end {
+        let (disk, what) = (base.copy(), format!("position {position}"));
+        let until = Some(Until::Position(position));
+        let done = restored(&disk, Some(DIR), None, until).expect(&what);
+        assert_eq!(done.log_position, position, "{what}");
+        check_absent(&disk, &what);
+    }
+    let disk = base.copy();
+    let done = restored(&disk, Some(DIR), None, None).expect("to the end");
+    assert_eq!((done.erased_again, done.new_log), (0, false));
+    check_absent(&disk, "to the end");
+}
+
+#[test]
+fn the_register_alone_tells_what_was_erased_later() {
+    let (disk, backup) = erased_after_a_backup();
+    for until in [None, Some(Until::Position(backup - 3))] {
+        let disk = disk.copy();
+        let done = restored(&disk, None, Some(DIR), until).expect("restored");
+        assert_eq!(done.erased_again, 2);
+        assert!(done.notes.iter().any(|note| note.contains("erased again")), "{:?}", done.notes);
+        check_absent(&disk, "by the register");
+        // It knows which backup it came from: that holds whom will be erased here.
+        let register = disk.read(Path::new("/restored/BACKUPS")).expect("a register");
+        let text = String::from_utf8(register).expect("text");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("label=\"monday\""), "{text}");
+    }
+}
+
+#[test]
+fn a_backup_alone_says_that_later_erasures_are_not_known() {
+    let (disk, _) = erased_after_a_backup();
+    let done = restored(&disk, None, None, None).expect("restored");
+    let told = |note: &String| note.contains("`--log`") && note.contains("`--erasures`");
+    assert!(done.notes.iter().any(told), "{:?}", done.notes);
+    assert!(!secrets_in(&disk, "/restored").is_empty());
+}
+
+#[test]
+fn a_damaged_register_is_refused_by_its_place() {
+    let (disk, _) = erased_after_a_backup();
+    let path = Path::new(DIR).join("ERASURES");
+    let mut register = disk.read(&path).expect("a register");
+    let last = register.len() - 10;
+    register[last] = b'x';
+    disk.write(&path, register);
+    let error = restored(&disk, None, Some(DIR), None).expect_err("damaged").to_string();
+    assert!(error.contains("ERASURES is corrupt at byte ") && !error.contains("byte 0"), "{error}");
+}
+
+#[test]
+fn hashes_are_noted_only_while_an_earlier_backup_is_registered() {
+    let (disk, _) = erased_after_a_backup();
+    let path = Path::new(DIR).join("ERASURES");
+    let before = disk.read(&path).expect("a register");
+    disk.delete(&Path::new(DIR).join("BACKUPS"));
+    let store = open(&disk);
+    erase(&store, "ticket 8", Erasable::Identifier(sent("device", "bob-1".into())), false);
+    store.checkpoint().expect("room on the disk");
+    let after = disk.read(&path).expect("a register");
+    let line = |text: &[u8], at: usize| {
+        let text = String::from_utf8(text.to_vec()).expect("text");
+        text.lines().nth(at).map(str::len).expect("a line")
+    };
+    assert!(line(&after, 0) < line(&before, 0), "the hash is gone");
+    assert_eq!(line(&after, 1), line(&before, 1), "what is suppressed is in the log, too");
+}
+
+#[test]
+fn whatever_fails_while_it_is_erased_again_no_restored_directory_names_anyone() {
+    let (base, backup) = erased_after_a_backup();
+    let until = || Some(Until::Position(backup + 1));
+    for operation in 1.. {
+        let disk = base.copy();
+        let kind = [FaultKind::InputOutput, FaultKind::NoSpace][(operation % 2) as usize];
+        disk.fail(Some(Fault { operation, kind, lasting: operation % 3 == 0 }));
+        let made = restored(&disk, Some(DIR), None, until());
+        let done = disk.operations() < operation;
+        disk.fail(None);
+        disk.crash(operation);
+        let what = format!("operation {operation}, {kind:?}");
+        let is_there = disk.paths().iter().any(|path| path.starts_with("/restored"));
+        assert!(is_there || made.is_err(), "{what}: it was said to be made");
+        if !is_there {
+            restored(&disk, Some(DIR), None, until()).expect(&what);
+        }
+        check_absent(&disk, &what);
+        if done {
+            return;
+        }
+    }
 }

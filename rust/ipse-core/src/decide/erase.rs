@@ -4,6 +4,8 @@
 //! leaves the profile. A forgotten identifier leaves everyone. Where rules derive hashes of a
 //! value, they go with it.
 
+use std::collections::BTreeSet;
+
 use crate::change::{Change, Erased, ErasedIdentifier, ProfileNumber, Rule};
 use crate::command::{Erasable, Erase, Operation};
 use crate::erasure::{keyed_hash, value_hash};
@@ -43,8 +45,8 @@ impl Graph {
             };
         }
         let mut erased = match &command.what {
-            Erasable::Profile(profile) => self.erased_profile(self.root_to_change(*profile)?),
-            Erasable::HolderOf(sent) => self.erased_profile(self.only_holder(sent)?),
+            Erasable::Profile(profile) => self.erased_profiles(&[self.root_to_change(*profile)?]),
+            Erasable::HolderOf(sent) => self.erased_profiles(&[self.only_holder(sent)?]),
             Erasable::Identifier(sent) => self.erased_identifier(sent)?,
         };
         if self.erasures.pending().len() >= ERASURES_PENDING_MAX {
@@ -54,6 +56,35 @@ impl Graph {
         (erased.operation, erased.digest) = (operation, digest);
         erased.suppress = command.suppress;
         Ok(ErasureDecision::New(erased))
+    }
+
+    /// What a later erasure takes out of this graph, which is of a moment before it: what there is
+    /// of its identifiers, and of its profiles with all that is on them now. Whatever else a
+    /// profile gave away or was rid of until it was erased was theirs at this moment.
+    pub fn erased_again(&self, later: &Erased) -> Erased {
+        let is_here = |node: &u32| !self.profiles.is_erased(*node);
+        let nodes = later.profiles.iter().filter_map(|profile| self.profiles.node(*profile));
+        let roots: BTreeSet<u32> =
+            nodes.filter(is_here).map(|node| self.profiles.root(node)).collect();
+        let mut erased = self.erased_profiles(&Vec::from_iter(roots));
+        let named = later.identifiers.iter().map(|known| self.here(known));
+        let named: Vec<ErasedIdentifier> =
+            named.filter(|known| known.row.is_some() || known.hash != 0).collect();
+        erased.identifiers.retain(|held| named.iter().all(|known| known.row != held.row));
+        erased.identifiers.extend(named);
+        (erased.operation, erased.digest) = (later.operation, later.digest);
+        erased.suppress = later.suppress;
+        erased
+    }
+
+    /// An identifier that was erased later as it is here: its row may not be there yet.
+    fn here(&self, later: &ErasedIdentifier) -> ErasedIdentifier {
+        let rows = &self.identifiers.rows;
+        let is_here = |row: &u32| *row < rows.len() && !rows.row(IdentifierId(*row)).is_blank();
+        match later.row.filter(is_here) {
+            Some(row) if later.hash == 0 => self.to_erase(IdentifierId(row)),
+            row => ErasedIdentifier { row, hash: later.hash },
+        }
     }
 
     /// Hashes of the operation id, and of it with the request; 0 without an id. A digest of the
@@ -68,13 +99,15 @@ impl Graph {
         (keyed_hash(key, b"operation", &[id]), digest)
     }
 
-    fn erased_profile(&self, root: u32) -> Erased {
-        let mut nodes = self.profiles.tree(root);
+    fn erased_profiles(&self, roots: &[u32]) -> Erased {
+        let mut nodes: Vec<u32> = roots.iter().flat_map(|&root| self.profiles.tree(root)).collect();
         nodes.sort_unstable();
         let is_held_elsewhere =
-            |id: &IdentifierId| self.roots_of(*id).iter().any(|&holder| holder != root);
-        let held = self.identifiers_of_profile(root).into_iter();
-        let identifiers = held.filter(|id| !is_held_elsewhere(id)).map(|id| self.to_erase(id));
+            |id: &IdentifierId| self.roots_of(*id).iter().any(|holder| !roots.contains(holder));
+        let held = roots.iter().flat_map(|&root| self.identifiers_of_profile(root));
+        let mut seen = BTreeSet::new();
+        let held = held.filter(|id| !is_held_elsewhere(id) && seen.insert(*id));
+        let identifiers = held.map(|id| self.to_erase(id));
         let traits: usize = nodes.iter().map(|&node| self.traits.of_node(node).len()).sum();
         Erased {
             identifiers: identifiers.collect(),

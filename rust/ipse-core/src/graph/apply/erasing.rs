@@ -4,7 +4,7 @@
 //! Numbers stay: rows and nodes are never given twice, because records and other people's
 //! warehouses name them.
 
-use crate::change::{Erased, ErasedIdentifier, ErasureCompleted};
+use crate::change::{Erased, ErasedIdentifier, ErasureCompleted, ProfileNumber, Record};
 use crate::erasure::{Redactor, value_hash};
 use crate::graph::Graph;
 use crate::graph::attributions::attribution_hash;
@@ -55,7 +55,8 @@ impl Graph {
     fn hashed(&self, identifiers: &[ErasedIdentifier]) -> Vec<ErasedIdentifier> {
         let key = &self.workspace().profile_key;
         let hashed = |identifier: &ErasedIdentifier| {
-            let id = identifier.row.map(IdentifierId);
+            // What a record that was redacted gave the row is a pseudonym: only the hash tells.
+            let id = identifier.row.map(IdentifierId).filter(|_| identifier.hash == 0);
             let there = id.filter(|&id| !self.identifiers.rows.row(id).is_blank());
             let hash = there.map(|id| self.text_of(id));
             let hash = hash.map_or(identifier.hash, |(name, value)| value_hash(key, name, value));
@@ -161,11 +162,38 @@ impl Graph {
 
     /// What the files are to be searched for.
     pub fn redactor(&self) -> Redactor {
+        self.redactor_with(&[])
+    }
+
+    /// The same with erasures that were completed, oldest first, for files that are older.
+    pub fn redactor_with(&self, completed: &[PendingErasure]) -> Redactor {
         let mut redactor = Redactor::new(self.workspace().profile_key);
-        for pending in self.erasures.pending() {
+        let is_pending = |known: &&PendingErasure| self.erasures.is_pending(known.sequence);
+        let completed = completed.iter().filter(|known| !is_pending(known));
+        for pending in completed.chain(self.erasures.pending()) {
             redactor.add(pending.sequence, &pending.profiles, &pending.identifiers);
         }
         redactor
+    }
+
+    /// The erasures that the files have not followed, as records that could bring them about.
+    pub fn pending_records(&self) -> impl Iterator<Item = Record<'static>> {
+        self.erasures.pending().iter().map(|pending| {
+            let receipt = self.erasures.receipts().find(|known| known.sequence == pending.sequence);
+            let erased = Erased {
+                operation: receipt.map_or(0, |receipt| receipt.operation),
+                digest: receipt.map_or(0, |receipt| receipt.digest),
+                profiles: pending.profiles.iter().map(|&profile| ProfileNumber(profile)).collect(),
+                identifiers: pending.identifiers.clone(),
+                traits: receipt.map_or(0, |receipt| receipt.traits),
+                suppress: receipt.is_some_and(|receipt| receipt.suppress),
+            };
+            Record {
+                sequence: pending.sequence,
+                log_time: receipt.map_or(self.log_time, |receipt| receipt.time),
+                change: erased.into(),
+            }
+        })
     }
 
     pub(crate) fn restore_receipt(&mut self, receipt: Receipt) {
