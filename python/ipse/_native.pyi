@@ -40,13 +40,17 @@ class Engine:
         history_retention_bytes: int = 4_294_967_296,
         write_queue_bytes_max: int = 67_108_864,
         tokens: str | None = None,
+        identifiers_max: int = 0,
+        memory_bytes_max: int = 0,
+        workspace_identifiers_max: int = 0,
+        workspace_memory_bytes_max: int = 0,
     ) -> Engine:
         """Locks and recovers `data_dir`, or keeps everything in memory if it is None.
 
         The workspace `default` is created with the preset `segment` if there is none. With
         `tokens`, the text of a file of them, no call without one is answered.
-        Raises OpenError, and ValueError for a `sync` that there is none of, or for tokens that
-        cannot be read. Blocks, without the GIL, until recovery is done.
+        A ceiling of 0 is none. Raises OpenError, and ValueError for a `sync` that there is none
+        of, or for tokens that cannot be read. Blocks, without the GIL, until recovery is done.
         """
 
     def call(

@@ -34,13 +34,14 @@ class Resolver(SyncCalls):
     """The engine with its data directory, or in memory without one. Close it, or use `with`.
 
     One process at a time may have a data directory open; threads may share a Resolver. `sync`
-    is `always` (each answer is on disk), `interval` (within `sync_interval_ms`) or `off`.
+    is `always` (each answer is on disk), `interval` (within `sync_interval_ms`) or `off`. Memory
+    has the ceilings that are given, of all workspaces and of each; 0 is none.
     Raises OpenError if the directory is in use or damaged.
     """
 
     __slots__ = ("_checkpoint_time_s", "_checkpointing", "_engine")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- settings, each by its name
         self,
         path: str | os.PathLike[str] | None = None,
         *,
@@ -51,6 +52,10 @@ class Resolver(SyncCalls):
         history_retention_days: int = 30,
         history_retention_bytes: int = 4 * 1024 * 1024 * 1024,
         write_queue_bytes_max: int = 64 * 1024 * 1024,
+        identifiers_max: int = 0,
+        memory_bytes_max: int = 0,
+        workspace_identifiers_max: int = 0,
+        workspace_memory_bytes_max: int = 0,
     ) -> None:
         self._checkpointing = threading.Lock()
         self._checkpoint_time_s = 0.0
@@ -64,6 +69,10 @@ class Resolver(SyncCalls):
                 history_retention_days=history_retention_days,
                 history_retention_bytes=history_retention_bytes,
                 write_queue_bytes_max=write_queue_bytes_max,
+                identifiers_max=identifiers_max,
+                memory_bytes_max=memory_bytes_max,
+                workspace_identifiers_max=workspace_identifiers_max,
+                workspace_memory_bytes_max=workspace_memory_bytes_max,
             )
         except _native.OpenError as error:
             raise OpenError(str(error)) from None

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from ipse import _native, _reflection
+from ipse import _native, _reflection, memory
 from ipse._calls import ADMIN, IDENTITY
 from ipse._door import Door
 from ipse._threads import run_aside
@@ -304,6 +304,10 @@ def _open(settings: ServerSettings, tokens: str | None) -> _native.Engine:
             history_retention_bytes=settings.history_retention_bytes,
             write_queue_bytes_max=settings.write_queue_bytes_max,
             tokens=tokens,
+            identifiers_max=settings.identifiers_max,
+            memory_bytes_max=settings.memory_bytes_max or memory.share(),
+            workspace_identifiers_max=settings.workspace_identifiers_max,
+            workspace_memory_bytes_max=settings.workspace_memory_bytes_max,
         )
     except _native.OpenError as error:
         raise OpenError(str(error)) from None

@@ -110,6 +110,32 @@ class ServerSettings:
         least=64 * _KIB,
         most=16 * _GIB,
     )
+    identifiers_max: int = _setting(
+        0,
+        "Identifiers that all workspaces may hold together; 0 is no bound. Beyond it known people "
+        "are still answered, and nobody new is taken in (CEILING_REACHED).",
+        least=0,
+        most=2**63 - 1,
+    )
+    memory_bytes_max: int = _setting(
+        0,
+        "Bytes of memory that all workspaces may take together, likewise; 0 is 60 percent of what "
+        "the machine or the control group has.",
+        least=0,
+        most=2**63 - 1,
+    )
+    workspace_identifiers_max: int = _setting(
+        0,
+        "Identifiers that each workspace may hold, likewise; 0 is no bound of its own.",
+        least=0,
+        most=2**63 - 1,
+    )
+    workspace_memory_bytes_max: int = _setting(
+        0,
+        "Bytes of memory that each workspace may take, likewise; 0 is no bound of its own.",
+        least=0,
+        most=2**63 - 1,
+    )
     waiting_calls_max: int = _setting(
         16_384,
         "Calls that may wait for the disk; beyond it calls are refused with WRITE_QUEUE_FULL.",

@@ -47,23 +47,32 @@ def _render(stats: Stats) -> str:
         ("of these history", stats.history_bytes),
         ("disk full", "yes: writes are refused" if stats.storage_full else "no"),
         ("sync", stats.sync),
+        ("identifiers", _bounded(stats.identifier_count, stats.identifiers_max)),
+        ("memory bytes", _bounded(stats.memory_bytes, stats.memory_bytes_max)),
     ]
     workspaces = [
         (
             each.name,
             each.profile_count,
             each.absorbed_profile_count,
-            each.identifier_count,
+            _bounded(each.identifier_count, each.identifiers_max),
+            _bounded(each.memory_bytes, each.memory_bytes_max),
+            each.largest_profile_identifier_count,
             each.link_count,
             each.sequence_number,
             each.rules_version,
         )
         for each in stats.workspaces
     ]
-    header = ("workspace", "profiles", "absorbed", "identifiers", "links", "records", "rules")
+    counts = ("profiles", "absorbed", "identifiers", "bytes", "largest", "links", "records")
+    header = ("workspace", *counts, "rules")
     return table.render(facts) + "\n\n" + table.render(workspaces, header)
 
 
 def _since(stats: Stats) -> str:
     oldest = stats.oldest_log_time
     return "" if oldest is None else f", of {plain.shown_time(oldest)}"
+
+
+def _bounded(count: int, bound: int) -> str:
+    return f"{count} of {bound}" if bound else str(count)

@@ -27,6 +27,15 @@ class WorkspaceInfo:
     link_count: int
     state_hash: str
     """Equal wherever the same records were applied."""
+    memory_bytes: int
+    """About how much memory it takes."""
+    identifiers_max: int
+    """Its own ceiling; 0 if it has none."""
+    memory_bytes_max: int
+    """Its own ceiling; 0 if it has none."""
+    largest_profile_identifier_count: int
+    largest_profile_id: str | None
+    """The newest profile of that size; None if the one that was has shrunk since."""
 
     @classmethod
     def from_proto(cls, message: admin_pb2.Workspace) -> WorkspaceInfo:
@@ -41,6 +50,11 @@ class WorkspaceInfo:
             identifier_count=message.identifier_count,
             link_count=message.link_count,
             state_hash=message.state_hash,
+            memory_bytes=message.memory_bytes,
+            identifiers_max=message.identifiers_max,
+            memory_bytes_max=message.memory_bytes_max,
+            largest_profile_identifier_count=message.largest_profile_identifier_count,
+            largest_profile_id=message.largest_profile_id or None,
         )
 
 
@@ -165,6 +179,14 @@ class Stats:
     log_file_bytes: int
     history_bytes: int
     """Of these, what recovery needs no more."""
+    identifier_count: int
+    """Of all workspaces."""
+    memory_bytes: int
+    """About how much memory all workspaces take."""
+    identifiers_max: int
+    """The ceiling on all workspaces together; 0 if there is none."""
+    memory_bytes_max: int
+    """The ceiling on all workspaces together; 0 if there is none."""
 
     @classmethod
     def from_proto(cls, message: admin_pb2.GetStatsResponse) -> Stats:
@@ -187,6 +209,10 @@ class Stats:
             ),
             log_file_bytes=message.log_file_bytes,
             history_bytes=message.history_bytes,
+            identifier_count=message.identifier_count,
+            memory_bytes=message.memory_bytes,
+            identifiers_max=message.identifiers_max,
+            memory_bytes_max=message.memory_bytes_max,
         )
 
 

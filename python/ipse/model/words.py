@@ -90,6 +90,8 @@ class Rule(StrEnum):
     """The rules attribute no history."""
     SUPPRESSED = "suppressed"
     """The identifier was erased and is kept out; its value is not repeated."""
+    CEILING = "ceiling"
+    """Memory has reached its ceiling, and the identifier would be one more."""
 
 
 class MoveCause(StrEnum):
@@ -112,6 +114,8 @@ class TraitReason(StrEnum):
     """It was to be set once, and the profile has another value."""
     UNRESOLVED = "unresolved"
     """The event belongs to no profile."""
+    CEILING = "ceiling"
+    """Memory has reached its ceiling, and the trait is new or its value longer."""
 
 
 class MergeVerdict(StrEnum):

@@ -34,6 +34,11 @@ class Workspace(_message.Message):
     IDENTIFIER_COUNT_FIELD_NUMBER: _builtins.int
     LINK_COUNT_FIELD_NUMBER: _builtins.int
     STATE_HASH_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    IDENTIFIERS_MAX_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_MAX_FIELD_NUMBER: _builtins.int
+    LARGEST_PROFILE_IDENTIFIER_COUNT_FIELD_NUMBER: _builtins.int
+    LARGEST_PROFILE_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """1 to 64 of `a-z 0-9 _ -`, beginning with a letter."""
     rules_version: _builtins.int
@@ -52,6 +57,20 @@ class Workspace(_message.Message):
     """A checksum of the whole state, 32 hexadecimal digits: equal on every replica
     that applied the same records.
     """
+    memory_bytes: _builtins.int
+    """About how many bytes of memory the workspace takes."""
+    identifiers_max: _builtins.int
+    """How many identifiers it may hold; 0 if it has no ceiling of its own."""
+    memory_bytes_max: _builtins.int
+    """How many bytes of memory it may take; 0 if it has no ceiling of its own."""
+    largest_profile_identifier_count: _builtins.int
+    """How many identifiers the largest profile holds: one that everything joins, a shared device
+    or a test value, shows here.
+    """
+    largest_profile_id: _builtins.str
+    """That profile, the newest if several are as large; empty if it is not known which it is,
+    because the one that was has shrunk since.
+    """
     @_builtins.property
     def created_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -68,10 +87,15 @@ class Workspace(_message.Message):
         identifier_count: _builtins.int = ...,
         link_count: _builtins.int = ...,
         state_hash: _builtins.str = ...,
+        memory_bytes: _builtins.int = ...,
+        identifiers_max: _builtins.int = ...,
+        memory_bytes_max: _builtins.int = ...,
+        largest_profile_identifier_count: _builtins.int = ...,
+        largest_profile_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_time", b"created_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed_profile_count", b"absorbed_profile_count", "created_time", b"created_time", "identifier_count", b"identifier_count", "link_count", b"link_count", "name", b"name", "profile_count", b"profile_count", "rules_version", b"rules_version", "sequence_number", b"sequence_number", "state_hash", b"state_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed_profile_count", b"absorbed_profile_count", "created_time", b"created_time", "identifier_count", b"identifier_count", "identifiers_max", b"identifiers_max", "largest_profile_id", b"largest_profile_id", "largest_profile_identifier_count", b"largest_profile_identifier_count", "link_count", b"link_count", "memory_bytes", b"memory_bytes", "memory_bytes_max", b"memory_bytes_max", "name", b"name", "profile_count", b"profile_count", "rules_version", b"rules_version", "sequence_number", b"sequence_number", "state_hash", b"state_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -583,6 +607,10 @@ class GetStatsResponse(_message.Message):
     OLDEST_LOG_TIME_FIELD_NUMBER: _builtins.int
     LOG_FILE_BYTES_FIELD_NUMBER: _builtins.int
     HISTORY_BYTES_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_COUNT_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    IDENTIFIERS_MAX_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_MAX_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """The server's version."""
     log_position: _builtins.int
@@ -605,6 +633,16 @@ class GetStatsResponse(_message.Message):
     """Bytes of the log's files."""
     history_bytes: _builtins.int
     """Of these, what recovery needs no more."""
+    identifier_count: _builtins.int
+    """Identifiers of all workspaces."""
+    memory_bytes: _builtins.int
+    """About how many bytes of memory all workspaces take."""
+    identifiers_max: _builtins.int
+    """How many identifiers they may hold together; 0 if there is no ceiling."""
+    memory_bytes_max: _builtins.int
+    """How many bytes of memory they may take together; 0 if there is no ceiling. Beyond a ceiling
+    nobody new is taken in, see CEILING_REACHED.
+    """
     @_builtins.property
     def started_time(self) -> _timestamp_pb2.Timestamp:
         """When it was ready to serve."""
@@ -639,10 +677,14 @@ class GetStatsResponse(_message.Message):
         oldest_log_time: _timestamp_pb2.Timestamp | None = ...,
         log_file_bytes: _builtins.int = ...,
         history_bytes: _builtins.int = ...,
+        identifier_count: _builtins.int = ...,
+        memory_bytes: _builtins.int = ...,
+        identifiers_max: _builtins.int = ...,
+        memory_bytes_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_log_time", b"oldest_log_time", "recovery", b"recovery", "started_time", b"started_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_group_count", b"commit_group_count", "history_bytes", b"history_bytes", "log_bytes", b"log_bytes", "log_bytes_since_snapshot", b"log_bytes_since_snapshot", "log_file_bytes", b"log_file_bytes", "log_position", b"log_position", "oldest_log_position", b"oldest_log_position", "oldest_log_time", b"oldest_log_time", "recovery", b"recovery", "started_time", b"started_time", "storage_full", b"storage_full", "sync", b"sync", "synced_log_position", b"synced_log_position", "version", b"version", "workspaces", b"workspaces"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_group_count", b"commit_group_count", "history_bytes", b"history_bytes", "identifier_count", b"identifier_count", "identifiers_max", b"identifiers_max", "log_bytes", b"log_bytes", "log_bytes_since_snapshot", b"log_bytes_since_snapshot", "log_file_bytes", b"log_file_bytes", "log_position", b"log_position", "memory_bytes", b"memory_bytes", "memory_bytes_max", b"memory_bytes_max", "oldest_log_position", b"oldest_log_position", "oldest_log_time", b"oldest_log_time", "recovery", b"recovery", "started_time", b"started_time", "storage_full", b"storage_full", "sync", b"sync", "synced_log_position", b"synced_log_position", "version", b"version", "workspaces", b"workspaces"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -76,6 +76,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED, with RetryInfo: the server's disk is too full to write more.
     Nothing was done; reads and `read_only` go on.
     """
+    ERROR_REASON_CEILING_REACHED: _ErrorReason.ValueType  # 26
+    """RESOURCE_EXHAUSTED: the workspace or the server holds as many identifiers, or takes as much
+    memory, as its settings allow, and what was sent would be somebody new. Known people are
+    still answered; their new identifiers are dropped with RULE_CEILING.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons, without the prefix in ErrorInfo: `ERROR_REASON_EVENT_ID_REUSED` is
@@ -133,5 +138,10 @@ ERROR_REASON_ERASED: ErrorReason.ValueType  # 22
 ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 23
 """RESOURCE_EXHAUSTED, with RetryInfo: the server's disk is too full to write more.
 Nothing was done; reads and `read_only` go on.
+"""
+ERROR_REASON_CEILING_REACHED: ErrorReason.ValueType  # 26
+"""RESOURCE_EXHAUSTED: the workspace or the server holds as many identifiers, or takes as much
+memory, as its settings allow, and what was sent would be somebody new. Known people are
+still answered; their new identifiers are dropped with RULE_CEILING.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

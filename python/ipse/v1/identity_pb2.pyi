@@ -164,6 +164,8 @@ class _RuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rule.ValueType],
     """The rules attribute no history."""
     RULE_SUPPRESSED: _Rule.ValueType  # 25
     """The identifier was erased and is kept out. Its value is not repeated: it is empty."""
+    RULE_CEILING: _Rule.ValueType  # 26
+    """Memory has reached its ceiling, and the identifier would be one more."""
 
 class Rule(_Rule, metaclass=_RuleEnumTypeWrapper):
     """The rule behind an identifier, a source or an attribution that was dropped or refused."""
@@ -224,6 +226,8 @@ RULE_ATTRIBUTION_OFF: Rule.ValueType  # 24
 """The rules attribute no history."""
 RULE_SUPPRESSED: Rule.ValueType  # 25
 """The identifier was erased and is kept out. Its value is not repeated: it is empty."""
+RULE_CEILING: Rule.ValueType  # 26
+"""Memory has reached its ceiling, and the identifier would be one more."""
 Global___Rule: _TypeAlias = Rule  # noqa: Y015
 
 class _MoveCause:
@@ -300,6 +304,8 @@ class _TraitReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TraitReas
     """It was to be set once, and the profile has another value."""
     TRAIT_REASON_UNRESOLVED: _TraitReason.ValueType  # 3
     """The event belongs to no profile."""
+    TRAIT_REASON_CEILING: _TraitReason.ValueType  # 4
+    """Memory has reached its ceiling, and the trait is new to the profile or its value longer."""
 
 class TraitReason(_TraitReason, metaclass=_TraitReasonEnumTypeWrapper):
     """Why a trait that was sent did not count."""
@@ -312,6 +318,8 @@ TRAIT_REASON_SET_ALREADY: TraitReason.ValueType  # 2
 """It was to be set once, and the profile has another value."""
 TRAIT_REASON_UNRESOLVED: TraitReason.ValueType  # 3
 """The event belongs to no profile."""
+TRAIT_REASON_CEILING: TraitReason.ValueType  # 4
+"""Memory has reached its ceiling, and the trait is new to the profile or its value longer."""
 Global___TraitReason: _TypeAlias = TraitReason  # noqa: Y015
 
 class _ValueChoice:

@@ -402,6 +402,8 @@ pub enum Rule {
     AttributionOff,
     /// The identifier was erased, and is to stay so.
     Suppressed,
+    /// Memory has reached its ceiling, and the identifier would be one more.
+    Ceiling,
 }
 
 /// A trait that an event changed.
@@ -431,6 +433,8 @@ pub enum TraitReason {
     SetAlready,
     /// The event is nobody's.
     Unresolved,
+    /// Memory has reached its ceiling, and the trait is new or its value longer.
+    Ceiling,
 }
 
 impl fmt::Display for SequenceNumber {
@@ -511,7 +515,7 @@ impl Verdict {
 
 impl Rule {
     /// Every rule, for tests and tables.
-    pub const ALL: [Rule; 25] = [
+    pub const ALL: [Rule; 26] = [
         Rule::UnknownNamespace,
         Rule::InvalidValue,
         Rule::BlockedValue,
@@ -537,6 +541,7 @@ impl Rule {
         Rule::AttributionChain,
         Rule::AttributionOff,
         Rule::Suppressed,
+        Rule::Ceiling,
     ];
 
     /// The name that Segment's diagnostics give the violation of this rule; our own words
@@ -568,6 +573,7 @@ impl Rule {
             Rule::AttributionChain => "Attributed history of a source or destination",
             Rule::AttributionOff => "Attribution of history is off",
             Rule::Suppressed => "Identifier erased and suppressed",
+            Rule::Ceiling => "Memory ceiling reached",
         }
     }
 }

@@ -50,6 +50,11 @@ impl UnionFind {
         self.edges.push(Edge { parent: 0, size: 1, sequence: Packed48::default() })
     }
 
+    /// What the forest takes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.edges.bytes()
+    }
+
     /// The root of a node's tree.
     pub(crate) fn find(&self, node: Node) -> Node {
         let mut at = node;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipse_core::graph::Memory;
 use ipse_rpc::{Audited, Dispatch, Status, Tokens};
-use ipse_store::{LogPosition, Options, Recovery, Store, SyncPolicy};
+use ipse_store::{Ceilings, LogPosition, Options, Recovery, Store, SyncPolicy};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -36,7 +37,8 @@ impl Engine {
         data_dir, *, sync = "always", sync_interval_ms = 100, segment_size_bytes = 67_108_864,
         snapshot_log_bytes = 268_435_456, history_retention_days = 30,
         history_retention_bytes = 4_294_967_296, write_queue_bytes_max = 67_108_864,
-        tokens = None,
+        tokens = None, identifiers_max = 0, memory_bytes_max = 0,
+        workspace_identifiers_max = 0, workspace_memory_bytes_max = 0,
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords to their one caller")]
     fn open(
@@ -50,6 +52,10 @@ impl Engine {
         history_retention_bytes: u64,
         write_queue_bytes_max: usize,
         tokens: Option<&str>,
+        identifiers_max: u64,
+        memory_bytes_max: u64,
+        workspace_identifiers_max: u64,
+        workspace_memory_bytes_max: u64,
     ) -> PyResult<Engine> {
         let tokens = tokens.map(parsed_tokens).transpose()?;
         let options = Options {
@@ -60,7 +66,11 @@ impl Engine {
             history_retention_bytes,
             write_queue_bytes_max,
         };
-        py.detach(|| Engine::recover(data_dir, options, tokens))
+        let ceilings = Ceilings {
+            process: ceiling(identifiers_max, memory_bytes_max),
+            workspace: ceiling(workspace_identifiers_max, workspace_memory_bytes_max),
+        };
+        py.detach(|| Engine::recover(data_dir, options, ceilings, tokens))
     }
 
     /// One RPC: (position, code, payload).
@@ -193,6 +203,7 @@ impl Engine {
     fn recover(
         data_dir: Option<PathBuf>,
         options: Options,
+        ceilings: Ceilings,
         tokens: Option<Tokens>,
     ) -> PyResult<Engine> {
         let mut seed = [0; 8];
@@ -202,6 +213,7 @@ impl Engine {
             Some(dir) => Store::open(&dir, options, hash_seed).map_err(open_error)?,
             None => (Store::in_memory(hash_seed), Recovery::default()),
         };
+        let store = store.bounded_by(ceilings);
         let (reader, writer) = wake::pair()?;
         store.on_synced(Box::new(move || writer.wake()));
         let dispatch = Dispatch::new(store, recovery, now());
@@ -232,6 +244,12 @@ fn sync_policy(name: &str, interval_ms: u64) -> PyResult<SyncPolicy> {
             "sync must be \"always\", \"interval\" or \"off\", not {name:?}"
         ))),
     }
+}
+
+/// A ceiling as it is set: 0 is none.
+fn ceiling(identifiers: u64, bytes: u64) -> Memory {
+    let bound = |setting: u64| if setting == 0 { u64::MAX } else { setting };
+    Memory { identifiers: bound(identifiers), bytes: bound(bytes) }
 }
 
 fn timeout(seconds: f64) -> PyResult<Duration> {

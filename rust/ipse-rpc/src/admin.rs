@@ -1,6 +1,7 @@
 //! The methods of AdminService.
 
 use ipse_core::change::RulesVersion;
+use ipse_core::graph::Memory;
 use ipse_core::identifier::is_workspace_name;
 use ipse_core::limits::RULES_BYTES_MAX;
 use ipse_core::rules::{DEFAULT_PRESET, RulesProblem, RulesText, preset};
@@ -42,7 +43,7 @@ impl Dispatch {
             return Err(storage_full().into());
         }
         let (workspace, position) = locked.create_workspace(name, profile_key, rules, now);
-        let workspace = Some(describe(locked.graph(workspace)));
+        let workspace = Some(describe(locked.graph(workspace), locked.ceilings().workspace));
         Ok(answer(position, &v1::CreateWorkspaceResponse { workspace }))
     }
 
@@ -61,7 +62,8 @@ impl Dispatch {
             (Some(_), Some(last)) => page_token::encode(&WORKSPACE_PAGES, last.name().as_bytes()),
             _ => String::new(),
         };
-        let workspaces = page.into_iter().map(describe).collect();
+        let ceiling = locked.ceilings().workspace;
+        let workspaces = page.into_iter().map(|graph| describe(graph, ceiling)).collect();
         let message = v1::ListWorkspacesResponse { workspaces, next_page_token };
         Ok(answer(locked.position(), &message))
     }
@@ -70,8 +72,8 @@ impl Dispatch {
         let request: v1::GetWorkspaceRequest = decode(request)?;
         let locked = self.lock()?;
         let workspace = find_workspace(&locked, "name", &request.name)?;
-        let message =
-            v1::GetWorkspaceResponse { workspace: Some(describe(locked.graph(workspace))) };
+        let described = describe(locked.graph(workspace), locked.ceilings().workspace);
+        let message = v1::GetWorkspaceResponse { workspace: Some(described) };
         Ok(answer(locked.workspace_position(workspace), &message))
     }
 
@@ -151,7 +153,8 @@ impl Dispatch {
         let stats = self.store.stats();
         let locked = self.lock()?;
         let workspaces = graphs_by_name(&locked).into_iter().take(WORKSPACES_MAX);
-        let workspaces = workspaces.map(describe).collect();
+        let (memory, ceilings) = (locked.memory(), locked.ceilings());
+        let workspaces = workspaces.map(|graph| describe(graph, ceilings.workspace)).collect();
         let position = locked.position();
         let message = v1::GetStatsResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -171,6 +174,10 @@ impl Dispatch {
                 .map(|seconds| prost_types::Timestamp { seconds: seconds.into(), nanos: 0 }),
             log_file_bytes: stats.log_file_bytes,
             history_bytes: stats.history_bytes,
+            identifier_count: memory.identifiers,
+            memory_bytes: memory.bytes,
+            identifiers_max: told(ceilings.process.identifiers),
+            memory_bytes_max: told(ceilings.process.bytes),
         };
         Ok(answer(position, &message))
     }
@@ -209,8 +216,9 @@ fn answer(position: LogPosition, message: &impl Message) -> Answer {
     Answer { position, bytes: message.encode_to_vec() }
 }
 
-fn describe(graph: &Graph) -> v1::Workspace {
+fn describe(graph: &Graph, ceiling: Memory) -> v1::Workspace {
     let counts = graph.counts();
+    let (largest, which) = graph.largest_profile();
     v1::Workspace {
         name: graph.name().to_owned(),
         created_time: Some(wire_time(graph.created_time())),
@@ -221,7 +229,17 @@ fn describe(graph: &Graph) -> v1::Workspace {
         identifier_count: counts.identifiers,
         link_count: counts.links,
         state_hash: format!("{:032x}", graph.state_hash()),
+        memory_bytes: graph.memory().bytes,
+        identifiers_max: told(ceiling.identifiers),
+        memory_bytes_max: told(ceiling.bytes),
+        largest_profile_identifier_count: u64::from(largest),
+        largest_profile_id: which.map_or_else(String::new, |p| graph.profile_id(p).to_string()),
     }
+}
+
+/// A ceiling as it is set: 0 for none.
+fn told(ceiling: u64) -> u64 {
+    if ceiling == u64::MAX { 0 } else { ceiling }
 }
 
 fn graphs_by_name<'l>(locked: &'l Locked<'_>) -> Vec<&'l Graph> {

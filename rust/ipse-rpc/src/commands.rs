@@ -47,7 +47,8 @@ impl Dispatch {
             profile: profile.number,
             changes,
         };
-        turn.answer(|graph| judged(graph.decide_modify(&command, now), [profile]), encode)
+        let moment = turn.moment();
+        turn.answer(|graph| judged(graph.decide_modify(&command, moment), [profile]), encode)
     }
 
     pub(crate) fn merge_profiles(&self, request: &[u8], now: Timestamp) -> Handled {

@@ -330,13 +330,14 @@ impl Dispatch {
     }
 
     /// How much the graphs hold, over all workspaces.
-    fn sizes(&self) -> [(&'static str, u64); 5] {
+    fn sizes(&self) -> [(&'static str, u64); 7] {
         let locked = self.store.lock();
         let mut sizes = Counts::default();
-        let mut workspaces = 0;
+        let (mut workspaces, mut largest) = (0, 0);
         for index in locked.workspaces() {
             let counts = locked.graph(index).counts();
             workspaces += 1;
+            largest = largest.max(locked.graph(index).largest_profile().0);
             sizes.profiles += counts.profiles;
             sizes.absorbed_profiles += counts.absorbed_profiles;
             sizes.identifiers += counts.identifiers;
@@ -348,6 +349,8 @@ impl Dispatch {
             ("absorbed_profiles", sizes.absorbed_profiles),
             ("identifiers", sizes.identifiers),
             ("links", sizes.links),
+            ("memory_bytes", locked.memory().bytes),
+            ("largest_profile_identifiers", u64::from(largest)),
         ]
     }
 

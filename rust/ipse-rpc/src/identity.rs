@@ -168,9 +168,9 @@ impl Dispatch {
                 // Rules were set since: it is read again, under the lock, as that is rare.
                 let newest = self.mappings.of(turn.workspace(), turn.graph());
                 let read = ReadEvent::read(event, batch.asked, &newest.mapping);
-                resolve_one(turn, read, batch.now, told);
+                resolve_one(turn, read, told);
             }
-            Ok(turn) => resolve_one(turn, read, batch.now, told),
+            Ok(turn) => resolve_one(turn, read, told),
             Err(closing) => told(Err(closing)),
         }))
     }
@@ -210,7 +210,6 @@ impl Told<'_> {
 fn resolve_one(
     turn: &mut Turn<'_>,
     event: Result<ReadEvent<'_>, Status>,
-    now: Timestamp,
     told: &mut impl Listener,
 ) {
     let mut read = match event {
@@ -222,7 +221,8 @@ fn resolve_one(
     let (place, ignored) = (read.place, std::mem::take(&mut read.ignored));
     let profile = named_profile(turn.graph(), read.profile_id);
     let event = read.take(profile);
-    let decide = |graph: &Graph| graph.decide(&event, now).map_err(|why| refused(why, place));
+    let moment = turn.moment();
+    let decide = |graph: &Graph| graph.decide(&event, moment).map_err(|why| refused(why, place));
     let outcome = turn.carry_out(decide);
     let graph = turn.graph();
     told(outcome.map(|resolution| Told { resolution, ignored: &ignored, graph }));

@@ -34,7 +34,7 @@ impl Dispatch {
         let mut out = Encoder::default();
         let position = turn.for_each(items, |turn, (at, profile)| {
             out.message(1, |out| match turn {
-                Ok(turn) => import_one(turn, at, profile, now, out),
+                Ok(turn) => import_one(turn, at, profile, out),
                 Err(closing) => out.encoded(2, &v1::ItemError::from(closing)),
             });
         });
@@ -46,13 +46,13 @@ fn import_one(
     turn: &mut Turn<'_>,
     at: usize,
     profile: Result<ImportProfile<'_>, Status>,
-    now: Timestamp,
     out: &mut Encoder,
 ) {
     let place = format!("profiles[{at}]");
+    let moment = turn.moment();
     let outcome = turn.carry_out(|graph| {
         let profile = profile.as_ref().map_err(Status::clone)?;
-        graph.decide_import(profile, now).map_err(|why| refused(why, Place::Within(&place)))
+        graph.decide_import(profile, moment).map_err(|why| refused(why, Place::Within(&place)))
     });
     match outcome {
         Ok(resolution) => out.message(1, |out| resolution.encode(&[], turn.graph(), out)),

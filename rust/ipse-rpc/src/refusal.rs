@@ -1,6 +1,7 @@
 //! Refusals of the core as statuses, with fields named as the request's sender knows them.
 
 use ipse_core::Refusal;
+use ipse_core::decide::{Ceiling, CeilingOf};
 use ipse_core::rules::RulesProblem;
 
 use crate::status::{Reason, Status};
@@ -45,6 +46,7 @@ pub(crate) fn refused(refusal: Refusal, place: Place<'_>) -> Status {
             format!("the workspace holds {bound} {what}, the most it can"),
         )
         .with("bound", bound),
+        Refusal::CeilingReached(ceiling) => ceiling_reached(&ceiling),
         Refusal::RulesVersionMismatch { expected, actual } => Status::of_field(
             Reason::RulesVersionMismatch,
             "expected_version",
@@ -54,6 +56,19 @@ pub(crate) fn refused(refusal: Refusal, place: Place<'_>) -> Status {
         .with("version", actual),
         Refusal::InvalidRules(problems) => invalid_rules(&problems),
     }
+}
+
+/// CEILING_REACHED: which one, and what it allows.
+fn ceiling_reached(ceiling: &Ceiling) -> Status {
+    let (whose, of) = match ceiling.of {
+        CeilingOf::Workspace => ("the workspace", "workspace"),
+        CeilingOf::Process => ("this server", "process"),
+    };
+    let Ceiling { what, bound, .. } = ceiling;
+    let problem = format!(
+        "{whose} may hold {bound} {what}, and does: who is known is still answered, but nobody new"
+    );
+    Status::new(Reason::CeilingReached, problem).with("ceiling", of).with("bound", bound)
 }
 
 /// PROFILE_NOT_FOUND, for an id.

@@ -243,6 +243,7 @@ fn trait_reason_on_wire(reason: TraitReason) -> v1::TraitReason {
         TraitReason::Older => v1::TraitReason::Older,
         TraitReason::SetAlready => v1::TraitReason::SetAlready,
         TraitReason::Unresolved => v1::TraitReason::Unresolved,
+        TraitReason::Ceiling => v1::TraitReason::Ceiling,
     }
 }
 
@@ -273,5 +274,6 @@ fn rule_on_wire(rule: Rule) -> v1::Rule {
         Rule::AttributionChain => v1::Rule::AttributionChain,
         Rule::AttributionOff => v1::Rule::AttributionOff,
         Rule::Suppressed => v1::Rule::Suppressed,
+        Rule::Ceiling => v1::Rule::Ceiling,
     }
 }

@@ -193,9 +193,10 @@ fn code_of(reason: Reason) -> i32 {
         Reason::WorkspaceNotFound | Reason::ProfileNotFound | Reason::Erased => code::NOT_FOUND,
         Reason::WorkspaceExists | Reason::EventIdReused => code::ALREADY_EXISTS,
         Reason::RulesVersionMismatch => code::FAILED_PRECONDITION,
-        Reason::WriteQueueFull | Reason::CapacityExceeded | Reason::StorageFull => {
-            code::RESOURCE_EXHAUSTED
-        }
+        Reason::WriteQueueFull
+        | Reason::CapacityExceeded
+        | Reason::StorageFull
+        | Reason::CeilingReached => code::RESOURCE_EXHAUSTED,
         Reason::NotServing => code::UNAVAILABLE,
         Reason::MethodNotFound => code::UNIMPLEMENTED,
         Reason::DeadlineExceeded => code::DEADLINE_EXCEEDED,
@@ -275,6 +276,7 @@ mod tests {
             (Reason::RulesVersionMismatch, 9, "RULES_VERSION_MISMATCH"),
             (Reason::WriteQueueFull, 8, "WRITE_QUEUE_FULL"),
             (Reason::CapacityExceeded, 8, "CAPACITY_EXCEEDED"),
+            (Reason::CeilingReached, 8, "CEILING_REACHED"),
             (Reason::NotServing, 14, "NOT_SERVING"),
             (Reason::MethodNotFound, 12, "METHOD_NOT_FOUND"),
             (Reason::Internal, 13, "INTERNAL"),

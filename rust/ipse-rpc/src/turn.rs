@@ -4,7 +4,7 @@
 use std::panic::AssertUnwindSafe;
 
 use ipse_core::change::Verb;
-use ipse_core::decide::ErasureDecision;
+use ipse_core::decide::{ErasureDecision, Moment};
 use ipse_core::graph::Receipt;
 use ipse_core::{Change, Decision, Graph, Timestamp};
 use ipse_store::{Locked, LogPosition, WorkspaceIndex};
@@ -53,6 +53,11 @@ impl Turn<'_> {
 
     pub(crate) fn workspace(&self) -> WorkspaceIndex {
         self.look.workspace()
+    }
+
+    /// The clock, and the memory that is left.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { now: self.now, room: self.look.locked.room(self.look.workspace()) }
     }
 
     /// The position that everything said up to now rests on.

@@ -17,6 +17,7 @@
 
 mod again;
 mod backup;
+mod ceilings;
 pub mod codec;
 mod copies;
 mod directory;
@@ -50,6 +51,7 @@ mod wal;
 mod writer;
 
 pub use backup::{Backup, BackupError, BackupRequest};
+pub use ceilings::Ceilings;
 pub use error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError, Unreadable};
 pub use inventory::Summary;
 pub use options::{Options, SyncPolicy};

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use ipse_core::change::Verb;
+use ipse_core::graph::Memory;
 use ipse_core::snapshot::{Frozen, Loader, Part};
 use ipse_core::{Change, Graph, Record, Timestamp};
 
@@ -26,12 +27,16 @@ pub(crate) struct State {
     position: LogPosition,
     workspaces: Vec<Workspace>,
     by_name: HashMap<String, WorkspaceIndex>,
+    /// What all graphs take together.
+    memory: Memory,
 }
 
 struct Workspace {
     graph: Graph,
     /// Of its newest record.
     position: LogPosition,
+    /// What the graph takes.
+    memory: Memory,
 }
 
 /// Builds a [`State`] from the parts of a snapshot.
@@ -47,6 +52,7 @@ impl State {
             position: LogPosition(0),
             workspaces: Vec::new(),
             by_name: HashMap::new(),
+            memory: Memory::default(),
         }
     }
 
@@ -74,6 +80,16 @@ impl State {
 
     pub(crate) fn workspace_position(&self, workspace: WorkspaceIndex) -> LogPosition {
         self.at(workspace).position
+    }
+
+    /// What all graphs take together.
+    pub(crate) fn memory(&self) -> Memory {
+        self.memory
+    }
+
+    /// What a workspace's graph takes.
+    pub(crate) fn workspace_memory(&self, workspace: WorkspaceIndex) -> Memory {
+        self.at(workspace).memory
     }
 
     /// What each workspace is, in order of their numbers.
@@ -162,11 +178,16 @@ impl State {
         let workspace = self.at_mut(workspace);
         workspace.graph.apply(record);
         workspace.position = position;
+        let before = std::mem::replace(&mut workspace.memory, workspace.graph.memory());
+        let after = workspace.memory;
+        self.memory = self.memory - before + after;
     }
 
     fn add_graph(&mut self, name: &str, graph: Graph) {
         self.by_name.insert(name.to_owned(), WorkspaceIndex(self.count()));
-        self.workspaces.push(Workspace { graph, position: self.position });
+        let memory = graph.memory();
+        self.memory = self.memory + memory;
+        self.workspaces.push(Workspace { graph, position: self.position, memory });
     }
 
     fn count(&self) -> u32 {

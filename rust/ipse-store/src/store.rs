@@ -10,9 +10,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ipse_core::change::ErasureCompleted;
+use ipse_core::decide::Room;
+use ipse_core::graph::Memory;
 use ipse_core::rules::RulesText;
 use ipse_core::{Change, Graph, Record, Timestamp};
 
+use crate::ceilings::Ceilings;
 use crate::erasing::{self, Erasing, Place};
 use crate::erasures::Noted;
 use crate::error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError, Unreadable};
@@ -42,6 +45,7 @@ const WORKSPACE_RECORD_BYTES_MAX: u64 = 128;
 pub struct Store {
     pub(crate) shared: Arc<Shared>,
     options: Options,
+    ceilings: Ceilings,
     /// `None`: in memory only.
     files: Option<Files>,
 }
@@ -176,13 +180,22 @@ impl Store {
             upkeep: Mutex::new(upkeep),
             snapshots: Mutex::new(snapshots),
         };
-        Ok((Store { shared, options, files: Some(files) }, recovered.recovery))
+        let ceilings = Ceilings::UNBOUNDED;
+        Ok((Store { shared, options, ceilings, files: Some(files) }, recovered.recovery))
     }
 
     /// A store without files: every position counts as synced at once.
     pub fn in_memory(hash_seed: u64) -> Store {
         let shared = Arc::new(Shared::new(State::new(hash_seed)));
-        Store { shared, options: Options::default(), files: None }
+        let (options, ceilings) = (Options::default(), Ceilings::UNBOUNDED);
+        Store { shared, options, ceilings, files: None }
+    }
+
+    /// The same store, with ceilings on memory: it has none without.
+    #[must_use]
+    pub fn bounded_by(mut self, ceilings: Ceilings) -> Store {
+        self.ceilings = ceilings;
+        self
     }
 
     /// Exclusive access to the graphs. Not to be held while anything is waited for.
@@ -518,6 +531,22 @@ impl Locked<'_> {
     pub fn queue_is_full(&self) -> bool {
         let queue = &self.inner.queue;
         queue.has_ended() || queue.bytes() >= self.store.options.write_queue_bytes_max
+    }
+
+    /// The memory that is left to a workspace.
+    pub fn room(&self, workspace: WorkspaceIndex) -> Room {
+        let state = &self.inner.state;
+        self.store.ceilings.room(state.workspace_memory(workspace), state.memory())
+    }
+
+    /// What all graphs take together.
+    pub fn memory(&self) -> Memory {
+        self.inner.state.memory()
+    }
+
+    /// The ceilings on them.
+    pub fn ceilings(&self) -> Ceilings {
+        self.store.ceilings
     }
 
     /// Lets all who wait for the graphs now have them first, and the log's thread what was

@@ -22,19 +22,20 @@ use super::candidates::{self, Candidate};
 use super::fields::{bound, invalid};
 use super::fit::Fit;
 use super::resolve::{Choice, Resolved, because, conclude, known_after, with_verdicts};
-use super::{Decision, Refusal, repeat, survivor};
+use super::{Decision, Moment, Refusal, repeat, survivor};
 
 impl Graph {
     /// Decides which identifiers of a profile change.
     pub fn decide_modify<'a>(
         &self,
         command: &'a ModifyIdentifiers<'a>,
-        now: Timestamp,
+        moment: impl Into<Moment>,
     ) -> Result<Decision<'a>, Refusal> {
+        let Moment { now, room } = moment.into();
         bound("changes", "changes", command.changes.len(), MODIFY_CHANGES_MAX)?;
         self.operate(&command.operation, Verb::Modify, now, |time| {
             let root = self.root_to_change(command.profile)?;
-            super::modify::resolve(self, root, &command.changes, time)
+            super::modify::resolve(self, root, &command.changes, time, &room)
         })
     }
 

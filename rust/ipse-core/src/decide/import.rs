@@ -23,15 +23,16 @@ use super::fit::Fit;
 use super::limits::Tally;
 use super::pairs::Company;
 use super::resolve::{Choice, Fate, because, conclude};
-use super::{Decision, Refusal, finders, teach};
+use super::{Decision, Moment, Refusal, finders, teach};
 
 impl Graph {
     /// Decides what of a profile of another system comes in.
     pub fn decide_import<'a>(
         &self,
         command: &'a ImportProfile<'a>,
-        now: Timestamp,
+        moment: impl Into<Moment>,
     ) -> Result<Decision<'a>, Refusal> {
+        let Moment { now, room } = moment.into();
         bound("former_id", "bytes", command.former_id.len(), FORMER_ID_BYTES_MAX)?;
         if is_pseudonym(&command.former_id) {
             return invalid("former_id", "stands for an erased value");
@@ -42,15 +43,18 @@ impl Graph {
         let created_time = command.created_time.unwrap_or(now);
         check_not_ahead("created_time", created_time, now)?;
         check_times(command, now)?;
-        let (candidates, times) = read(self, command, created_time)?;
+        let (mut candidates, times) = read(self, command, created_time)?;
+        let is_short = room.keep_out(self, &mut candidates);
         let mut fit = Fit::of_command(self, created_time);
         let mut choice = settle(&mut fit, &candidates, &times);
         choice.creates = true;
         choice.extra.marks_known = command.known && !is_marked(self, &choice.joined);
         let dates_back = choice.joined.iter().any(|&root| is_younger(self, root, created_time));
         let mut resolved = conclude(self, candidates, choice);
+        room.check(&resolved, is_short)?;
         self.check_capacity(&resolved)?;
-        let (lesson, trait_times) = teach::imported_lesson(self, command, &resolved, created_time)?;
+        let (lesson, trait_times) =
+            teach::imported_lesson(self, command, &resolved, created_time, &room)?;
         let mut extra = resolved.extra.take().unwrap_or_default();
         extra.imported = Some(Imported { created_time, identifier_times: times, trait_times });
         extra.ignored_traits = lesson.ignored;

@@ -7,13 +7,14 @@
 //! what it teaches is found out ([`teach`]). Commands on profiles go the same way
 //! ([`commands`], [`modify`], [`import`]). What policies share has its file, too: limits and
 //! caps ([`fit`], [`limits`], [`pairs`]), identifiers that find and never join ([`finders`],
-//! [`narrow`]), room on a full profile ([`evict`]) and whose id a merge keeps ([`survivor`]).
+//! [`narrow`]), room on a full profile ([`evict`]), room in memory ([`ceiling`]) and whose id a merge keeps ([`survivor`]).
 //!
 //! A decision carries its evidence whole, so that it can be logged, answered and explained
 //! from one value. Refusals come in a fixed order: fields, time, the named profile, the
 //! event id, the key, capacity. Rules change what may be a key: a repeat is not asked again.
 
 mod candidates;
+mod ceiling;
 mod commands;
 mod drop_lowest;
 mod erase;
@@ -53,6 +54,7 @@ use crate::time::Timestamp;
 
 use resolve::Resolved;
 
+pub use ceiling::{Ceiling, CeilingOf, Moment, Room};
 pub use erase::ErasureDecision;
 
 /// What was decided about an event.
@@ -112,6 +114,8 @@ pub enum Refusal {
         /// How many it can hold.
         bound: usize,
     },
+    /// Memory has reached its ceiling.
+    CeilingReached(Ceiling),
     /// Other rules are in force than the caller believed.
     RulesVersionMismatch {
         /// What the caller believed.
@@ -124,16 +128,17 @@ pub enum Refusal {
 }
 
 impl Graph {
-    /// Decides what an event means, were it the next record, at `now` by the server's clock.
+    /// Decides what an event means, were it the next record, at a moment by the server's clock.
     /// Writes nothing. A clock that was ahead once and was put right does not age events: only
     /// the order of records goes by the newest log time.
     pub fn decide<'a>(
         &self,
         event: &'a Event<'a>,
-        now: Timestamp,
+        moment: impl Into<Moment>,
     ) -> Result<Decision<'a>, Refusal> {
+        let Moment { now, room } = moment.into();
         fields::check(event)?;
-        let (candidates, sources) = candidates::of_event(self, event)?;
+        let (mut candidates, sources) = candidates::of_event(self, event)?;
         fields::check_time(event, now)?;
         let named = self.named_root(event)?;
         let digest = repeat::digest(event, &candidates);
@@ -147,9 +152,11 @@ impl Graph {
             fields::check_key(self, event.key_namespace)?;
         }
         let timestamp = event.timestamp.unwrap_or(now);
+        let is_short = room.keep_out(self, &mut candidates);
         let resolved = resolve::resolve(self, event, candidates, sources, named, timestamp);
+        room.check(&resolved, is_short)?;
         self.check_capacity(&resolved)?;
-        let lesson = teach::lesson(self, &event.traits, &resolved, timestamp)?;
+        let lesson = teach::lesson(self, &event.traits, &resolved, timestamp, &room)?;
         Ok(Decision {
             known: resolved.known,
             // A command with an id is recorded whatever it comes to, for its repeat.

@@ -14,12 +14,13 @@ use crate::rules::NamespaceRules;
 use crate::time::Timestamp;
 
 use super::candidates::{Candidate, Role, added_of, hashes_of, of_list};
+use super::ceiling::{adds, no_room};
 use super::fields::invalid;
 use super::fit::Fit;
 use super::limits::Tally;
 use super::pairs::Company;
 use super::resolve::{Resolved, because, capped, known_after, with_verdicts};
-use super::{Refusal, survivor};
+use super::{Refusal, Room, survivor};
 
 /// Decides on changes of the profile with this root.
 pub(super) fn resolve<'a>(
@@ -27,11 +28,13 @@ pub(super) fn resolve<'a>(
     root: u32,
     changes: &'a [IdentifierChange<'a>],
     time: Timestamp,
+    room: &Room,
 ) -> Result<Resolved<'a>, Refusal> {
     let added = added_of(graph, changes.iter().map(|change| change.namespace.as_ref()));
     let fit = Fit::of_command(graph, time).said(true);
     let company = Company::of(graph, Some(root));
-    let mut work = Work { fit, root, added, company, judged: Vec::new() };
+    let identifiers_left = room.identifiers;
+    let mut work = Work { fit, root, added, company, identifiers_left, judged: Vec::new() };
     for (at, change) in changes.iter().enumerate() {
         work.change(at, change)?;
     }
@@ -57,6 +60,8 @@ struct Work<'g, 'a> {
     added: Vec<&'a str>,
     /// What its identifiers are seen with, if rules limit that.
     company: Option<Company<'g>>,
+    /// How many more memory has room for.
+    identifiers_left: u64,
     judged: Vec<(Candidate<'a>, Verdict)>,
 }
 
@@ -180,7 +185,7 @@ impl<'a> Work<'_, 'a> {
             return Verdict::Dropped(Reason { collided, ..(**reason).clone() });
         }
         let Some(found) = new.found else {
-            return self.fitting(new, replaces, Verdict::Attached);
+            return self.added(new, replaces);
         };
         if graph.holds(self.root, found.id) {
             return self.held(new);
@@ -199,6 +204,17 @@ impl<'a> Work<'_, 'a> {
         }
         let from = graph.profiles.bearer(found.root);
         self.fitting(new, replaces, Verdict::Transferred { from })
+    }
+
+    /// Of one that is on nobody.
+    fn added(&mut self, new: &Candidate<'_>, replaces: Option<&Candidate<'_>>) -> Verdict {
+        let is_one_more = adds(self.fit.graph, new);
+        if is_one_more && self.identifiers_left == 0 {
+            return Verdict::Dropped(no_room());
+        }
+        let verdict = self.fitting(new, replaces, Verdict::Attached);
+        self.identifiers_left -= u64::from(is_one_more && verdict == Verdict::Attached);
+        verdict
     }
 
     /// A verdict, if the profile has room for the value beside those of this command.

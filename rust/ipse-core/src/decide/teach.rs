@@ -7,15 +7,16 @@
 
 use crate::change::{Extra, IgnoredTrait, Target, TraitReason, TraitSet};
 use crate::command::{ImportProfile, ImportedTrait};
-use crate::event::SentTrait;
+use crate::event::{SentTrait, TraitValue};
 use crate::graph::Graph;
 use crate::graph::remembered::RefusalHash;
 use crate::graph::survivorship::{Folded, FoldedTraits};
+use crate::graph::traits::text_bytes;
 use crate::limits::PROFILE_TRAITS_MAX;
 use crate::time::{DAY_MS, Timestamp};
 
 use super::resolve::Resolved;
-use super::{Refusal, pairs};
+use super::{Refusal, Room, pairs};
 use std::borrow::Cow;
 
 /// What an event teaches.
@@ -34,6 +35,7 @@ pub(super) fn lesson<'a>(
     traits: &'a [SentTrait<'a>],
     resolved: &Resolved<'a>,
     time: Timestamp,
+    room: &Room,
 ) -> Result<Lesson<'a>, Refusal> {
     if traits.is_empty() {
         // Most events bring none.
@@ -41,7 +43,7 @@ pub(super) fn lesson<'a>(
         return Ok(Lesson { teaches, traits: Vec::new(), ignored: Vec::new() });
     }
     let sent = traits.iter().map(|sent| (sent, time));
-    let taught = timed_lesson(graph, sent, resolved);
+    let taught = timed_lesson(graph, sent, resolved, room);
     taught.map(|(lesson, _)| lesson).map_err(|refusal| refusal.at_field("event.traits"))
 }
 
@@ -51,10 +53,11 @@ pub(super) fn imported_lesson<'a>(
     command: &'a ImportProfile<'a>,
     resolved: &Resolved<'_>,
     created_time: Timestamp,
+    room: &Room,
 ) -> Result<(Lesson<'a>, Vec<Timestamp>), Refusal> {
     let time = |imported: &ImportedTrait<'_>| imported.time.unwrap_or(created_time);
     let sent = command.traits.iter().map(|imported| (&imported.sent, time(imported)));
-    timed_lesson(graph, sent, resolved)
+    timed_lesson(graph, sent, resolved, room)
 }
 
 /// What is taught where each trait has its own time, and when those that change were set.
@@ -62,8 +65,9 @@ fn timed_lesson<'a>(
     graph: &Graph,
     sent: impl ExactSizeIterator<Item = (&'a SentTrait<'a>, Timestamp)>,
     resolved: &Resolved<'_>,
+    room: &Room,
 ) -> Result<(Lesson<'a>, Vec<Timestamp>), Refusal> {
-    let judged = judge(graph, sent, &resolved.target);
+    let judged = judge(graph, sent, &resolved.target, room);
     check_room(&judged)?;
     let (traits, times): (Vec<TraitSet<'a>>, Vec<Timestamp>) = judged.changed.into_iter().unzip();
     let teaches = !traits.is_empty() || changes_graph(graph, resolved);
@@ -113,6 +117,7 @@ fn judge<'g, 'a>(
     graph: &'g Graph,
     sent: impl ExactSizeIterator<Item = (&'a SentTrait<'a>, Timestamp)>,
     target: &Target,
+    room: &Room,
 ) -> Judged<'g, 'a> {
     let mut judged = Judged::default();
     if sent.len() == 0 {
@@ -124,7 +129,7 @@ fn judge<'g, 'a>(
     for (sent, time) in sent {
         let name = Cow::Borrowed(&*sent.name);
         let effect = match &judged.held {
-            Some(held) => effect(held.get(&sent.name), sent, time),
+            Some(held) => effect(held.get(&sent.name), sent, time, room),
             None => Effect::Ignored(TraitReason::Unresolved),
         };
         match effect {
@@ -141,11 +146,14 @@ fn judge<'g, 'a>(
 }
 
 /// What a trait comes to beside what is held. A removal counts where nothing is held, too:
-/// news from before it may still come. Nothing is lost of a value that is there already.
-fn effect(held: Option<Folded<'_>>, sent: &SentTrait<'_>, time: Timestamp) -> Effect {
+/// news from before it may still come. Nothing is lost of a value that is there already. Where
+/// memory has reached its ceiling, a value may be replaced by one that is not longer.
+fn effect(held: Option<Folded<'_>>, sent: &SentTrait<'_>, time: Timestamp, room: &Room) -> Effect {
+    let bytes = |value: Option<&TraitValue<'_>>| value.map_or(0, text_bytes);
     let Some(held) = held else {
-        return Effect::Changes;
+        return if room.bytes { Effect::Changes } else { Effect::Ignored(TraitReason::Ceiling) };
     };
+    let is_longer = bytes(sent.value.as_ref()) > bytes(held.value.as_deref());
     let reason = if sent.set_once && held.value.is_some() {
         Some(TraitReason::SetAlready)
     } else {
@@ -157,6 +165,7 @@ fn effect(held: Option<Folded<'_>>, sent: &SentTrait<'_>, time: Timestamp) -> Ef
         Some(reason) if !is_same => Effect::Ignored(reason),
         Some(_) => Effect::Keeps,
         None if is_same && day(time) <= day(held.time) => Effect::Keeps,
+        None if is_longer && !room.bytes => Effect::Ignored(TraitReason::Ceiling),
         None => Effect::Changes,
     }
 }

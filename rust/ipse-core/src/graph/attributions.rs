@@ -9,6 +9,7 @@ use crate::change::{ProfileNumber, SequenceNumber};
 use crate::time::Timestamp;
 use crate::union_find::Node;
 
+use super::memory::lists_bytes;
 use super::sharded::Sharded;
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
@@ -34,6 +35,11 @@ pub(crate) struct Attributions {
 }
 
 impl Attributions {
+    /// About what the table takes in memory: most have a few.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.by_node.bytes() + lists_bytes::<AttributionView>(self.by_node.len(), 0)
+    }
+
     /// Those in which a node is source or destination, in order of their records.
     pub(crate) fn of_node(&self, node: Node) -> &[AttributionView] {
         self.by_node.get(&node).map_or(&[], |attributions| attributions)

@@ -1,5 +1,7 @@
 //! Recomputing what apply keeps up to date, to find out whether it did.
 
+use std::collections::BTreeMap;
+
 use crate::limits::PARTINGS_MAX;
 use crate::union_find::Node;
 
@@ -39,8 +41,19 @@ impl Graph {
             |n: &Node| self.profiles.is_erased(*n) && self.profiles.parent(*n).is_none();
         let erased = (0..self.profiles.len()).filter(is_erased).count() as u32;
         agree("erased profiles", self.profiles.erased_profiles(), erased)?;
+        agree("sizes", self.profiles.sizes(), &self.recounted_sizes())?;
         agree("absorbed profiles", self.profiles.absorbed(), absorbed.count() as u32)?;
         agree("the state hash", self.state.get(), self.recomputed_state().get())
+    }
+
+    fn recounted_sizes(&self) -> BTreeMap<u32, u32> {
+        let mut sizes = BTreeMap::new();
+        let roots = (0..self.profiles.len()).filter(|&node| self.profiles.parent(node).is_none());
+        for size in roots.map(|root| self.profiles.identifier_count(root)).filter(|&size| size > 0)
+        {
+            *sizes.entry(size).or_default() += 1;
+        }
+        sizes
     }
 
     fn check_identifiers(&self) -> Result<(), String> {

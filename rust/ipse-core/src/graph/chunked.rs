@@ -39,6 +39,11 @@ impl<T: Clone + Default> Chunked<T> {
         &mut Arc::make_mut(&mut self.chunks[index / ROWS])[index % ROWS]
     }
 
+    /// What the rows take.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.chunks.len() * ROWS * size_of::<T>()) as u64
+    }
+
     /// Adds a row and gives its index.
     pub(crate) fn push(&mut self, row: T) -> u32 {
         let index = self.len;

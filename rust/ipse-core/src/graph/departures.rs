@@ -16,6 +16,11 @@ pub(crate) struct Departures {
 }
 
 impl Departures {
+    /// What the table takes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.by_node.bytes()
+    }
+
     /// The newest one of a node.
     pub(crate) fn of(&self, node: Node) -> Option<SequenceNumber> {
         self.by_node.get(&node).copied().map(SequenceNumber)

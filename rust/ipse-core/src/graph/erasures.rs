@@ -77,6 +77,11 @@ pub(crate) struct Erasures {
 }
 
 impl Erasures {
+    /// About what the suppressed hashes take in memory; the rest is bounded.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.suppressed.bytes()
+    }
+
     /// The receipt of an operation id's hash.
     pub(crate) fn of_operation(&self, operation: u128) -> Option<&Receipt> {
         let is_it = |receipt: &&Receipt| operation != 0 && receipt.operation == operation;

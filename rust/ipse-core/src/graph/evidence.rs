@@ -11,6 +11,7 @@ use crate::change::SequenceNumber;
 use crate::time::Timestamp;
 
 use super::identifiers::IdentifierId;
+use super::memory::lists_bytes;
 use super::sharded::Sharded;
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
@@ -47,9 +48,15 @@ pub(crate) enum LinkState {
 pub(crate) struct Evidence {
     /// Each identifier's links, by the other end's number.
     links: Sharded<u32, Arc<Vec<EvidenceLink>>>,
+    ends: usize,
 }
 
 impl Evidence {
+    /// About what the table takes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.links.bytes() + lists_bytes::<EvidenceLink>(self.links.len(), self.ends)
+    }
+
     /// The links of an identifier, by the other end's number.
     pub(crate) fn of(&self, id: IdentifierId) -> &[EvidenceLink] {
         self.links.get(&id.0).map_or(&[], |links| links)
@@ -88,6 +95,7 @@ impl Evidence {
         let Some(links) = self.links.remove(&id.0) else {
             return Vec::new();
         };
+        self.ends -= links.len();
         links.iter().for_each(|link| self.remove_end(link.other, id));
         links.to_vec()
     }
@@ -128,6 +136,7 @@ impl Evidence {
             Ok(at) => Some(std::mem::replace(&mut links[at], link)),
             Err(at) => {
                 links.insert(at, link);
+                self.ends += 1;
                 None
             }
         }
@@ -135,7 +144,9 @@ impl Evidence {
 
     fn remove_end(&mut self, id: IdentifierId, other: IdentifierId) {
         let links = Arc::make_mut(self.links.entry(id.0));
+        let before = links.len();
         links.retain(|link| link.other != other);
+        self.ends -= before - links.len();
         if links.is_empty() {
             self.links.remove(&id.0);
         }

@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 use crate::union_find::Node;
 
 use super::identifiers::IdentifierId;
+use super::memory::lists_bytes;
 use super::sharded::Sharded;
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
@@ -39,9 +40,19 @@ pub(crate) struct Holders {
     by_identifier: Sharded<u32, Arc<Vec<Holder>>>,
     /// By number.
     by_node: Sharded<Node, Arc<Vec<IdentifierId>>>,
+    len: usize,
 }
 
 impl Holders {
+    /// About what the tables take in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        let (identifiers, nodes) = (&self.by_identifier, &self.by_node);
+        identifiers.bytes()
+            + nodes.bytes()
+            + lists_bytes::<Holder>(identifiers.len(), self.len)
+            + lists_bytes::<IdentifierId>(nodes.len(), self.len)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.by_identifier.is_empty()
     }
@@ -64,6 +75,7 @@ impl Holders {
         let ids = Arc::make_mut(self.by_node.entry(holder.node));
         let at = ids.partition_point(|&held| held < id);
         ids.insert(at, id);
+        self.len += 1;
     }
 
     /// Takes the holders out for which `leaves` holds.
@@ -81,6 +93,7 @@ impl Holders {
         if holders.is_empty() {
             self.by_identifier.remove(&id.0);
         }
+        self.len -= gone.len();
         gone.iter().for_each(|holder| self.forget_node(holder.node, id));
         gone
     }

@@ -138,6 +138,10 @@ impl IdentifierRows {
         self.arena.bytes()
     }
 
+    fn bytes(&self) -> u64 {
+        self.rows.bytes() + self.arena.bytes()
+    }
+
     fn value_bytes(&self, id: IdentifierId) -> &[u8] {
         let row = self.row(id);
         self.arena.get(row.text, row.text_length)
@@ -219,6 +223,11 @@ impl Identifiers {
             link_sequence,
             ..IdentifierRow::default()
         };
+    }
+
+    /// What the table takes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.rows.bytes() + Index::bytes_of(self.rows.len() - self.blank)
     }
 
     /// Rows without a value.

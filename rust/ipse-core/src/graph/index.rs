@@ -8,6 +8,8 @@ use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
 
+use super::memory::table_bytes;
+
 const SHARDS: usize = 256;
 
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,11 @@ impl Index {
             state: FixedState::with_seed(seed),
             shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
         }
+    }
+
+    /// What an index of so many rows takes in memory.
+    pub(crate) fn bytes_of(rows: u32) -> u64 {
+        SHARDS as u64 * table_bytes((rows as usize).div_ceil(SHARDS), size_of::<Slot>())
     }
 
     /// The hash of a namespace and a value.

@@ -33,6 +33,13 @@ struct Further {
     lower_is_stronger: bool,
 }
 
+impl FurtherLinks {
+    /// What the table takes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.links.bytes()
+    }
+}
+
 /// Whether two identifiers are linked, whichever was the stronger.
 pub(crate) fn is_linked(
     identifiers: &Identifiers,

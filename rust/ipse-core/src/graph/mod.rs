@@ -20,6 +20,7 @@ pub(crate) mod holders;
 pub(crate) mod identifiers;
 mod index;
 pub(crate) mod links;
+mod memory;
 pub(crate) mod namespaces;
 mod owned;
 mod pairs;
@@ -28,6 +29,7 @@ pub(crate) mod profiles;
 pub(crate) mod remembered;
 mod scan;
 mod sharded;
+mod sizes;
 pub(crate) mod state_hash;
 pub(crate) mod survivorship;
 #[cfg(test)]
@@ -66,6 +68,7 @@ pub use erasures::{PendingErasure, Receipt};
 pub use held::{HeldTrait, LinkView};
 pub(crate) use holders::Holder;
 pub(crate) use identifiers::NO_NODE;
+pub use memory::Memory;
 pub use validate::InvalidRecord;
 pub use view::{IdentifierView, ProfileView};
 
@@ -190,6 +193,13 @@ impl Graph {
             identifiers: u64::from(self.identifiers.rows.len() - self.identifiers.blanks()),
             links: self.link_count,
         }
+    }
+
+    /// How many identifiers the largest profile holds, and which it is: the last that was seen to
+    /// grow so large, unless it has shrunk since. One that two sides of it hold counts twice.
+    pub fn largest_profile(&self) -> (u32, Option<ProfileNumber>) {
+        let (size, root) = self.profiles.largest();
+        (size, root.map(|root| self.profiles.bearer(root)))
     }
 
     /// A checksum of all that the graph holds: equal for equal dumps, whatever the seed, the

@@ -16,6 +16,11 @@ pub(crate) struct PairCounts {
 }
 
 impl PairCounts {
+    /// What the table takes in memory.
+    pub(super) fn bytes(&self) -> u64 {
+        self.counts.bytes()
+    }
+
     fn add(&mut self, key: (u32, u16)) {
         *self.counts.entry(key) += 1;
     }

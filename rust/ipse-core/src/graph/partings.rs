@@ -12,6 +12,7 @@ use crate::limits::PARTINGS_MAX;
 
 use super::Graph;
 use super::identifiers::IdentifierId;
+use super::memory::lists_bytes;
 use super::sharded::Sharded;
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
@@ -32,6 +33,11 @@ pub(crate) struct Partings {
 }
 
 impl Partings {
+    /// About what the table takes in memory: most have a few.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.sides.bytes() + lists_bytes::<Side>(self.sides.len(), 0)
+    }
+
     /// Whether nothing was ever parted.
     pub(crate) fn is_empty(&self) -> bool {
         self.sides.is_empty()

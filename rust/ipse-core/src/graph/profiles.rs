@@ -4,12 +4,15 @@
 //! the identifiers that were attached to it, and a list of the nodes joined below it, so
 //! that reading a profile is walking its tree.
 
+use std::collections::BTreeMap;
+
 use crate::change::{ProfileNumber, SequenceNumber};
 use crate::time::Timestamp;
 use crate::union_find::{Node, Union, UnionFind};
 
 use super::chunked::{Chunked, Packed48, PackedTime};
 use super::identifiers::IdentifierId;
+use super::sizes::Sizes;
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
 /// The subtree holds an identifier of a login namespace, or a node that is marked known.
@@ -52,12 +55,18 @@ pub(crate) struct Profiles {
     absorbed: u32,
     /// Roots that were erased.
     erased: u32,
+    sizes: Sizes,
 }
 
 impl Profiles {
     /// How many profiles were ever created.
     pub(crate) fn len(&self) -> u32 {
         self.rows.len()
+    }
+
+    /// What the table takes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.forest.bytes() + self.rows.bytes()
     }
 
     /// How many of them were merged away.
@@ -78,12 +87,13 @@ impl Profiles {
     /// Erases what a node says of its profile. Its edges stay: numbers that nobody holds.
     pub(crate) fn erase(&mut self, node: Node) {
         let row = self.rows.get_mut(node);
-        row.identifiers = 0;
+        let held = std::mem::take(&mut row.identifiers);
         row.first_identifier = 0;
         row.flags = ERASED;
         row.created_time = PackedTime::default();
         if self.parent(node).is_none() {
             self.erased += 1;
+            self.sizes.change(node, held, 0);
         }
     }
 
@@ -112,6 +122,19 @@ impl Profiles {
     /// its nodes hold counts twice.
     pub(crate) fn identifier_count(&self, node: Node) -> u32 {
         self.rows.get(node).identifiers
+    }
+
+    /// The root that holds most identifiers and how many, as [`Profiles::identifier_count`]
+    /// counts them. Where it has shrunk since, another that is as large is not told.
+    pub(crate) fn largest(&self) -> (u32, Option<Node>) {
+        let Some((size, root)) = self.sizes.largest() else { return (0, None) };
+        let has_it = self.parent(root).is_none() && self.identifier_count(root) == size;
+        (size, has_it.then_some(root))
+    }
+
+    /// How many roots there are of each size.
+    pub(super) fn sizes(&self) -> &BTreeMap<u32, u32> {
+        self.sizes.roots()
     }
 
     /// Whether the subtree of a node holds an identifier of a login namespace, or was marked
@@ -298,19 +321,28 @@ impl Profiles {
         let below = self.rows.get(child);
         let (identifiers, known) = (below.identifiers, below.flags & KNOWN);
         let row = self.rows.get_mut(root);
+        let before = row.identifiers;
         row.identifiers += identifiers;
         row.flags |= known;
         let sibling = std::mem::replace(&mut row.first_child, child + 1);
         self.rows.get_mut(child).next_sibling = sibling;
+        self.sizes.change(child, identifiers, 0);
+        self.sizes.change(root, before, before + identifiers);
         self.absorbed += 1;
     }
 
     /// Changes the row of a node and of all above it.
     fn climb(&mut self, node: Node, change: impl Fn(&mut ProfileRow)) {
-        let mut at = Some(node);
-        while let Some(node) = at {
-            change(self.rows.get_mut(node));
-            at = self.parent(node).map(|(parent, _)| parent);
+        let mut at = node;
+        loop {
+            let row = self.rows.get_mut(at);
+            let before = row.identifiers;
+            change(row);
+            let after = row.identifiers;
+            let Some((parent, _)) = self.parent(at) else {
+                return self.sizes.change(at, before, after);
+            };
+            at = parent;
         }
     }
 }

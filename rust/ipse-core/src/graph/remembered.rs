@@ -22,6 +22,7 @@ use crate::limits::{
 use crate::time::Timestamp;
 
 use super::attributed::AttributedBy;
+use super::memory::{PIECE_BYTES, table_bytes};
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
 /// An event that wrote a record, and its answer. The identifiers are not kept: an event that
@@ -61,6 +62,8 @@ pub(crate) struct RememberedEvents {
     by_id: HashTable<Arc<RememberedEvent>>,
     /// What the records among them weigh.
     record_bytes: usize,
+    /// What all of them take.
+    bytes: u64,
 }
 
 impl RememberedEvents {
@@ -70,7 +73,14 @@ impl RememberedEvents {
             by_age: VecDeque::new(),
             by_id: HashTable::new(),
             record_bytes: 0,
+            bytes: 0,
         }
+    }
+
+    /// About what they take in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        let tables = self.by_age.capacity() * 8;
+        self.bytes + tables as u64 + table_bytes(self.by_age.len(), 8)
     }
 
     /// The event of this id, if it is still remembered at `log_time`.
@@ -96,11 +106,11 @@ impl RememberedEvents {
                 || is_expired(oldest, log_time)
         }) {
             let oldest = self.by_age.pop_front().expect("the loop's condition saw one");
-            self.record_bytes -= record_bytes(&oldest);
+            self.uncount(&oldest);
             self.forget_id(&oldest);
             forgotten(&oldest);
         }
-        self.record_bytes += bytes;
+        self.count(&event);
         let event = Arc::new(event);
         let state = &self.state;
         self.by_id.insert_unique(state.hash_one(&*event.event_id), event.clone(), |event| {
@@ -119,7 +129,7 @@ impl RememberedEvents {
         self.by_age = kept;
         let gone: VecDeque<Arc<RememberedEvent>> = gone;
         for event in &gone {
-            self.record_bytes -= record_bytes(event);
+            self.uncount(event);
             self.forget_id(event);
             forgotten(event);
         }
@@ -135,7 +145,8 @@ impl RememberedEvents {
             let redacted = event.record.as_deref().and_then(|record| redact(&event, record));
             let Some(record) = redacted else { continue };
             let new = RememberedEvent { record: Some(Box::new(record)), ..(*event).clone() };
-            self.record_bytes = self.record_bytes - record_bytes(&event) + record_bytes(&new);
+            self.uncount(&event);
+            self.count(&new);
             self.forget_id(&event);
             let new = Arc::new(new);
             let state = &self.state;
@@ -154,6 +165,16 @@ impl RememberedEvents {
     /// A view, oldest first.
     pub(crate) fn freeze(&self) -> VecDeque<Arc<RememberedEvent>> {
         self.by_age.clone()
+    }
+
+    fn count(&mut self, event: &RememberedEvent) {
+        self.record_bytes += record_bytes(event);
+        self.bytes += memory_bytes(event);
+    }
+
+    fn uncount(&mut self, event: &RememberedEvent) {
+        self.record_bytes -= record_bytes(event);
+        self.bytes -= memory_bytes(event);
     }
 
     fn forget_id(&mut self, event: &Arc<RememberedEvent>) {
@@ -175,6 +196,22 @@ fn record_bytes(event: &RememberedEvent) -> usize {
     let traits = record.traits.len() * (TRAIT_VALUE_BYTES_MAX + ENTRY_BYTES);
     let ignored = record.ignored_traits().len() * (TRAIT_NAME_BYTES_MAX + ENTRY_BYTES);
     identifiers.chain(moves).sum::<usize>() + traits + ignored + ENTRY_BYTES
+}
+
+/// About what one takes in memory.
+fn memory_bytes(event: &RememberedEvent) -> u64 {
+    let own = size_of::<RememberedEvent>() + event.event_id.len();
+    let lists = size_of_val(&*event.verdicts) + size_of_val(&*event.ignored_traits);
+    let record = event.record.as_ref().map_or(0, |record| {
+        let texts = record.identifiers.iter().map(|observed| observed.value.len());
+        let texts = texts.chain(record.moves().iter().map(|moved| moved.value.len()));
+        size_of_val(&**record)
+            + size_of_val(&*record.identifiers)
+            + size_of_val(record.moves())
+            + size_of_val(&*record.traits)
+            + texts.sum::<usize>()
+    });
+    (own + lists + record) as u64 + 3 * PIECE_BYTES
 }
 
 /// What is remembered of a trait's name.
@@ -247,6 +284,12 @@ pub(crate) struct RememberedRefusals {
 impl RememberedRefusals {
     pub(crate) fn contains(&self, refusal: RefusalHash) -> bool {
         self.set.contains(&refusal)
+    }
+
+    /// About what they take in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        let tables = self.by_age.capacity() * size_of::<RefusalHash>();
+        tables as u64 + table_bytes(self.set.len(), size_of::<RefusalHash>())
     }
 
     /// Forgets them all; gives them.

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+
+use super::memory::table_bytes;
 
 const SHARDS: usize = 64;
 
@@ -16,18 +19,19 @@ pub(crate) type Shard<K, V> = HashMap<K, V, FixedState>;
 pub(crate) struct Sharded<K, V> {
     /// None until the first entry: a workspace that does not use a table pays nothing for it.
     shards: Vec<Arc<Shard<K, V>>>,
+    entries: usize,
 }
 
 impl<K, V> Default for Sharded<K, V> {
     fn default() -> Self {
-        Sharded { shards: Vec::new() }
+        Sharded { shards: Vec::new(), entries: 0 }
     }
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> Sharded<K, V> {
     /// Whether it has no entry.
     pub(crate) fn is_empty(&self) -> bool {
-        self.shards.iter().all(|shard| shard.is_empty())
+        self.entries == 0
     }
 
     /// The value of a key.
@@ -40,7 +44,9 @@ impl<K: Clone + Eq + Hash, V: Clone> Sharded<K, V> {
 
     /// Sets the value of a key; gives the old one.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
-        self.shard_mut(&key).insert(key, value)
+        let old = self.shard_mut(&key).insert(key, value);
+        self.entries += usize::from(old.is_none());
+        old
     }
 
     /// The value of a key, to change it.
@@ -56,13 +62,30 @@ impl<K: Clone + Eq + Hash, V: Clone> Sharded<K, V> {
     where
         V: Default,
     {
-        self.shard_mut(&key).entry(key).or_default()
+        match shard_of(&mut self.shards, &key).entry(key) {
+            Entry::Occupied(held) => held.into_mut(),
+            Entry::Vacant(free) => {
+                self.entries += 1;
+                free.insert(V::default())
+            }
+        }
     }
 
     /// Takes a key out; gives its value.
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         self.get(key)?;
+        self.entries -= 1;
         self.shard_mut(key).remove(key)
+    }
+
+    /// How many keys there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries
+    }
+
+    /// About what the table takes, without what values point to.
+    pub(crate) fn bytes(&self) -> u64 {
+        SHARDS as u64 * table_bytes(self.entries.div_ceil(SHARDS), size_of::<(K, V)>())
     }
 
     /// The shards one by one, each given back when it has passed.
@@ -76,12 +99,20 @@ impl<K: Clone + Eq + Hash, V: Clone> Sharded<K, V> {
     }
 
     fn shard_mut(&mut self, key: &K) -> &mut Shard<K, V> {
-        if self.shards.is_empty() {
-            let empty = || Arc::new(HashMap::with_hasher(FixedState::with_seed(0)));
-            self.shards = (0..SHARDS).map(|_| empty()).collect();
-        }
-        Arc::make_mut(&mut self.shards[shard(key)])
+        shard_of(&mut self.shards, key)
     }
+}
+
+/// The shard of a key, to change it; made with the first.
+fn shard_of<'s, K: Clone + Hash, V: Clone>(
+    shards: &'s mut Vec<Arc<Shard<K, V>>>,
+    key: &K,
+) -> &'s mut Shard<K, V> {
+    if shards.is_empty() {
+        let empty = || Arc::new(HashMap::with_hasher(FixedState::with_seed(0)));
+        *shards = (0..SHARDS).map(|_| empty()).collect();
+    }
+    Arc::make_mut(&mut shards[shard(key)])
 }
 
 fn shard<K: Hash>(key: &K) -> usize {

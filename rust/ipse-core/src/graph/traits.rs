@@ -10,6 +10,7 @@ use crate::change::SequenceNumber;
 use crate::event::TraitValue;
 use crate::time::Timestamp;
 
+use super::memory::{PIECE_BYTES, lists_bytes};
 use super::sharded::{Shard, Sharded};
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
@@ -23,6 +24,12 @@ pub(crate) struct TraitRow {
 }
 
 impl TraitRow {
+    /// What its texts take, each in a piece of its own.
+    fn text_bytes(&self) -> u64 {
+        let value = self.value.as_ref().map_or(0, text_bytes);
+        self.name.len() as u64 + PIECE_BYTES + value
+    }
+
     /// Whether this row outranks another of the same name: newer by event time; at the same
     /// time, later in the log.
     pub(crate) fn outranks(&self, other: &TraitRow) -> bool {
@@ -30,13 +37,29 @@ impl TraitRow {
     }
 }
 
+/// What the text of a value takes; 0 if it has none.
+pub(crate) fn text_bytes(value: &TraitValue<'_>) -> u64 {
+    match value {
+        TraitValue::Text(text) | TraitValue::Json(text) => text.len() as u64 + PIECE_BYTES,
+        TraitValue::Integer(_) | TraitValue::Number(_) | TraitValue::Bool(_) => 0,
+    }
+}
+
 /// The traits of all nodes, each node's sorted by name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Traits {
     by_node: Sharded<u32, Arc<Vec<TraitRow>>>,
+    rows: usize,
+    text_bytes: u64,
 }
 
 impl Traits {
+    /// About what the table takes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        let rows = lists_bytes::<TraitRow>(self.by_node.len(), self.rows);
+        self.by_node.bytes() + rows + self.text_bytes
+    }
+
     /// The traits that a node itself holds.
     pub(crate) fn of_node(&self, node: u32) -> &[TraitRow] {
         self.by_node.get(&node).map_or(&[], |rows| rows)
@@ -44,6 +67,8 @@ impl Traits {
 
     /// Sets a trait of a node; gives the row it replaced.
     pub(crate) fn set(&mut self, node: u32, row: TraitRow) -> Option<TraitRow> {
+        self.rows += 1;
+        self.text_bytes += row.text_bytes();
         let Some(rows) = self.by_node.get_mut(&node) else {
             self.by_node.insert(node, Arc::new(vec![row]));
             return None;
@@ -51,7 +76,11 @@ impl Traits {
         // Copied only if a view still holds it.
         let rows = Arc::make_mut(rows);
         match rows.binary_search_by(|held| held.name.cmp(&row.name)) {
-            Ok(at) => Some(std::mem::replace(&mut rows[at], row)),
+            Ok(at) => {
+                self.rows -= 1;
+                self.text_bytes -= rows[at].text_bytes();
+                Some(std::mem::replace(&mut rows[at], row))
+            }
             Err(at) => {
                 rows.insert(at, row);
                 None
@@ -61,7 +90,10 @@ impl Traits {
 
     /// Takes out all traits of a node.
     pub(crate) fn remove_of(&mut self, node: u32) -> Vec<TraitRow> {
-        self.by_node.remove(&node).map_or_else(Vec::new, |rows| rows.to_vec())
+        let Some(rows) = self.by_node.remove(&node) else { return Vec::new() };
+        self.rows -= rows.len();
+        self.text_bytes -= rows.iter().map(TraitRow::text_bytes).sum::<u64>();
+        rows.to_vec()
     }
 
     /// The traits of all nodes, in lists that are given back one by one.

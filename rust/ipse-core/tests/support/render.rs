@@ -123,6 +123,7 @@ fn ignored_trait(ignored: &IgnoredTrait<'_>) -> String {
         TraitReason::Older => "older than the profile's",
         TraitReason::SetAlready => "set already",
         TraitReason::Unresolved => "the event is nobody's",
+        TraitReason::Ceiling => "ceiling",
     };
     format!("  ignored trait.{}: {why}\n", ignored.name)
 }
@@ -184,6 +185,7 @@ pub(crate) fn rule(rule: Rule) -> &'static str {
         Rule::AttributionChain => "attribution chain",
         Rule::AttributionOff => "attribution off",
         Rule::Suppressed => "suppressed",
+        Rule::Ceiling => "ceiling",
     }
 }
 
@@ -271,6 +273,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
         Refusal::UnknownProfile => "PROFILE_NOT_FOUND",
         Refusal::ProfileErased => "ERASED",
         Refusal::CapacityExceeded { .. } => "CAPACITY_EXCEEDED",
+        Refusal::CeilingReached(_) => "CEILING_REACHED",
         Refusal::RulesVersionMismatch { .. } => "RULES_VERSION_MISMATCH",
         Refusal::InvalidRules(_) => "INVALID_RULES",
     };

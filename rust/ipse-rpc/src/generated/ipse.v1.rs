@@ -30,6 +30,23 @@ pub struct Workspace {
     /// that applied the same records.
     #[prost(string, tag = "9")]
     pub state_hash: ::prost::alloc::string::String,
+    /// About how many bytes of memory the workspace takes.
+    #[prost(uint64, tag = "10")]
+    pub memory_bytes: u64,
+    /// How many identifiers it may hold; 0 if it has no ceiling of its own.
+    #[prost(uint64, tag = "11")]
+    pub identifiers_max: u64,
+    /// How many bytes of memory it may take; 0 if it has no ceiling of its own.
+    #[prost(uint64, tag = "12")]
+    pub memory_bytes_max: u64,
+    /// How many identifiers the largest profile holds: one that everything joins, a shared device
+    /// or a test value, shows here.
+    #[prost(uint64, tag = "13")]
+    pub largest_profile_identifier_count: u64,
+    /// That profile, the newest if several are as large; empty if it is not known which it is,
+    /// because the one that was has shrunk since.
+    #[prost(string, tag = "14")]
+    pub largest_profile_id: ::prost::alloc::string::String,
 }
 /// Create a workspace.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -262,6 +279,19 @@ pub struct GetStatsResponse {
     /// Of these, what recovery needs no more.
     #[prost(uint64, tag = "15")]
     pub history_bytes: u64,
+    /// Identifiers of all workspaces.
+    #[prost(uint64, tag = "16")]
+    pub identifier_count: u64,
+    /// About how many bytes of memory all workspaces take.
+    #[prost(uint64, tag = "17")]
+    pub memory_bytes: u64,
+    /// How many identifiers they may hold together; 0 if there is no ceiling.
+    #[prost(uint64, tag = "18")]
+    pub identifiers_max: u64,
+    /// How many bytes of memory they may take together; 0 if there is no ceiling. Beyond a ceiling
+    /// nobody new is taken in, see CEILING_REACHED.
+    #[prost(uint64, tag = "19")]
+    pub memory_bytes_max: u64,
 }
 /// What opening the data directory found and did.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -341,6 +371,10 @@ pub enum ErrorReason {
     /// RESOURCE_EXHAUSTED, with RetryInfo: the server's disk is too full to write more.
     /// Nothing was done; reads and `read_only` go on.
     StorageFull = 23,
+    /// RESOURCE_EXHAUSTED: the workspace or the server holds as many identifiers, or takes as much
+    /// memory, as its settings allow, and what was sent would be somebody new. Known people are
+    /// still answered; their new identifiers are dropped with RULE_CEILING.
+    CeilingReached = 26,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -373,6 +407,7 @@ impl ErrorReason {
             Self::PermissionDenied => "ERROR_REASON_PERMISSION_DENIED",
             Self::Erased => "ERROR_REASON_ERASED",
             Self::StorageFull => "ERROR_REASON_STORAGE_FULL",
+            Self::CeilingReached => "ERROR_REASON_CEILING_REACHED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -402,6 +437,7 @@ impl ErrorReason {
             "ERROR_REASON_PERMISSION_DENIED" => Some(Self::PermissionDenied),
             "ERROR_REASON_ERASED" => Some(Self::Erased),
             "ERROR_REASON_STORAGE_FULL" => Some(Self::StorageFull),
+            "ERROR_REASON_CEILING_REACHED" => Some(Self::CeilingReached),
             _ => None,
         }
     }
@@ -1651,6 +1687,8 @@ pub enum Rule {
     AttributionOff = 24,
     /// The identifier was erased and is kept out. Its value is not repeated: it is empty.
     Suppressed = 25,
+    /// Memory has reached its ceiling, and the identifier would be one more.
+    Ceiling = 26,
 }
 impl Rule {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1685,6 +1723,7 @@ impl Rule {
             Self::AttributionChain => "RULE_ATTRIBUTION_CHAIN",
             Self::AttributionOff => "RULE_ATTRIBUTION_OFF",
             Self::Suppressed => "RULE_SUPPRESSED",
+            Self::Ceiling => "RULE_CEILING",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1716,6 +1755,7 @@ impl Rule {
             "RULE_ATTRIBUTION_CHAIN" => Some(Self::AttributionChain),
             "RULE_ATTRIBUTION_OFF" => Some(Self::AttributionOff),
             "RULE_SUPPRESSED" => Some(Self::Suppressed),
+            "RULE_CEILING" => Some(Self::Ceiling),
             _ => None,
         }
     }
@@ -1810,6 +1850,8 @@ pub enum TraitReason {
     SetAlready = 2,
     /// The event belongs to no profile.
     Unresolved = 3,
+    /// Memory has reached its ceiling, and the trait is new to the profile or its value longer.
+    Ceiling = 4,
 }
 impl TraitReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1822,6 +1864,7 @@ impl TraitReason {
             Self::Older => "TRAIT_REASON_OLDER",
             Self::SetAlready => "TRAIT_REASON_SET_ALREADY",
             Self::Unresolved => "TRAIT_REASON_UNRESOLVED",
+            Self::Ceiling => "TRAIT_REASON_CEILING",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1831,6 +1874,7 @@ impl TraitReason {
             "TRAIT_REASON_OLDER" => Some(Self::Older),
             "TRAIT_REASON_SET_ALREADY" => Some(Self::SetAlready),
             "TRAIT_REASON_UNRESOLVED" => Some(Self::Unresolved),
+            "TRAIT_REASON_CEILING" => Some(Self::Ceiling),
             _ => None,
         }
     }

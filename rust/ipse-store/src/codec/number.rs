@@ -47,6 +47,7 @@ numbers!("reason of an ignored trait", TraitReason, trait_reason_number, read_tr
     0 TraitReason::Older,
     1 TraitReason::SetAlready,
     2 TraitReason::Unresolved,
+    3 TraitReason::Ceiling,
 });
 
 numbers!("rule", Rule, rule_number, read_rule {
@@ -75,4 +76,5 @@ numbers!("rule", Rule, rule_number, read_rule {
     23 Rule::AttributionChain,
     24 Rule::AttributionOff,
     25 Rule::Suppressed,
+    26 Rule::Ceiling,
 });

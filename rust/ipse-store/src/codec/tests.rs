@@ -190,12 +190,12 @@ fn what_is_wrong_with_a_command_is_named() {
         (0, &[known, &[0x90, 0x91, 0x92, 0xa0, 0xa0]], "displaced link is of 2 fields, not 4"),
         (5, &[known, &[0x90, 0x90, 0x91, 0x92, 1, 4]], "merge verdict is of an unknown kind"),
         (5, &[known, &[0x90, 0x90, 0x91, 0x92, 1, 0x90]], "merge verdict is empty"),
-        (5, &[known, &[0x90, 0x90, 0x91, 0x92, 1, 0x94, 3, 26]], "rule is of an unknown number"),
+        (5, &[known, &[0x90, 0x90, 0x91, 0x92, 1, 0x94, 3, 27]], "rule is of an unknown number"),
         (7, &[known, &[0x90, 0x90, 0x90, 0x93, 1, 2, 3]], "attribution is of 3 fields, not 5"),
         (8, &[known, &[0x90, 0x90, 0x90, 0xc0, 0x90]], "import is of 0 fields, not 3"),
         (
             0,
-            &[known, &[0x90, 0x90, 0x90, 0xc0, 0xc0, 0x91, 0x92, 0xa1, b'a', 3]],
+            &[known, &[0x90, 0x90, 0x90, 0xc0, 0xc0, 0x91, 0x92, 0xa1, b'a', 4]],
             "reason of an ignored trait is of an unknown number",
         ),
     ];

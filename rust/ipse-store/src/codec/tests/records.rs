@@ -166,7 +166,12 @@ fn ignored() -> impl Strategy<Value = IgnoredTrait<'static>> {
 }
 
 pub(super) fn trait_reason() -> impl Strategy<Value = TraitReason> {
-    select(vec![TraitReason::Older, TraitReason::SetAlready, TraitReason::Unresolved])
+    select(vec![
+        TraitReason::Older,
+        TraitReason::SetAlready,
+        TraitReason::Unresolved,
+        TraitReason::Ceiling,
+    ])
 }
 
 pub(super) fn event() -> impl Strategy<Value = EventResolved<'static>> {
