@@ -14,14 +14,14 @@ _RULES: Final = dict(enumerate((
     "exclusive_owner", "known_source", "source_shape", "source_used", "no_target", "pair_limit",
     "moved_limit", "holder_limit", "ambiguous_event", "displaced", "denied_link", "not_attached",
     "attribution_overlap", "attribution_chain", "attribution_off",
-    "suppressed",
+    "suppressed", "ceiling",
 ), start=1))  # fmt: skip
 _VERBS: Final = dict(enumerate((
     "observe", "login", "logout", "link", "modify", "merge", "split", "attribute_history",
     "import",
 )))  # fmt: skip
 _CAUSES: Final = {0: "displaced", 1: "evicted", 2: "split"}
-TRAIT_REASONS: Final = {0: "older", 1: "set_already", 2: "unresolved"}
+TRAIT_REASONS: Final = {0: "older", 1: "set_already", 2: "unresolved", 3: "ceiling"}
 _TARGETS: Final = {0: "unresolved", 1: "created", 2: "found", 3: "merged"}
 _PLAIN_VERDICTS: Final = {0: "attached", 1: "already_attached", 4: "removed"}
 _REASONED_VERDICTS: Final = {2: "dropped", 3: "refused"}
