@@ -4,9 +4,9 @@
 //! stalls the caller. A slot keeps 32 bits of the hash beside the row: growing does not read
 //! the text again, and a false match is nearly always seen without leaving the table.
 
-use foldhash::quality::FixedState;
 use hashbrown::HashTable;
-use std::hash::{BuildHasher, Hasher};
+
+use super::keyed::Keyed;
 
 use super::memory::table_bytes;
 
@@ -25,17 +25,14 @@ pub(crate) struct IdentifierHash(u64);
 /// The table.
 #[derive(Debug)]
 pub(crate) struct Index {
-    state: FixedState,
+    keyed: Keyed,
     shards: Vec<HashTable<Slot>>,
 }
 
 impl Index {
     /// An empty table. The seed keeps callers from choosing values that collide.
     pub(crate) fn new(seed: u64) -> Index {
-        Index {
-            state: FixedState::with_seed(seed),
-            shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
-        }
+        Index { keyed: Keyed::new(seed), shards: (0..SHARDS).map(|_| HashTable::new()).collect() }
     }
 
     /// What an index of so many rows takes in memory.
@@ -45,10 +42,7 @@ impl Index {
 
     /// The hash of a namespace and a value.
     pub(crate) fn hash(&self, namespace: u16, value: &[u8]) -> IdentifierHash {
-        let mut hasher = self.state.build_hasher();
-        hasher.write(value);
-        hasher.write_u16(namespace);
-        IdentifierHash(hasher.finish())
+        IdentifierHash(self.keyed.hash_within(namespace, value))
     }
 
     /// The row with this hash for which `is_it` holds.

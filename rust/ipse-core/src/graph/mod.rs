@@ -19,6 +19,7 @@ mod held;
 pub(crate) mod holders;
 pub(crate) mod identifiers;
 mod index;
+mod keyed;
 pub(crate) mod links;
 mod memory;
 pub(crate) mod namespaces;

@@ -7,9 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use foldhash::quality::FixedState;
 use hashbrown::{HashSet, HashTable};
-use std::hash::BuildHasher;
 
 use crate::change::{
     EventResolved, ObservedIdentifier, Rule, RulesVersion, SequenceNumber, Target, TraitReason,
@@ -22,6 +20,7 @@ use crate::limits::{
 use crate::time::Timestamp;
 
 use super::attributed::AttributedBy;
+use super::keyed::Keyed;
 use super::memory::{PIECE_BYTES, table_bytes};
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
@@ -57,7 +56,7 @@ pub(crate) struct RankedVerdict {
 /// Remembered events, by id and by age.
 #[derive(Debug)]
 pub(crate) struct RememberedEvents {
-    state: FixedState,
+    keyed: Keyed,
     by_age: VecDeque<Arc<RememberedEvent>>,
     by_id: HashTable<Arc<RememberedEvent>>,
     /// What the records among them weigh.
@@ -69,7 +68,7 @@ pub(crate) struct RememberedEvents {
 impl RememberedEvents {
     pub(crate) fn new(hash_seed: u64) -> RememberedEvents {
         RememberedEvents {
-            state: FixedState::with_seed(hash_seed),
+            keyed: Keyed::new(hash_seed),
             by_age: VecDeque::new(),
             by_id: HashTable::new(),
             record_bytes: 0,
@@ -86,7 +85,7 @@ impl RememberedEvents {
     /// The event of this id, if it is still remembered at `log_time`.
     pub(crate) fn find(&self, event_id: &str, log_time: Timestamp) -> Option<&RememberedEvent> {
         self.by_id
-            .find(self.state.hash_one(event_id), |event| *event.event_id == *event_id)
+            .find(self.keyed.hash(event_id), |event| *event.event_id == *event_id)
             .map(Arc::as_ref)
             .filter(|event| !is_expired(event, log_time))
     }
@@ -112,9 +111,9 @@ impl RememberedEvents {
         }
         self.count(&event);
         let event = Arc::new(event);
-        let state = &self.state;
-        self.by_id.insert_unique(state.hash_one(&*event.event_id), event.clone(), |event| {
-            state.hash_one(&*event.event_id)
+        let keyed = &self.keyed;
+        self.by_id.insert_unique(keyed.hash(&event.event_id), event.clone(), |event| {
+            keyed.hash(&event.event_id)
         });
         self.by_age.push_back(event);
     }
@@ -149,9 +148,9 @@ impl RememberedEvents {
             self.count(&new);
             self.forget_id(&event);
             let new = Arc::new(new);
-            let state = &self.state;
-            self.by_id.insert_unique(state.hash_one(&*new.event_id), new.clone(), |event| {
-                state.hash_one(&*event.event_id)
+            let keyed = &self.keyed;
+            self.by_id.insert_unique(keyed.hash(&new.event_id), new.clone(), |event| {
+                keyed.hash(&event.event_id)
             });
             self.by_age[at] = new;
         }
@@ -178,7 +177,7 @@ impl RememberedEvents {
     }
 
     fn forget_id(&mut self, event: &Arc<RememberedEvent>) {
-        let hash = self.state.hash_one(&*event.event_id);
+        let hash = self.keyed.hash(&event.event_id);
         if let Ok(entry) = self.by_id.find_entry(hash, |held| Arc::ptr_eq(held, event)) {
             entry.remove();
         }
