@@ -91,6 +91,34 @@ class Engine:
         An engine that was opened without tokens asks for none ever.
         """
 
+    def set_bounds(
+        self,
+        *,
+        queue_wait_ms_max: int = 0,
+        held_bytes_max: int = 0,
+        workspace_events_per_s_max: int = 0,
+        workspace_burst: int = 0,
+    ) -> None:
+        """Puts bounds in force on what is let in, instead of those before; 0 is none."""
+
+    def join_line(
+        self, request_bytes: int, read_deadline_ms: int | None = None
+    ) -> tuple[int, bytes] | None:
+        """Puts a call in the line of those that are worked on one after the other.
+
+        Or the refusal (code, google.rpc.Status), if it would wait there for too long. For each
+        None there is to be one `leave_line`.
+        """
+
+    def leave_line(self, request_bytes: int, was_worked_on: bool) -> None:
+        """Takes a call out of the line: it was worked on, or gave up."""
+
+    def hold(self, size: int) -> None:
+        """Counts bytes that are kept for a caller who has not taken them; then `release`."""
+
+    def release(self, size: int) -> None:
+        """Takes back a `hold` of as many bytes."""
+
     def synced(self) -> int:
         """The log position up to which everything is on disk."""
 
@@ -133,6 +161,15 @@ class Engine:
 
     def metrics(self) -> dict[str, int | float]:
         """Counters (`_total`) and figures of the engine by name, for monitoring."""
+
+    def refused_identifiers(self) -> list[tuple[str, int]]:
+        """(rule, how many identifiers it dropped or kept where they were) of each that did."""
+
+    def distributions(self) -> dict[str, tuple[list[int], list[int], int]]:
+        """What is distributed, by name: upper bounds, counts between them, and the sum.
+
+        There is one count more than bounds: of what was above them all.
+        """
 
     def take_faults(self) -> list[tuple[str, str]]:
         """(id, text) of each bug caught since the last call; log them, never send them.

@@ -46,11 +46,22 @@ class Turns:
         self._name = name
         self._turn = asyncio.Lock()
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Run `work` when it is its turn; what it returns or raises."""
-        await self._turn.acquire()
+    async def run(self, work: Callable[[], T], on_end: Callable[[bool], None] | None = None) -> T:
+        """Run `work` when it is its turn; what it returns or raises.
+
+        `on_end` is called once: when the work has ended, with true, or when it was given up before
+        its turn, with false.
+        """
+        try:
+            await self._turn.acquire()
+        except asyncio.CancelledError:
+            if on_end is not None:
+                on_end(False)
+            raise
         running = asyncio.ensure_future(run_aside(self._name, work))
         running.add_done_callback(self._pass_on)
+        if on_end is not None:
+            running.add_done_callback(lambda _ended: on_end(True))
         return await asyncio.shield(running)
 
     def _pass_on(self, _ended: asyncio.Future[Any]) -> None:

@@ -40,8 +40,8 @@ READY_SERVICE: Final = "ipse.writes"
 HEALTH_WATCH: Final = "/grpc.health.v1.Health/Watch"
 DETAILS_KEY: Final = "grpc-status-details-bin"
 
-QUEUE_FULL_ATTEMPTS_MAX: Final = 5
-"""Attempts of one call that a full write queue refuses, the first included."""
+LENGTHENED_ATTEMPTS_MAX: Final = 8
+"""A call that is refused again and again for now waits the longer, up to so many delays."""
 
 _RESPONSE_BYTES_MAX: Final = 64 * 1024 * 1024
 _METADATA_BYTES_MAX: Final = 64 * 1024
@@ -216,8 +216,6 @@ def pause_s(error: IpseError, attempt: int, time_left_s: float) -> float | None:
     delay_s = error.retry_delay_s
     if not isinstance(error, ResourceExhausted) or delay_s is None:
         return None
-    if attempt >= QUEUE_FULL_ATTEMPTS_MAX:
-        return None
-    # Each attempt waits longer than asked, so that the clients of one server spread out.
-    delay_s *= attempt
+    # A server that has to refuse the same call again has more to do than it knew.
+    delay_s *= min(attempt, LENGTHENED_ATTEMPTS_MAX)
     return delay_s if delay_s < time_left_s else None

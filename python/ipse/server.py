@@ -23,7 +23,7 @@ import resource
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -38,6 +38,7 @@ from ipse.service import Service
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ipse.metrics import MetricsServer
     from ipse.settings import ServerSettings
 
 EXIT_OK: Final = 0
@@ -99,6 +100,7 @@ class Server:
         if settings.reflection:
             self._grpc.add_generic_rpc_handlers(_reflection.handlers(self._service.check_caller))
         self._engine: _native.Engine | None = None
+        self._metrics: MetricsServer | None = None
         self._looking_after: asyncio.Task[None] | None = None
         self._watching_door: asyncio.Task[None] | None = None
         self._storage_full = False
@@ -119,6 +121,7 @@ class Server:
             self._port = self._door.listen(self._grpc, wanted)
         except RuntimeError:
             raise Failed(f"cannot listen on {wanted}: the port is taken or not allowed") from None
+        self._listen_for_scrapers()
         await self._grpc.start()
         if self._door.has_files:
             self._watching_door = asyncio.create_task(self._watch_door())
@@ -129,12 +132,19 @@ class Server:
         engine = await run_aside(
             "recovery", functools.partial(_open, self._settings, self._door.tokens)
         )
+        engine.set_bounds(
+            queue_wait_ms_max=self._settings.queue_wait_ms_max,
+            held_bytes_max=self._settings.held_bytes_max,
+            workspace_events_per_s_max=self._settings.workspace_events_per_s_max,
+            workspace_burst=self._settings.workspace_burst,
+        )
         self._engine = engine
         self._service.attach(engine)
         for name in HEALTH_NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         await self._tell_of_space(engine)
         self._looking_after = asyncio.create_task(self._look_after(engine))
+        self._show("serving", engine)
         _log.info("serving", extra={"data_dir": self._settings.data_dir, **engine.recovery()})
 
     async def drain(self) -> None:
@@ -143,6 +153,7 @@ class Server:
         Raises LogFailed if the engine fails on the way: nothing is marked as clean then.
         """
         _log.info("draining", extra={"calls_in_flight": self._service.calls_in_flight})
+        self._show("draining")
         await self._health.enter_graceful_shutdown()
         if self._engine is not None and self._settings.drain_delay_s:
             await asyncio.sleep(self._settings.drain_delay_s)
@@ -156,14 +167,32 @@ class Server:
         self._service.detach()
         if self._engine is not None:
             await run_aside("close", functools.partial(_close, self._engine))
+        if self._metrics is not None:
+            await run_aside("metrics", self._metrics.close)
         _log.info("closed")
 
     async def abandon(self) -> None:
         """Stop at once and leave the data directory as a crash would."""
+        self._show("failed")
         await self._health.enter_graceful_shutdown()
         self._service.detach()
         await self._stop_looking_after()
         await self._grpc.stop(_LAST_ANSWERS_GRACE_S)
+
+    def _listen_for_scrapers(self) -> None:
+        port = self._settings.metrics_port
+        if not port:
+            return
+        # Only here: whoever wants no figures does not wait for their library at each start.
+        from ipse.metrics import MetricsServer, Monitor
+
+        monitor = Monitor(self._service.tally, self._settings.data_dir)
+        self._metrics = MetricsServer(monitor, port)
+        _log.info("metrics", extra={"address": self._metrics.address})
+
+    def _show(self, state: Literal["serving", "draining", "failed"], engine: Any = None) -> None:
+        if self._metrics is not None:
+            self._metrics.monitor.show(state, engine)
 
     def _on_failure(self, reason: str) -> None:
         if not self.failure.done():
@@ -338,6 +367,10 @@ def _channel_options(settings: ServerSettings) -> list[tuple[str, Any]]:
         # Reads are bounded by name, and writes by their request.
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", settings.concurrent_streams_max),
+        # Calls that Python has not come to yet. gRPC refuses some from the first number on and all
+        # from the second, before it has cost Python anything.
+        ("grpc.server.max_pending_requests", 1_000),
+        ("grpc.server.max_pending_requests_hard_limit", 3_000),
         # A peer that is gone is noticed within 80 s; clients may ask each 10 s.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

@@ -21,12 +21,13 @@ import logging
 import os
 import secrets
 import time
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, cast
 
 import grpc
 
 from ipse import _native, _status
 from ipse._calls import ADMIN, IDENTITY
+from ipse._tally import Tally
 from ipse._threads import Shared, Turns
 from ipse._waiters import SyncWaiters
 from ipse.errors import Code
@@ -34,7 +35,7 @@ from ipse.telemetry import AUDIT_LOGGER
 from ipse.v1 import admin_pb2, identity_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from ipse._native import Engine
     from ipse.settings import ServerSettings
@@ -89,6 +90,8 @@ _SHUTTING_DOWN: Final = "it is shutting down"
 _FAILED: Final = "it has failed and is stopping; it recovers at its next start"
 _WAKE_BYTES_MAX: Final = 65_536
 _SHORT_BATCH_BYTES_MAX: Final = 1_024
+# What is smaller is bounded by how many calls there may be.
+_HELD_ANSWER_BYTES_MIN: Final = 64 * 1_024
 _STATUS_CODES: Final = {int(code.value[0]): code for code in grpc.StatusCode}
 
 _log = logging.getLogger("ipse.service")
@@ -115,6 +118,8 @@ class Service(grpc.GenericRpcHandler):
         self._synced: Callable[[], int] = _nothing_synced
         self._handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
         self._gone = ""
+        self.tally = Tally(frozenset(_METHODS))
+        """What was answered."""
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._compiling = Turns("rules")
@@ -219,6 +224,8 @@ class Service(grpc.GenericRpcHandler):
         self, method: str, answer: _Answer, request: bytes, context: _Context
     ) -> bytes:
         self._in_flight += 1
+        began_s = time.perf_counter()
+        code = int(Code.CANCELLED)
         try:
             authorization = _authorization_of(context) if self._asks_for_tokens else None
             code, payload = await _guarded(
@@ -228,9 +235,14 @@ class Service(grpc.GenericRpcHandler):
                 # The bug may have left the graphs half changed: then this was the last call.
                 self.look_after_engine()
             if code:
+                # gRPC keeps the exception, and that this frame, until the garbage collector comes
+                # by: not with all that was sent.
+                request = b""
                 await _abort(context, code, payload)
+            self._hold_until_taken(len(payload), context)
             return payload
         finally:
+            self.tally.count(method, code, time.perf_counter() - began_s)
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
@@ -290,8 +302,19 @@ class Service(grpc.GenericRpcHandler):
         # A thread costs more than a batch of a few. How long a list is its request does not say.
         if len(request) <= _SHORT_BATCH_BYTES_MAX and method != LIST_METHOD:
             return await self._answer(method, request, time_left_s, authorization)
+        if self._engine is None:
+            return await self._answer(method, request, time_left_s, authorization)
+        # Nobody is put in the line who may not be.
+        refused = self._refuse_caller(method, authorization)
+        if refused is not None:
+            return refused
+        size, engine = len(request), self._engine
+        refusal = engine.join_line(size, _milliseconds(time_left_s))
+        if refusal is not None:
+            return refusal
+        leave = functools.partial(engine.leave_line, size)
         return await self._answer_in_turn(
-            self._batches, method, request, time_left_s, authorization
+            self._batches, method, request, time_left_s, authorization, on_end=leave
         )
 
     async def _answer_in_turn(
@@ -301,12 +324,16 @@ class Service(grpc.GenericRpcHandler):
         request: bytes,
         time_left_s: float | None,
         authorization: bytes | None,
+        *,
+        on_end: Callable[[bool], None] | None = None,
     ) -> tuple[int, bytes]:
         writes = method in WRITING_METHODS
         refusal = self._refuse_at_the_door(request, writes=writes)
         # Nobody waits for the turns of callers who have none.
         refusal = refusal or self._refuse_caller(method, authorization)
         if refusal is not None:
+            if on_end is not None:
+                on_end(False)
             return refusal
         deadline_s = None if time_left_s is None else time.monotonic() + time_left_s
 
@@ -314,7 +341,7 @@ class Service(grpc.GenericRpcHandler):
             left_s = None if deadline_s is None else deadline_s - time.monotonic()
             return self._call(method, request, _milliseconds(left_s), authorization)
 
-        return await self._when_synced(await turns.run(call), writes=writes)
+        return await self._when_synced(await turns.run(call, on_end), writes=writes)
 
     async def _answer_checkpoint(
         self,
@@ -350,11 +377,39 @@ class Service(grpc.GenericRpcHandler):
             # A write was let in at the door and is decided: it waits however many others do.
             if self._waiters.full and not writes:
                 return _status.queue_full(self._settings.waiting_calls_max, len(self._waiters))
-            if not await self._waiters.wait(position):
+            with self._held(len(payload)):
+                synced = await self._waiters.wait(position)
+            if not synced:
                 return _status.not_serving(self._gone)
         if len(payload) > self._settings.response_bytes_max and not writes:
             return self._response_too_large(payload)
         return code, payload
+
+    @contextlib.contextmanager
+    def _held(self, size: int) -> Iterator[None]:
+        """Count what is kept for a caller, if it is much."""
+        engine = self._engine if size >= _HELD_ANSWER_BYTES_MIN else None
+        if engine is None:
+            yield
+            return
+        engine.hold(size)
+        try:
+            yield
+        finally:
+            engine.release(size)
+
+    def _hold_until_taken(self, size: int, context: _Context) -> None:
+        """Count an answer until its caller has read it: one who is slow may never."""
+        engine = self._engine if size >= _HELD_ANSWER_BYTES_MIN else None
+        if engine is None:
+            return
+        engine.hold(size)
+
+        def taken(_context: object) -> None:
+            engine.release(size)
+
+        # The stubs ask for a subclass of theirs.
+        context.add_done_callback(cast("Any", taken))
 
     def _refuse_at_the_door(self, request: bytes, *, writes: bool) -> tuple[int, bytes] | None:
         """Refuse before anything is decided, while that costs nothing."""

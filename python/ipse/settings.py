@@ -142,6 +142,34 @@ class ServerSettings:
         least=1,
         most=1_000_000,
     )
+    queue_wait_ms_max: int = _setting(
+        250,
+        "Milliseconds that a batch may be expected to wait for its turn or for the disk, and a "
+        "single event or command twice as many; beyond it they are refused with OVERLOADED and "
+        "told when to come back. 0: as long as it takes.",
+        least=0,
+        most=600_000,
+    )
+    held_bytes_max: int = _setting(
+        512 * _MIB,
+        "Bytes of requests that wait for their turn and of answers that their callers have not "
+        "read; beyond it batches and reads are refused with OVERLOADED. 0: no bound.",
+        least=0,
+        most=1024 * _GIB,
+    )
+    workspace_events_per_s_max: int = _setting(
+        0,
+        "Events, commands and imported profiles per second of one workspace; beyond it they are "
+        "refused with RATE_LIMITED and told when to come back. 0: no bound.",
+        least=0,
+        most=1_000_000_000,
+    )
+    workspace_burst: int = _setting(
+        1_000,
+        "As many of them at once, after a silence, if `workspace_events_per_s_max` is set.",
+        least=1,
+        most=1_000_000_000,
+    )
     message_bytes_max: int = _setting(
         16 * _MIB,
         "Bytes of one request; a larger one is refused with LIMIT_EXCEEDED.",
@@ -156,10 +184,18 @@ class ServerSettings:
         most=512 * _MIB,
     )
     concurrent_streams_max: int = _setting(
-        1_024,
-        "Calls in flight on one connection; the client queues the rest.",
+        128,
+        "Calls in flight on one connection. The client queues the rest, where they cost the server "
+        "nothing and end with their deadlines.",
         least=1,
         most=65_536,
+    )
+    metrics_port: int = _setting(
+        0,
+        "The TCP port, of 127.0.0.1 only, for `/metrics` (Prometheus text), `/healthz` and "
+        "`/readyz` over HTTP; 0: none.",
+        least=0,
+        most=65_535,
     )
     reflection: bool = _setting(
         True, "Offer gRPC reflection, so that stock tools can list and call the services."

@@ -40,6 +40,7 @@ def configure(log_format: str = "auto", level: str = "info", stream: TextIO | No
     handler = logging.StreamHandler(stream)
     human = log_format == "human" or (log_format == "auto" and stream.isatty())
     handler.setFormatter(HumanFormatter() if human else JsonFormatter())
+    handler.addFilter(_is_no_lost_caller)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -52,6 +53,14 @@ def configure(log_format: str = "auto", level: str = "info", stream: TextIO | No
 def _holds_no_metadata(record: logging.LogRecord) -> bool:
     """Leave out what gRPC says of metadata that is no text: it quotes all of it, tokens too."""
     return not record.getMessage().startswith("Invalid encoding on ")
+
+
+def _is_no_lost_caller(record: logging.LogRecord) -> bool:
+    """Leave out what gRPC says of each caller who went away before the answer was sent.
+
+    It is nobody's fault, it comes with a traceback, and a caller can have thousands a second.
+    """
+    return not record.getMessage().startswith("ExecuteBatchError raised in core")
 
 
 def mask(namespace: str, value: str) -> str:

@@ -50,6 +50,7 @@ IGNORANT = {
 # The modules that call the extension themselves. All but the first three open no engine: they ask
 # for its version, whether rules or tokens are good, and for work on directories without a server.
 CALLERS = {
+    "ipse.metrics",
     "ipse.resolver",
     "ipse.server",
     "ipse.service",

@@ -76,6 +76,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED, with RetryInfo: the server's disk is too full to write more.
     Nothing was done; reads and `read_only` go on.
     """
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 24
+    """RESOURCE_EXHAUSTED, with RetryInfo: the call would wait too long, or the
+    server holds too many bytes of calls; nothing was written. The delay is what
+    the server needs to catch up, a little different for each caller.
+    """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 25
+    """RESOURCE_EXHAUSTED, with RetryInfo: the workspace sends more than its rate;
+    nothing was written.
+    """
     ERROR_REASON_CEILING_REACHED: _ErrorReason.ValueType  # 26
     """RESOURCE_EXHAUSTED: the workspace or the server holds as many identifiers, or takes as much
     memory, as its settings allow, and what was sent would be somebody new. Known people are
@@ -138,6 +147,15 @@ ERROR_REASON_ERASED: ErrorReason.ValueType  # 22
 ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 23
 """RESOURCE_EXHAUSTED, with RetryInfo: the server's disk is too full to write more.
 Nothing was done; reads and `read_only` go on.
+"""
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 24
+"""RESOURCE_EXHAUSTED, with RetryInfo: the call would wait too long, or the
+server holds too many bytes of calls; nothing was written. The delay is what
+the server needs to catch up, a little different for each caller.
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 25
+"""RESOURCE_EXHAUSTED, with RetryInfo: the workspace sends more than its rate;
+nothing was written.
 """
 ERROR_REASON_CEILING_REACHED: ErrorReason.ValueType  # 26
 """RESOURCE_EXHAUSTED: the workspace or the server holds as many identifiers, or takes as much

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipse_core::graph::Memory;
-use ipse_rpc::{Audited, Dispatch, Status, Tokens};
+use ipse_rpc::{Audited, Bounds, Dispatch, Status, Tokens};
 use ipse_store::{Ceilings, LogPosition, Options, Recovery, Store, SyncPolicy};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -122,6 +122,53 @@ impl Engine {
         Ok(())
     }
 
+    /// Puts bounds in force on what is let in; 0 is none.
+    #[pyo3(signature = (
+        *, queue_wait_ms_max = 0, held_bytes_max = 0, workspace_events_per_s_max = 0,
+        workspace_burst = 0,
+    ))]
+    fn set_bounds(
+        &self,
+        queue_wait_ms_max: u64,
+        held_bytes_max: u64,
+        workspace_events_per_s_max: u64,
+        workspace_burst: u64,
+    ) {
+        self.dispatch.set_bounds(Bounds {
+            queue_wait_ms_max,
+            held_bytes_max,
+            workspace_events_per_s_max,
+            workspace_burst,
+        });
+    }
+
+    /// The refusal of a long call that would wait too long; else it is in the line.
+    #[pyo3(signature = (request_bytes, read_deadline_ms = None))]
+    fn join_line<'py>(
+        &self,
+        py: Python<'py>,
+        request_bytes: u64,
+        read_deadline_ms: Option<i64>,
+    ) -> Option<(i32, Bound<'py, PyBytes>)> {
+        let status = self.dispatch.join_line(request_bytes, read_deadline_ms).err()?;
+        Some((status.code(), PyBytes::new(py, &status.encode())))
+    }
+
+    /// Takes a long call out of the line.
+    fn leave_line(&self, request_bytes: u64, was_worked_on: bool) {
+        self.dispatch.leave_line(request_bytes, was_worked_on);
+    }
+
+    /// So many bytes are kept for a caller who has not taken them.
+    fn hold(&self, size: u64) {
+        self.dispatch.hold(size);
+    }
+
+    /// They are kept no longer.
+    fn release(&self, size: u64) {
+        self.dispatch.release(size);
+    }
+
     /// The log position up to which everything is on disk.
     fn synced(&self) -> u64 {
         self.dispatch.store().synced().0
@@ -184,6 +231,19 @@ impl Engine {
     /// Counters and figures by name.
     fn metrics(&self, py: Python<'_>) -> BTreeMap<&'static str, u64> {
         py.detach(|| self.dispatch.figures()).into_iter().collect()
+    }
+
+    /// (rule, how many identifiers it dropped or refused) of each rule that did.
+    fn refused_identifiers(&self) -> Vec<(&'static str, u64)> {
+        self.dispatch.refused_identifiers()
+    }
+
+    /// (upper bounds, counts, sum) of what is distributed, by name.
+    fn distributions(&self) -> BTreeMap<&'static str, (Vec<u64>, Vec<u64>, u64)> {
+        let store = self.dispatch.store();
+        let named =
+            [("sync_microseconds", store.sync_times()), ("group_bytes", store.group_sizes())];
+        named.map(|(name, found)| (name, (found.bounds.to_vec(), found.counts, found.sum))).into()
     }
 
     /// (id, text) of each bug that was caught since this was last asked.

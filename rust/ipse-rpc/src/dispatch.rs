@@ -1,8 +1,8 @@
 //! A call: method name and request bytes in, answer bytes out, for every transport alike.
 //!
 //! ```text
-//! serving? -> token? -> method? -> deadline? -> size? -> allowed? -> decodes? -> fields?
-//!          -> workspace? -> queue? -> decided
+//! serving? -> token? -> method? -> deadline? -> size? -> room? -> allowed? -> decodes?
+//!          -> fields? -> workspace? -> queue? -> rate? -> decided
 //! ```
 //!
 //! Each question has one refusal, asked in this order, so that what a caller is told first
@@ -12,6 +12,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use ipse_core::Timestamp;
 use ipse_core::graph::Counts;
@@ -24,6 +25,7 @@ use prost::Message;
 
 use crate::access::{Access, ERASE, EVENT, EVENTS, JOIN, READ, Reach, Role, admin, command};
 use crate::admin::default_rules;
+use crate::admission::{Admission, Bounds};
 use crate::door::{Door, admitted};
 use crate::fault::{Fault, Faults, catching};
 use crate::limits::REQUEST_BYTES_MAX;
@@ -44,6 +46,7 @@ pub struct Dispatch {
     pub(crate) mappings: Mappings,
     pub(crate) metrics: Metrics,
     door: Option<Door>,
+    pub(crate) admission: Admission,
     faults: Faults,
     closed: AtomicBool,
 }
@@ -125,6 +128,17 @@ pub struct Audited {
     pub workspace: Option<String>,
 }
 
+/// Those whose requests or answers may be large.
+const LARGE_METHODS: [&str; 7] = [
+    "/ResolveEvents",
+    "/GetProfile",
+    "/BatchGetProfiles",
+    "/LookupProfiles",
+    "/ListProfiles",
+    "/TranslateIdentities",
+    "/ImportProfiles",
+];
+
 impl Dispatch {
     /// Serves a store that was opened. `started_time` is when it was ready.
     pub fn new(store: Store, recovery: Recovery, started_time: Timestamp) -> Dispatch {
@@ -135,6 +149,7 @@ impl Dispatch {
             mappings: Mappings::default(),
             metrics: Metrics::default(),
             door: None,
+            admission: Admission::default(),
             faults: Faults::default(),
             closed: AtomicBool::new(false),
         }
@@ -223,6 +238,35 @@ impl Dispatch {
         Audited { token: token.map(|token| token.name.clone()), workspace }
     }
 
+    /// Puts other bounds in force on what is let in.
+    pub fn set_bounds(&self, bounds: Bounds) {
+        self.admission.set_bounds(bounds);
+    }
+
+    /// Puts a call in the line of those that its transport works on one after the other, if it
+    /// would not wait there for too long. `bytes` of its request are held until it leaves.
+    pub fn join_line(&self, bytes: u64, deadline_ms: Option<i64>) -> Result<(), Status> {
+        self.admission.join(bytes, deadline_ms).inspect_err(|_| {
+            self.metrics.calls.add(1);
+            self.metrics.calls_refused.add(1);
+        })
+    }
+
+    /// Takes a call out of the line: it was worked on, or gave up.
+    pub fn leave_line(&self, bytes: u64, was_worked_on: bool) {
+        self.admission.leave(bytes, was_worked_on);
+    }
+
+    /// A transport keeps so many bytes for a caller who has not taken them.
+    pub fn hold(&self, bytes: u64) {
+        self.admission.hold(bytes);
+    }
+
+    /// It keeps them no longer.
+    pub fn release(&self, bytes: u64) {
+        self.admission.release(bytes);
+    }
+
     /// The store, for what is not a call: waiting for syncs, stats.
     pub fn store(&self) -> &Store {
         &self.store
@@ -254,11 +298,23 @@ impl Dispatch {
     /// Counters since the start (`_total`) and figures of now, by name.
     pub fn figures(&self) -> Vec<(&'static str, u64)> {
         let mut figures = self.metrics.counts();
+        figures.extend([
+            ("overload_refusals_total", self.admission.refusals()),
+            ("held_bytes", self.admission.held_bytes()),
+            ("long_calls_waiting", self.admission.waiting()),
+            ("log_waiting_bytes", self.store.waiting_bytes()),
+            ("log_expected_wait_ms", milliseconds(self.store.expected_wait())),
+        ]);
         if self.failure().is_none() {
             figures.extend(self.sizes());
             figures.extend(log_figures(&self.store.stats()));
         }
         figures
+    }
+
+    /// How many identifiers each rule dropped or kept where they were, of the rules that did.
+    pub fn refused_identifiers(&self) -> Vec<(&'static str, u64)> {
+        self.metrics.refused_identifiers()
     }
 
     /// Why nothing is answered any more and the process must stop, if that is so.
@@ -323,9 +379,22 @@ impl Dispatch {
             let found = request.len();
             return Err(Status::limit_exceeded("request", "bytes", REQUEST_BYTES_MAX, found).into());
         }
+        self.check_room(method, deadline_ms)?;
         match token {
             Some(token) => handler(self, &narrowed(request, access, token)?, now),
             None => handler(self, request, now),
+        }
+    }
+
+    /// Whether there is room for a call, as far as that can be said before it is read: no
+    /// memory for what may be large, no time for what must wait for the disk.
+    fn check_room(&self, method: &str, deadline_ms: Option<i64>) -> Result<(), Status> {
+        if LARGE_METHODS.iter().any(|name| method.ends_with(name)) {
+            self.admission.check_held()?;
+        }
+        match deadline_ms {
+            Some(left) => self.admission.check_deadline(self.store.expected_wait(), left),
+            None => Ok(()),
         }
     }
 
@@ -423,6 +492,10 @@ fn log_figures(stats: &StoreStats) -> [(&'static str, u64); 7] {
 fn find_method(method: &str) -> Option<(&'static Access, Handler)> {
     let found = METHODS.iter().find(|(name, _, _)| *name == method);
     found.map(|(_, access, handler)| (access, *handler))
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn unknown_method(method: &str) -> Status {

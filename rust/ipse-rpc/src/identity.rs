@@ -8,6 +8,7 @@ use ipse_core::change::{ProfileNumber, Verb};
 use ipse_core::{Graph, Timestamp};
 use ipse_store::LogPosition;
 
+use crate::admission::Size;
 use crate::dispatch::{Answer, Dispatch, Handled, Refused, find_workspace};
 use crate::encode::Encoder;
 use crate::extract::Ignored;
@@ -29,6 +30,15 @@ struct Batch<'a> {
     asked: Asked<'a>,
     read_only: bool,
     now: Timestamp,
+}
+
+impl Batch<'_> {
+    fn size(&self) -> Size {
+        match self.events.len() {
+            0 | 1 => Size::One,
+            count => Size::Many(count),
+        }
+    }
 }
 
 /// An event's fate, and what of it was not usable.
@@ -162,7 +172,8 @@ impl Dispatch {
     ) -> Result<LogPosition, Status> {
         let read = |event| ReadEvent::read(event, batch.asked, &mapping.mapping);
         let events: Vec<_> = batch.events.iter().map(|event| (event, read(event))).collect();
-        let turn = self.turn(batch.workspace, batch.asked.verb, batch.read_only, batch.now)?;
+        let Batch { workspace, read_only, now, .. } = *batch;
+        let turn = self.turn_of(batch.size(), workspace, batch.asked.verb, read_only, now)?;
         Ok(turn.for_each(events, |turn, (event, read)| match turn {
             Ok(turn) if batch.is_outdated(event, &mapping, turn.graph()) => {
                 // Rules were set since: it is read again, under the lock, as that is rare.

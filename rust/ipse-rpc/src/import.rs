@@ -10,6 +10,7 @@ use ipse_core::change::Verb;
 use ipse_core::command::{ImportProfile, ImportedIdentifier, ImportedTrait};
 use ipse_core::limits::{EVENT_TRAITS_MAX, IMPORT_IDENTIFIERS_MAX, SOURCE_BYTES_MAX};
 
+use crate::admission::Size;
 use crate::convert::{sent_identifier, sent_time, sent_trait};
 use crate::dispatch::{Answer, Dispatch, Handled};
 use crate::encode::Encoder;
@@ -30,7 +31,8 @@ impl Dispatch {
         check_request(&request)?;
         let read = |(at, profile)| (at, read_profile(at, profile, request.source));
         let items: Vec<Item<'_>> = request.profiles.iter().enumerate().map(read).collect();
-        let turn = self.turn(request.workspace, Verb::Import, request.read_only, now)?;
+        let size = Size::Many(items.len());
+        let turn = self.turn_of(size, request.workspace, Verb::Import, request.read_only, now)?;
         let mut out = Encoder::default();
         let position = turn.for_each(items, |turn, (at, profile)| {
             out.message(1, |out| match turn {

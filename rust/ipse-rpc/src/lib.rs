@@ -9,10 +9,12 @@
 //! `lookup`, `list`, `translate` and `admin` (the methods), `look` (how a long call goes in
 //! turns), `turn` and `resolution` (from a decision to the log and the answer), `request` and
 //! `extract` (how an event is read), `door`, `tokens`, `access` and `narrow` (who may call
-//! what), [`status`] (how a call is refused).
+//! what), `admission` (who is let in when there is too much to do), [`status`] (how a call is
+//! refused).
 
 mod access;
 mod admin;
+mod admission;
 mod backup;
 mod commands;
 mod convert;
@@ -51,6 +53,7 @@ mod translate;
 mod turn;
 
 pub use access::Role;
+pub use admission::Bounds;
 pub use dispatch::{Audited, Dispatch, Reply, methods};
 pub use fault::{Fault, keep_panics_for_the_log};
 pub use status::Status;

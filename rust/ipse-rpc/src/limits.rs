@@ -66,3 +66,8 @@ pub const AUTHORIZATION_BYTES_MAX: usize = 512;
 /// What a caller is told to wait when the disk is full, in milliseconds: someone has to make
 /// space.
 pub const STORAGE_RETRY_DELAY_MS: u32 = 5_000;
+/// The least that a caller is told to wait who comes while there is too much to do, in
+/// milliseconds.
+pub const RETRY_DELAY_MS_MIN: u32 = 20;
+/// The most, but for what is added so that not all come back at once.
+pub const RETRY_DELAY_MS_MAX: u32 = 10_000;

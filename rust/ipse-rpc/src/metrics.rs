@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ipse_core::Target;
 use ipse_core::change::Verb;
 
+use crate::proto::v1;
 use crate::resolution::Resolution;
 
 /// Counts since the start.
@@ -27,6 +28,8 @@ pub(crate) struct Metrics {
     pub(crate) commands_repeated: Counter,
     /// Commands that were answered, by verb; those that came again are left out.
     commands: [Counter; COMMANDS.len()],
+    /// Identifiers that were dropped or refused, by rule.
+    refused_identifiers: ByRule,
     pub(crate) profiles_read: Counter,
 }
 
@@ -42,6 +45,13 @@ const COMMANDS: [(Verb, &str); 8] = [
     (Verb::AttributeHistory, "commands_attribute_history_total"),
     (Verb::Import, "commands_import_total"),
 ];
+
+/// A counter for each rule, at its number on the wire.
+#[derive(Debug)]
+struct ByRule([Counter; RULES_MAX]);
+
+/// More than there are.
+const RULES_MAX: usize = 64;
 
 /// Goes up only.
 #[derive(Debug, Default)]
@@ -59,6 +69,9 @@ impl Metrics {
             let repeated =
                 if counts_as_event { &self.events_repeated } else { &self.commands_repeated };
             return repeated.add(1);
+        }
+        for rule in resolution.rules() {
+            self.refused_identifiers.add(rule);
         }
         let recorded =
             if counts_as_event { &self.events_recorded } else { &self.commands_recorded };
@@ -89,6 +102,17 @@ impl Metrics {
         }
     }
 
+    /// How many identifiers each rule dropped or kept where they were, of the rules that did.
+    pub(crate) fn refused_identifiers(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.refused_identifiers.0.iter().enumerate();
+        let named = counts.filter_map(|(number, counter)| {
+            let rule = v1::Rule::try_from(i32::try_from(number).ok()?).ok()?;
+            let name = rule.as_str_name();
+            Some((name.strip_prefix("RULE_").unwrap_or(name), counter.get()))
+        });
+        named.filter(|&(_, count)| count > 0).collect()
+    }
+
     /// Name and count of each.
     pub(crate) fn counts(&self) -> Vec<(&'static str, u64)> {
         let mut counts = vec![
@@ -111,6 +135,19 @@ impl Metrics {
         let commands = COMMANDS.iter().zip(&self.commands);
         counts.extend(commands.map(|(&(_, name), counter)| (name, counter.get())));
         counts
+    }
+}
+
+impl Default for ByRule {
+    fn default() -> ByRule {
+        ByRule(std::array::from_fn(|_| Counter::default()))
+    }
+}
+
+impl ByRule {
+    fn add(&self, rule: v1::Rule) {
+        let counter = usize::try_from(rule as i32).ok().and_then(|number| self.0.get(number));
+        counter.inspect(|counter| counter.add(1));
     }
 }
 

@@ -107,6 +107,14 @@ impl Resolution<'_> {
         }
     }
 
+    /// The rule of each identifier that was dropped or kept where it was.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = v1::Rule> + '_ {
+        self.identifiers().iter().filter_map(|identifier| match &identifier.verdict {
+            Verdict::Dropped(reason) | Verdict::Refused(reason) => Some(rule_on_wire(reason.rule)),
+            _ => None,
+        })
+    }
+
     /// The profile to name. One that would be created has no id yet: whoever is created next
     /// will get it.
     fn profile(&self) -> Option<ProfileNumber> {

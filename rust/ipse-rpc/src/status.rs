@@ -113,6 +113,11 @@ impl Status {
         self.reason
     }
 
+    /// When to try again, if that may help.
+    pub fn retry_delay_ms(&self) -> Option<u32> {
+        self.retry_delay_ms
+    }
+
     /// For people.
     pub fn message(&self) -> &str {
         &self.message
@@ -193,6 +198,7 @@ fn code_of(reason: Reason) -> i32 {
         Reason::WorkspaceNotFound | Reason::ProfileNotFound | Reason::Erased => code::NOT_FOUND,
         Reason::WorkspaceExists | Reason::EventIdReused => code::ALREADY_EXISTS,
         Reason::RulesVersionMismatch => code::FAILED_PRECONDITION,
+        Reason::Overloaded | Reason::RateLimited => code::RESOURCE_EXHAUSTED,
         Reason::WriteQueueFull
         | Reason::CapacityExceeded
         | Reason::StorageFull
@@ -284,6 +290,8 @@ mod tests {
             (Reason::Unauthenticated, 16, "UNAUTHENTICATED"),
             (Reason::PermissionDenied, 7, "PERMISSION_DENIED"),
             (Reason::StorageFull, 8, "STORAGE_FULL"),
+            (Reason::Overloaded, 8, "OVERLOADED"),
+            (Reason::RateLimited, 8, "RATE_LIMITED"),
         ];
         for (reason, code, name) in cases {
             let (status, info) = details(Status::new(reason, "why"));

@@ -2,6 +2,7 @@
 //! of the store's lock, and there is one way from a decision to the log.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Instant;
 
 use ipse_core::change::Verb;
 use ipse_core::decide::{ErasureDecision, Moment};
@@ -9,6 +10,7 @@ use ipse_core::graph::Receipt;
 use ipse_core::{Change, Decision, Graph, Timestamp};
 use ipse_store::{Locked, LogPosition, WorkspaceIndex};
 
+use crate::admission::Size;
 use crate::dispatch::{Answer, Dispatch, Handled, Refused};
 use crate::encode::Encoder;
 use crate::fault::catching;
@@ -37,10 +39,27 @@ impl Dispatch {
         read_only: bool,
         now: Timestamp,
     ) -> Result<Turn<'_>, Status> {
+        self.turn_of(Size::One, workspace, verb, read_only, now)
+    }
+
+    /// The same for a call of many events or profiles.
+    pub(crate) fn turn_of(
+        &self,
+        size: Size,
+        workspace: &str,
+        verb: Verb,
+        read_only: bool,
+        now: Timestamp,
+    ) -> Result<Turn<'_>, Status> {
         let look = self.look(workspace)?;
         if !read_only {
             check_writable(&look.locked)?;
         }
+        if !read_only {
+            self.admission.check_log(self.store.expected_wait(), size)?;
+        }
+        // Last: what is refused for another reason takes nothing from the workspace's share.
+        self.admission.take(look.workspace(), size, Instant::now())?;
         Ok(Turn { look, verb, now, read_only })
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use ipse_core::rules::preset;
 use ipse_rpc::proto::v1;
-use ipse_rpc::{Dispatch, Reply};
+use ipse_rpc::{Bounds, Dispatch, Reply};
 use ipse_store::{LogPosition, Options};
 use prost::Message;
 use support::*;
@@ -46,6 +46,23 @@ fn read_of_erased() -> Reply {
     let _: v1::DeleteProfileResponse = ask(&server, "DeleteProfile", &deletion);
     let read = v1::GetProfileRequest { lookup: by_id(&profile_id), ..Default::default() };
     call(&server, "GetProfile", &read)
+}
+
+/// A server that holds as many bytes for its callers as it may.
+fn loaded() -> Dispatch {
+    let server = in_memory();
+    server.set_bounds(Bounds { held_bytes_max: 1, ..Bounds::default() });
+    server.hold(1);
+    server
+}
+
+/// A server whose workspace has sent all that it may for now.
+fn busy() -> Dispatch {
+    let server = in_memory();
+    let bounds = Bounds { workspace_events_per_s_max: 1, workspace_burst: 1, ..Bounds::default() };
+    server.set_bounds(bounds);
+    resolved(&server, event("email=first@x"));
+    server
 }
 
 /// One call for each reason, with the field that is at fault.
@@ -120,6 +137,8 @@ fn one_of_each() -> Vec<(&'static str, i32, &'static str, Reply)> {
         ("UNAUTHENTICATED", 16, "", guarded().call(resolve_method, b"", None, None, at(NOW_MS))),
         ("PERMISSION_DENIED", 7, "", guarded().call(resolve_method, b"", READER, None, at(NOW_MS))),
         ("ERASED", 5, "lookup.profile_id", read_of_erased()),
+        ("OVERLOADED", 8, "", call(&loaded(), "GetProfile", &v1::GetProfileRequest::default())),
+        ("RATE_LIMITED", 8, "", call(&busy(), "ResolveEvent", &resolve(event("email=a@x")))),
     ]
 }
 
@@ -130,11 +149,12 @@ fn every_reason_is_given_with_its_code_and_field() {
         let refusal = refused(reply);
         assert_eq!((refusal.reason.as_str(), refusal.code), (reason, code), "{refusal:?}");
         assert_eq!(refusal.fields.first().map_or("", String::as_str), field, "{refusal:?}");
-        assert_eq!(refusal.retries, ["WRITE_QUEUE_FULL", "STORAGE_FULL"].contains(&reason));
+        let for_now = ["WRITE_QUEUE_FULL", "OVERLOADED", "RATE_LIMITED", "STORAGE_FULL"];
+        assert_eq!(refusal.retries, for_now.contains(&reason));
         seen.insert(reason);
     }
-    let documented: BTreeSet<_> = (1..)
-        .map_while(|number| v1::ErrorReason::try_from(number).ok())
+    let documented: BTreeSet<_> = (1..256)
+        .filter_map(|number| v1::ErrorReason::try_from(number).ok())
         .map(|reason| reason.as_str_name().trim_start_matches("ERROR_REASON_"))
         .collect();
     assert_eq!(seen, documented);

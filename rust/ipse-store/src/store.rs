@@ -24,6 +24,7 @@ use crate::format::{BACKUPS_NAME, LOCK_NAME, segment_name, snapshot_name, snapsh
 use crate::fs::Disk;
 use crate::history::{self, Wanted};
 use crate::options::Options;
+use crate::pace::Distribution;
 use crate::planted::{self, Fault, is_planted};
 use crate::recovery::{Recovery, recover};
 use crate::retention;
@@ -230,6 +231,27 @@ impl Store {
     /// closed. It is called on the writer's thread, which waits for it: it must be quick.
     pub fn on_synced(&self, wake: Box<dyn Fn() + Send + Sync>) {
         self.shared.progress.add_waker(wake);
+    }
+
+    /// How long a record that is committed now will wait for the disk, as far as the log's speed
+    /// and what waits tell; nothing if it goes with the next group or the one after it.
+    pub fn expected_wait(&self) -> Duration {
+        self.shared.progress.pace.expected_wait()
+    }
+
+    /// Bytes of records that are not on disk yet.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.shared.progress.pace.waiting_bytes()
+    }
+
+    /// Microseconds that commit groups took to be written and synced.
+    pub fn sync_times(&self) -> Distribution {
+        self.shared.progress.pace.syncs.distribution()
+    }
+
+    /// Bytes of commit groups.
+    pub fn group_sizes(&self) -> Distribution {
+        self.shared.progress.pace.groups.distribution()
     }
 
     /// Why nothing will be written any more, if that is so.
@@ -615,7 +637,10 @@ impl Locked<'_> {
         let record = self.inner.state.commit(workspace, log_time, change)?;
         let position = self.inner.state.position();
         match self.store.files {
-            Some(_) => self.inner.queue.push(workspace, &record, position.0),
+            Some(_) => {
+                self.inner.queue.push(workspace, &record, position.0);
+                self.store.shared.progress.pace.set_waiting(self.inner.queue.bytes());
+            }
             None => {
                 self.store.shared.progress.publish_at_once(position.0);
                 if matches!(record.change, Change::Erased(_)) {

@@ -18,6 +18,7 @@ use crate::format::GROUP_BYTES_TARGET;
 use crate::frame;
 use crate::line::Line;
 use crate::options::SyncPolicy;
+use crate::pace::Pace;
 use crate::planted::{Fault, is_planted};
 use crate::reserve::{Room, Space};
 use crate::segment::SegmentHeader;
@@ -94,6 +95,7 @@ pub(crate) struct Progress {
     rolls_refused: AtomicU64,
     /// The segments on disk, oldest first.
     pub(crate) segments: Mutex<Vec<SegmentHeader>>,
+    pub(crate) pace: Pace,
     life: Mutex<Life>,
     changed: Condvar,
     wakers: RwLock<Vec<Box<dyn Fn() + Send + Sync>>>,
@@ -202,6 +204,7 @@ impl Shared {
         let mut inner = self.take_turn().unwrap_or_else(PoisonError::into_inner);
         inner.queue.recycle(done);
         inner.queue.set_room(room);
+        self.progress.pace.set_waiting(inner.queue.bytes());
         while inner.queue.is_idle() {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
@@ -529,6 +532,7 @@ fn write_group(
     policy: SyncPolicy,
 ) -> Result<Log, IoFailed> {
     let segment = log.newest_segment();
+    shared.progress.pace.begin_group();
     let mut log = log.append(group)?;
     if log.newest_segment() != segment {
         note_segment(shared, &log);
@@ -539,6 +543,7 @@ fn write_group(
     if policy == SyncPolicy::Always {
         log = log.sync()?;
     }
+    shared.progress.pace.end_group(group.buffer.len() as u64);
     shared.progress.groups.fetch_add(1, Ordering::Relaxed);
     shared.progress.bytes.fetch_add(group.buffer.len() as u64, Ordering::Relaxed);
     publish(shared, &log, policy);

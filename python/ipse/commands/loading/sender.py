@@ -16,7 +16,7 @@ from typing import Generic
 
 import grpc
 
-from ipse._transport import Way
+from ipse._transport import Way, error_of
 from ipse.commands import CommandError
 from ipse.commands.loading.wire import BatchT, ResponseT, Wire
 
@@ -121,7 +121,7 @@ class Sender(Generic[BatchT, ResponseT]):
     def _response(self, sent: _Sent[BatchT]) -> ResponseT:
         pause_s, give_up = _PAUSE_S_MIN, None
         while True:
-            response, trouble = self._wire.response(), ""
+            response, trouble, asked_s = self._wire.response(), "", 0.0
             try:
                 if sent.call is not None:
                     payload = sent.call.result()
@@ -129,9 +129,12 @@ class Sender(Generic[BatchT, ResponseT]):
                     trouble = _refused_for_now(payload, response)
             except grpc.RpcError as failure:
                 trouble = self._trouble(failure)
+                # A server with too much to do says when it will have caught up.
+                asked_s = error_of(failure).retry_delay_s or 0.0
             if not trouble:
                 return response
             give_up = give_up or time.monotonic() + self._retry_s
+            pause_s = max(pause_s, asked_s)
             if time.monotonic() + pause_s > give_up:
                 refused = f"{self._address} did not take {self._wire.items}"
                 raise CommandError(

@@ -371,6 +371,13 @@ pub enum ErrorReason {
     /// RESOURCE_EXHAUSTED, with RetryInfo: the server's disk is too full to write more.
     /// Nothing was done; reads and `read_only` go on.
     StorageFull = 23,
+    /// RESOURCE_EXHAUSTED, with RetryInfo: the call would wait too long, or the
+    /// server holds too many bytes of calls; nothing was written. The delay is what
+    /// the server needs to catch up, a little different for each caller.
+    Overloaded = 24,
+    /// RESOURCE_EXHAUSTED, with RetryInfo: the workspace sends more than its rate;
+    /// nothing was written.
+    RateLimited = 25,
     /// RESOURCE_EXHAUSTED: the workspace or the server holds as many identifiers, or takes as much
     /// memory, as its settings allow, and what was sent would be somebody new. Known people are
     /// still answered; their new identifiers are dropped with RULE_CEILING.
@@ -407,6 +414,8 @@ impl ErrorReason {
             Self::PermissionDenied => "ERROR_REASON_PERMISSION_DENIED",
             Self::Erased => "ERROR_REASON_ERASED",
             Self::StorageFull => "ERROR_REASON_STORAGE_FULL",
+            Self::Overloaded => "ERROR_REASON_OVERLOADED",
+            Self::RateLimited => "ERROR_REASON_RATE_LIMITED",
             Self::CeilingReached => "ERROR_REASON_CEILING_REACHED",
         }
     }
@@ -437,6 +446,8 @@ impl ErrorReason {
             "ERROR_REASON_PERMISSION_DENIED" => Some(Self::PermissionDenied),
             "ERROR_REASON_ERASED" => Some(Self::Erased),
             "ERROR_REASON_STORAGE_FULL" => Some(Self::StorageFull),
+            "ERROR_REASON_OVERLOADED" => Some(Self::Overloaded),
+            "ERROR_REASON_RATE_LIMITED" => Some(Self::RateLimited),
             "ERROR_REASON_CEILING_REACHED" => Some(Self::CeilingReached),
             _ => None,
         }
