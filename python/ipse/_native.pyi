@@ -101,6 +101,9 @@ class Engine:
     ) -> None:
         """Puts bounds in force on what is let in, instead of those before; 0 is none."""
 
+    def crowded(self, in_flight: int, bound: int) -> tuple[int, bytes]:
+        """Refuse (code, google.rpc.Status) a short call: so many are in flight, of so many."""
+
     def join_line(
         self, request_bytes: int, read_deadline_ms: int | None = None
     ) -> tuple[int, bytes] | None:

@@ -81,6 +81,7 @@ WRITING_METHODS: Final = frozenset(
     name for name, method in _METHODS.items() if "read_only" in method.input_type.fields_by_name
 ) | {f"/{ADMIN}/CreateWorkspace"}
 
+_IDENTITY_METHODS: Final = frozenset(name for name in _METHODS if name.startswith(f"/{IDENTITY}/"))
 AUDITED_METHODS: Final = frozenset(name for name, role in _native.methods() if role == "admin")
 
 _PREFIX: Final = "/ipse.v1."
@@ -286,7 +287,7 @@ class Service(grpc.GenericRpcHandler):
         authorization: bytes | None,
     ) -> tuple[int, bytes]:
         writes = method in WRITING_METHODS
-        refusal = self._refuse_at_the_door(request, writes=writes)
+        refusal = self._refuse_crowd(method) or self._refuse_at_the_door(request, writes=writes)
         if refusal is not None:
             return refusal
         decided = self._call(method, request, _milliseconds(time_left_s), authorization)
@@ -410,6 +411,13 @@ class Service(grpc.GenericRpcHandler):
 
         # The stubs ask for a subclass of theirs.
         context.add_done_callback(cast("Any", taken))
+
+    def _refuse_crowd(self, method: str) -> tuple[int, bytes] | None:
+        """Refuse those who come while there are enough in flight; never who administers."""
+        bound = self._settings.calls_in_flight_max
+        if self._in_flight <= bound or self._engine is None or method not in _IDENTITY_METHODS:
+            return None
+        return self._engine.crowded(self._in_flight, bound)
 
     def _refuse_at_the_door(self, request: bytes, *, writes: bool) -> tuple[int, bytes] | None:
         """Refuse before anything is decided, while that costs nothing."""

@@ -142,6 +142,13 @@ class ServerSettings:
         least=1,
         most=1_000_000,
     )
+    calls_in_flight_max: int = _setting(
+        512,
+        "Calls that are answered or wait for the disk at a time, over all connections; beyond it "
+        "single events, commands and reads are refused with OVERLOADED and told when to come back.",
+        least=1,
+        most=1_000_000,
+    )
     queue_wait_ms_max: int = _setting(
         250,
         "Milliseconds that a batch may be expected to wait for its turn or for the disk, and a "

@@ -142,6 +142,17 @@ impl Engine {
         });
     }
 
+    /// The refusal of a short call that comes while too many are in flight.
+    fn crowded<'py>(
+        &self,
+        py: Python<'py>,
+        in_flight: u64,
+        bound: u64,
+    ) -> (i32, Bound<'py, PyBytes>) {
+        let status = self.dispatch.crowded(in_flight, bound);
+        (status.code(), PyBytes::new(py, &status.encode()))
+    }
+
     /// The refusal of a long call that would wait too long; else it is in the line.
     #[pyo3(signature = (request_bytes, read_deadline_ms = None))]
     fn join_line<'py>(

@@ -9,8 +9,11 @@
 //! Refused before anything is decided, with the time after which to come back; what was let in
 //! is done to its end. The waits are measured, not counted: the same number of calls is a
 //! moment on one disk and a minute on another. Those who ask for much are refused first, health
-//! and what administers the server never. Delays differ a little, or all would come back at
-//! once.
+//! and what administers the server never.
+//!
+//! To refuse a call costs a transport nearly as much as to answer it. So who is refused gets an
+//! appointment of their own, and these follow each other at a small part of the rate at which
+//! calls are answered: however many callers there are, most of what comes is let in.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +24,16 @@ use ipse_store::WorkspaceIndex;
 
 use crate::limits::{RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN};
 use crate::status::{Reason, Status};
+
+/// Appointments for each call that is answered: what refusals may cost.
+const APPOINTMENTS_SHARE: f64 = 1.0 / 16.0;
+const APPOINTMENTS_PER_S_MIN: f64 = 10.0;
+/// Not sooner, or a few callers would come back all the time.
+const APPOINTMENT_MIN: Duration = Duration::from_millis(500);
+const APPOINTMENT_MAX: Duration = Duration::from_millis(RETRY_DELAY_MS_MAX as u64);
+/// Answers are counted over a time between these.
+const COUNTED_MIN: Duration = Duration::from_millis(100);
+const COUNTED_MAX: Duration = Duration::from_secs(5);
 
 /// The bounds; 0 is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +64,7 @@ pub(crate) struct Admission {
     bounds: Mutex<Bounds>,
     held_bytes: AtomicU64,
     line: Mutex<Line>,
+    crowd: Mutex<Crowd>,
     buckets: Mutex<HashMap<u32, Bucket>>,
     refusals: AtomicU64,
 }
@@ -62,7 +76,21 @@ struct Line {
     /// When the one that is worked on began.
     since: Option<Instant>,
     mean: Duration,
+    appointments: Appointments,
 }
+
+/// How fast short calls are answered, and when those that are refused come back.
+#[derive(Default)]
+struct Crowd {
+    /// When the answers were last counted, and how many there were.
+    counted: Option<(Instant, u64)>,
+    answers_per_s: f64,
+    appointments: Appointments,
+}
+
+/// The last one that was given.
+#[derive(Default)]
+struct Appointments(Option<Instant>);
 
 /// What a workspace may still send; less than nothing after a batch that was larger.
 struct Bucket {
@@ -78,8 +106,12 @@ impl Admission {
 
     /// Refuses what would wait too long for the disk, or longer than its caller does.
     pub(crate) fn check_log(&self, wait: Duration, size: Size) -> Result<(), Status> {
-        let bound = self.bounds().wait_max(size);
-        self.check_wait(wait, bound, "the log's disk")
+        match self.bounds().wait_max(size) {
+            Some(bound) if wait > bound => {
+                Err(self.overloaded(wait, &too_long(wait, bound, "the log's disk")))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Refuses what would not be answered before its caller has given up.
@@ -134,10 +166,9 @@ impl Admission {
     pub(crate) fn join(&self, bytes: u64, left_ms: Option<i64>) -> Result<(), Status> {
         self.check_held()?;
         let mut line = locked(&self.line);
-        let wait = line.mean * line.waiting;
-        let bound = self.bounds().wait_max(Size::Many(1));
         if line.waiting > 0 {
-            self.check_wait(wait, bound, "the long calls before it")?;
+            let wait = line.mean * line.waiting;
+            self.check_line(wait, &mut line)?;
             self.check_deadline(wait, left_ms.unwrap_or(i64::MAX))?;
         }
         if line.waiting == 0 {
@@ -147,6 +178,18 @@ impl Admission {
         drop(line);
         self.hold(bytes);
         Ok(())
+    }
+
+    /// Refuses a short call because there are so many in flight already. `answers` is how many
+    /// calls were answered since the start.
+    pub(crate) fn crowded(&self, in_flight: u64, bound: u64, answers: u64) -> Status {
+        let now = Instant::now();
+        let mut crowd = locked(&self.crowd);
+        crowd.count(answers, now);
+        let per_s = crowd.answers_per_s;
+        let wait = crowd.appointments.give(per_s, now);
+        let problem = format!("{in_flight} calls are in flight, {bound} are allowed");
+        self.overloaded(wait, &problem)
     }
 
     /// It was worked on, or has given up.
@@ -188,20 +231,15 @@ impl Admission {
         *locked(&self.bounds)
     }
 
-    fn check_wait(
-        &self,
-        wait: Duration,
-        bound: Option<Duration>,
-        what: &str,
-    ) -> Result<(), Status> {
-        match bound {
-            Some(bound) if wait > bound => {
-                let waits = format!("{} ms for {what}", wait.as_millis());
-                let problem = format!("it would wait {waits}, {} are allowed", bound.as_millis());
-                Err(self.overloaded(wait, &problem))
-            }
-            Some(_) | None => Ok(()),
-        }
+    /// Refuses what would wait too long for the long calls before it.
+    fn check_line(&self, wait: Duration, line: &mut Line) -> Result<(), Status> {
+        let Some(bound) = self.bounds().wait_max(Size::Many(1)).filter(|&bound| wait > bound)
+        else {
+            return Ok(());
+        };
+        let answers_per_s = 1.0 / line.mean.as_secs_f64();
+        let later = line.appointments.give(answers_per_s, Instant::now());
+        Err(self.overloaded(wait.max(later), &too_long(wait, bound, "the long calls before it")))
     }
 
     fn overloaded(&self, wait: Duration, problem: &str) -> Status {
@@ -239,6 +277,42 @@ impl Bounds {
     }
 }
 
+impl Crowd {
+    /// Answers per second, by what was answered since this was last asked.
+    fn count(&mut self, answers: u64, now: Instant) {
+        let Some((then, before)) = self.counted else {
+            self.counted = Some((now, answers));
+            return;
+        };
+        let passed = now.saturating_duration_since(then);
+        if passed < COUNTED_MIN {
+            return;
+        }
+        self.counted = Some((now, answers));
+        // Over a longer time much of it was idle, and says nothing of what can be done.
+        if passed < COUNTED_MAX {
+            self.answers_per_s = answers.saturating_sub(before) as f64 / passed.as_secs_f64();
+        }
+    }
+}
+
+impl Appointments {
+    /// The time to the next one, where so many calls are answered per second.
+    fn give(&mut self, answers_per_s: f64, now: Instant) -> Duration {
+        let per_s = (answers_per_s * APPOINTMENTS_SHARE).max(APPOINTMENTS_PER_S_MIN);
+        let soonest = now + APPOINTMENT_MIN;
+        let after_last = self.0.map(|last| last + Duration::from_secs_f64(1.0 / per_s));
+        let next = after_last.unwrap_or(soonest).max(soonest);
+        let most = now + APPOINTMENT_MAX;
+        if next > most {
+            // The line is full: the rest come back spread over its second half.
+            return APPOINTMENT_MAX / 2;
+        }
+        self.0 = Some(next);
+        next - now
+    }
+}
+
 impl Size {
     fn count(self) -> usize {
         match self {
@@ -246,6 +320,11 @@ impl Size {
             Size::Many(count) => count,
         }
     }
+}
+
+fn too_long(wait: Duration, bound: Duration, what: &str) -> String {
+    let (wait_ms, bound_ms) = (wait.as_millis(), bound.as_millis());
+    format!("it would wait {wait_ms} ms for {what}, {bound_ms} are allowed")
 }
 
 /// A number that looks like chance (the end of SplitMix64).
@@ -331,6 +410,35 @@ mod tests {
         assert!((2_100..=3_200).contains(&refused.retry_delay_ms().expect("always")));
         assert!(admission.take(ONE, Size::One, start + Duration::from_millis(2_050)).is_err());
         assert!(admission.take(ONE, Size::One, start + Duration::from_millis(2_150)).is_ok());
+    }
+
+    #[test]
+    fn however_many_are_refused_they_come_back_at_a_part_of_what_is_answered() {
+        let (mut appointments, start) = (Appointments::default(), Instant::now());
+        // A sixteenth of 1,600 a second.
+        let delays: Vec<_> = (0..900).map(|_| appointments.give(1_600.0, start)).collect();
+        assert_eq!(delays[0], APPOINTMENT_MIN);
+        for (at, delay) in delays.iter().enumerate() {
+            let expected = APPOINTMENT_MIN + Duration::from_millis(10) * at as u32;
+            assert!(delay.abs_diff(expected) < Duration::from_millis(1), "{at}: {delay:?}");
+        }
+        let beyond = (0..100).map(|_| appointments.give(1_600.0, start)).last();
+        assert_eq!(beyond, Some(APPOINTMENT_MAX / 2), "nobody waits for longer than the most");
+        let later = appointments.give(1_600.0, start + Duration::from_secs(60));
+        assert_eq!(later, APPOINTMENT_MIN, "nobody else waits");
+    }
+
+    #[test]
+    fn answers_are_counted_only_while_there_are_many_refusals() {
+        let (mut crowd, start) = (Crowd::default(), Instant::now());
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        crowd.count(1_000, at(0));
+        crowd.count(1_050, at(50));
+        assert!(crowd.answers_per_s < 1.0, "the time is too short");
+        crowd.count(1_100, at(100));
+        assert!((crowd.answers_per_s - 1_000.0).abs() < 1.0);
+        crowd.count(1_200, at(60_000));
+        assert!((crowd.answers_per_s - 1_000.0).abs() < 1.0, "it had little to do meanwhile");
     }
 
     #[test]

@@ -243,6 +243,14 @@ impl Dispatch {
         self.admission.set_bounds(bounds);
     }
 
+    /// The refusal of a short call that comes while its transport has as many in flight as it may.
+    pub fn crowded(&self, in_flight: u64, bound: u64) -> Status {
+        let answered = self.metrics.answered();
+        self.metrics.calls.add(1);
+        self.metrics.calls_refused.add(1);
+        self.admission.crowded(in_flight, bound, answered)
+    }
+
     /// Puts a call in the line of those that its transport works on one after the other, if it
     /// would not wait there for too long. `bytes` of its request are held until it leaves.
     pub fn join_line(&self, bytes: u64, deadline_ms: Option<i64>) -> Result<(), Status> {

@@ -113,6 +113,11 @@ impl Metrics {
         named.filter(|&(_, count)| count > 0).collect()
     }
 
+    /// Calls that were not refused.
+    pub(crate) fn answered(&self) -> u64 {
+        self.calls.get().saturating_sub(self.calls_refused.get())
+    }
+
     /// Name and count of each.
     pub(crate) fn counts(&self) -> Vec<(&'static str, u64)> {
         let mut counts = vec![
