@@ -58,7 +58,7 @@ def main() -> int:
     jobs = [_start(options, number) for number in range(options.jobs)]
     _on_signal([signal.SIGTERM, signal.SIGINT], lambda: _end(jobs))
     _await(jobs)
-    _report(options, time.monotonic() - started, [job.counts.recv() for job in jobs])
+    _report(options, time.monotonic() - started, [_counts(job) for job in jobs])
     return int(any(job.process.exitcode for job in jobs))
 
 
@@ -118,6 +118,14 @@ def _await(jobs: list[Job]) -> None:
         left = [process for process in left if process.is_alive()]
         if any(job.process.exitcode for job in jobs):
             _end(jobs)
+
+
+def _counts(job: Job) -> Counts:
+    # Who was killed says nothing.
+    with suppress(EOFError):
+        counts: Counts = job.counts.recv()
+        return counts
+    return Counts(Counter(), Counter())
 
 
 def _end(jobs: list[Job]) -> None:
