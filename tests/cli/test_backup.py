@@ -97,12 +97,12 @@ def test_whom_was_erased_since_is_not_brought_back(server: ServerProcess, tmp_pa
     assert not names_anyone(data)
     assert names_anyone(backup)
 
-    moment = ["--to-position", "7"]
-    for name, words in (
-        ("log", ["--log", data]),
-        ("moment", ["--log", data, *moment]),
-        ("register", ["--erasures", data]),
-    ):
+    ways: dict[str, list[str | Path]] = {
+        "log": ["--log", data],
+        "moment": ["--log", data, "--to-position", "7"],
+        "register": ["--erasures", data],
+    }
+    for name, words in ways.items():
         to = tmp_path / name
         done = ipse("restore", backup, to, *words)
         assert done.returncode == 0, done.stderr

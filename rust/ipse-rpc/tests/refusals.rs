@@ -4,10 +4,11 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use ipse_core::graph::Memory;
 use ipse_core::rules::preset;
 use ipse_rpc::proto::v1;
 use ipse_rpc::{Bounds, Dispatch, Reply};
-use ipse_store::{LogPosition, Options};
+use ipse_store::{Ceilings, LogPosition, Options, Recovery, Store};
 use prost::Message;
 use support::*;
 
@@ -54,6 +55,14 @@ fn loaded() -> Dispatch {
     server.set_bounds(Bounds { held_bytes_max: 1, ..Bounds::default() });
     server.hold(1);
     server
+}
+
+/// A server that may hold no identifier.
+fn without_memory() -> Dispatch {
+    let none = Memory { identifiers: 0, bytes: u64::MAX };
+    let store = Store::in_memory(7);
+    let bounded = store.bounded_by(Ceilings { workspace: none, ..Ceilings::UNBOUNDED });
+    started(bounded, Recovery::default())
 }
 
 /// A server whose workspace has sent all that it may for now.
@@ -138,6 +147,12 @@ fn one_of_each() -> Vec<(&'static str, i32, &'static str, Reply)> {
         ("PERMISSION_DENIED", 7, "", guarded().call(resolve_method, b"", READER, None, at(NOW_MS))),
         ("ERASED", 5, "lookup.profile_id", read_of_erased()),
         ("OVERLOADED", 8, "", call(&loaded(), "GetProfile", &v1::GetProfileRequest::default())),
+        (
+            "CEILING_REACHED",
+            8,
+            "",
+            call(&without_memory(), "ResolveEvent", &resolve(event("email=a@x"))),
+        ),
         ("RATE_LIMITED", 8, "", call(&busy(), "ResolveEvent", &resolve(event("email=a@x")))),
     ]
 }

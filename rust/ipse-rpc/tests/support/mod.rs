@@ -60,7 +60,7 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn started(store: Store, recovery: Recovery) -> Dispatch {
+pub(crate) fn started(store: Store, recovery: Recovery) -> Dispatch {
     let dispatch = Dispatch::new(store, recovery, at(NOW_MS));
     dispatch.ensure_default_workspace(at(NOW_MS)).expect("it is free or there");
     dispatch
