@@ -367,10 +367,14 @@ def _channel_options(settings: ServerSettings) -> list[tuple[str, Any]]:
         # Reads are bounded by name, and writes by their request.
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", settings.concurrent_streams_max),
+        # Else gRPC resets calls, as UNAVAILABLE, of clients that keep to the number above: it
+        # counts those that it has answered and not cleared away yet.
+        ("grpc.http.overload_protection", 0),
         # Calls that Python has not come to yet. gRPC refuses some from the first number on and all
-        # from the second, before it has cost Python anything.
-        ("grpc.server.max_pending_requests", 1_000),
-        ("grpc.server.max_pending_requests_hard_limit", 3_000),
+        # from the second, at no cost to Python; but with UNAVAILABLE and no delay, so only if there
+        # are very many connections.
+        ("grpc.server.max_pending_requests", 8_000),
+        ("grpc.server.max_pending_requests_hard_limit", 16_000),
         # A peer that is gone is noticed within 80 s; clients may ask each 10 s.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
