@@ -399,6 +399,18 @@ class SyncCalls(ABC):
         """Create a workspace; AlreadyExists if there is one. No rules: the preset `segment`."""
         return self._carry(_calls.create_workspace(name, rules_toml))
 
+    def delete_workspace(
+        self, name: str, *, read_only: bool = False, operation_id: str = ""
+    ) -> ErasureReceipt:
+        """Delete a workspace with all that is in it, rules and name included.
+
+        From memory at once, from the files by the next checkpoint, as `delete_profile` does.
+        With `read_only` it answers what would be deleted. The name is free again: a workspace
+        created under it begins empty.
+        """
+        terms = _writes.Terms("", read_only, operation_id)
+        return self._carry(_writes.delete_workspace(name, terms=terms))
+
     def list_workspaces(self) -> list[WorkspaceInfo]:
         """List all workspaces by name."""
         workspaces, token = self._carry(_calls.list_workspaces(""))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ipse._calls import IDENTITY, Call, cut, item_result
+from ipse._calls import ADMIN, IDENTITY, Call, cut, item_result
 from ipse._messages import (
     IdentifierPair,
     Identifiers,
@@ -29,7 +29,7 @@ from ipse.model import (
     MergeAnswer,
     Resolution,
 )
-from ipse.v1 import identity_pb2
+from ipse.v1 import admin_pb2, identity_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +221,19 @@ def forget_identifier(
         return ErasureReceipt.from_proto(response.receipt, repeated=response.repeated)
 
     return Call(f"/{IDENTITY}/ForgetIdentifier", request, parse)
+
+
+def delete_workspace(name: str, *, terms: Terms) -> Call[ErasureReceipt]:
+    """Delete a workspace."""
+    request = admin_pb2.DeleteWorkspaceRequest(
+        name=name, operation_id=terms.operation_id, read_only=terms.read_only
+    )
+
+    def parse(payload: bytes) -> ErasureReceipt:
+        response = admin_pb2.DeleteWorkspaceResponse.FromString(payload)
+        return ErasureReceipt.from_proto(response.receipt, repeated=response.repeated)
+
+    return Call(f"/{ADMIN}/DeleteWorkspace", request, parse)
 
 
 def import_batches(

@@ -24,6 +24,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("profile", "profile", "read a profile"),
     ("person", "person", "erase someone, or read all that is held on them"),
     ("export", "export", "write the id map and attributed history for the warehouse"),
+    ("workspace", "workspace", "list the workspaces of a server, or delete one"),
     ("rules", "rules", "check, explain, show, read and set the rules of a workspace"),
     ("token", "token", "create, list and revoke the API tokens of a server"),
     ("stats", "stats", "show the figures of a server"),

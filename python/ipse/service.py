@@ -66,8 +66,15 @@ BATCH_METHODS: Final = frozenset(
         "ImportProfiles",
     )
 )
-# It reads the log.
-READING_METHODS: Final = frozenset({f"/{IDENTITY}/ExportPerson"})
+# They read files: the log, or the register of backups for a receipt.
+READING_METHODS: Final = frozenset(
+    {
+        f"/{IDENTITY}/ExportPerson",
+        f"/{IDENTITY}/DeleteProfile",
+        f"/{IDENTITY}/ForgetIdentifier",
+        f"/{ADMIN}/DeleteWorkspace",
+    }
+)
 _METHODS: Final = {
     f"/{service.full_name}/{method.name}": method
     for service in (

@@ -85,7 +85,7 @@ def test_every_method_has_a_role_and_a_request() -> None:
     assert nowhere == SERVER_WIDE | WITHOUT_A_PLACE
     writes = {m.name for name, m in METHODS.items() if has_read_only(name)} - {"SetRules"}
     # Asking what an erasure would do is the business of those who may erase.
-    erasures = {"DeleteProfile", "ForgetIdentifier"}
+    erasures = {"DeleteProfile", "ForgetIdentifier", "DeleteWorkspace"}
     assert writes - erasures == {name for name, role in ROLES.items() if role == "write"}
 
 

@@ -169,6 +169,76 @@ def test_the_asyncio_client_and_the_command_line_erase(tmp_path: Path) -> None:
     assert "secret" not in dumped.stdout.lower()
 
 
+def test_a_deleted_workspace_is_gone_and_its_name_is_free(calls: SyncCalls, tmp_path: Path) -> None:
+    rules = "# a secret rule\n" + calls.get_rules().toml
+    calls.create_workspace("secret-shop", rules_toml=rules)
+    ann = calls.resolve(_ann(1), workspace="secret-shop")
+    calls.resolve(_bob(1))
+    calls.checkpoint()
+    calls.resolve(_ann(2), workspace="secret-shop")
+    planned = calls.delete_workspace("secret-shop", read_only=True, operation_id="ticket 3")
+    assert (planned.erasure, planned.profile_count, planned.identifier_count) == (0, 1, 3)
+    receipt = calls.delete_workspace("secret-shop", operation_id="ticket 3")
+    assert (receipt.profile_count, receipt.identifier_count, receipt.repeated) == (1, 3, False)
+    assert [info.name for info in calls.list_workspaces()] == ["default"]
+    assert [info.name for info in calls.stats().workspaces] == ["default"]
+    for call in (
+        lambda: calls.resolve(_ann(1), workspace="secret-shop"),
+        lambda: calls.get_profile(ann.profile_id, workspace="secret-shop"),
+        lambda: calls.delete_workspace("secret-shop"),
+    ):
+        with pytest.raises(ipse.NotFound) as refused:
+            call()
+        assert refused.value.reason == "WORKSPACE_NOT_FOUND"
+    calls.checkpoint()
+    assert _names(tmp_path / "data") == []
+    again = calls.delete_workspace("secret-shop", operation_id="ticket 3")
+    assert (again.repeated, again.completed) == (True, True)
+    assert again.record_count == 3
+
+    anew = calls.create_workspace("secret-shop")
+    assert (anew.sequence_number, anew.profile_count) == (1, 0)
+    assert calls.resolve(_ann(1), workspace="secret-shop").created
+    assert calls.get_workspace("secret-shop").sequence_number == 2
+    with pytest.raises(ipse.NotFound) as refused:
+        calls.get_profile(ann.profile_id, workspace="secret-shop")
+    assert refused.value.reason == "PROFILE_NOT_FOUND"
+
+
+def test_the_command_line_and_the_asyncio_client_delete_a_workspace(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with ServerProcess(data_dir) as server:
+        with ipse.Client(server.address) as client:
+            client.create_workspace("secret-shop")
+            client.resolve(_ann(1), workspace="secret-shop")
+        words = ("workspace", "delete", "secret-shop", "--address", server.address)
+        unmeant = command(*words)
+        assert unmeant.returncode == 1
+        assert "--confirm secret-shop" in unmeant.stderr
+        assert "profiles     1\n" in command(*words, "--read-only").stdout
+        done = command(*words, "--confirm", "secret-shop", "--now")
+        assert "followed: 2 records" in done.stdout, done.stdout + done.stderr
+        assert _names(data_dir) == []
+        listed = command("workspace", "list", "--address", server.address)
+        assert listed.stdout.splitlines()[2:] == ["default    0         0            1"]
+        asyncio.run(_delete_default(server.address))
+        server.stop()
+        server.start()
+        with ipse.Client(server.address) as client:
+            assert client.get_workspace("default").sequence_number == 1
+    for words in (("wal", "verify"), ("verify",)):
+        verified = command(*words, str(data_dir))
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+    dumped = command("wal", "dump", str(data_dir))
+    assert "workspace_deleted" in dumped.stdout
+    assert "secret" not in dumped.stdout.lower()
+
+
+async def _delete_default(address: str) -> None:
+    async with ipse.aio.Client(address) as client:
+        assert (await client.delete_workspace("default")).erasure
+
+
 async def _erase_bob(address: str) -> None:
     async with ipse.aio.Client(address) as client:
         bob = await client.resolve(_bob(1))

@@ -8,14 +8,12 @@ server.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ipse.commands import EXIT_OK, CommandError, connection, plain
+from ipse.commands import EXIT_OK, CommandError, connection, output, plain
 
 if TYPE_CHECKING:
     from ipse.client import Client
@@ -84,7 +82,7 @@ def _write(client: Client, arguments: argparse.Namespace) -> list[str]:
     rows_of = _id_map if arguments.what == "id_map" else _Attributions()
     line_of = _csv if arguments.kind == "csv" else _json(COLUMNS[arguments.what])
     cut = []
-    with _opened(arguments.out) as out:
+    with output.opened(arguments.out) as out:
         if arguments.kind == "csv":
             out.write(_csv(COLUMNS[arguments.what]))
         mask = _READ_MASKS[arguments.what]
@@ -93,20 +91,6 @@ def _write(client: Client, arguments: argparse.Namespace) -> list[str]:
             if _is_cut(profile):
                 cut.append(profile.profile_id)
     return cut
-
-
-@contextlib.contextmanager
-def _opened(path: str | None) -> Iterator[TextIO]:
-    """The file, or standard output, as UTF-8 whatever the locale says."""
-    if path is None:
-        with open(sys.stdout.fileno(), "w", encoding="utf-8", newline="", closefd=False) as out:
-            yield out
-        return
-    try:
-        with Path(path).open("w", encoding="utf-8", newline="") as out:
-            yield out
-    except OSError as failure:
-        raise CommandError(f"cannot write {path}: {failure.strerror}") from None
 
 
 def _id_map(profile: Profile) -> Iterator[Row]:

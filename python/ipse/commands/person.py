@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import uuid
-from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipse.commands import EXIT_OK, connection, plain, profile, table
+from ipse.commands import EXIT_OK, connection, output, plain, profile, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,15 +51,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action.add_argument(
             "--suppress", action="store_true", help="drop the identifiers from later events, too"
         )
-        action.add_argument("--read-only", action="store_true", help="say what would be erased")
-        action.add_argument(
-            "--now", action="store_true", help="make the files follow before this ends"
-        )
-        action.add_argument("--operation-id", metavar="ID", default="", help="a repeat is harmless")
-        action.add_argument("--json", action="store_true", help="print the receipt as JSON")
+        add_terms(action)
     for action in (delete, forget, export):
         connection.add_workspace(action)
         connection.add_address(action)
+
+
+def add_terms(action: argparse.ArgumentParser) -> None:
+    """Adds what every erasure takes."""
+    action.add_argument("--read-only", action="store_true", help="say what would be erased")
+    action.add_argument("--now", action="store_true", help="make the files follow before this ends")
+    action.add_argument("--operation-id", metavar="ID", default="", help="a repeat is harmless")
+    action.add_argument("--json", action="store_true", help="print the receipt as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,8 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
     return int(arguments.act(arguments))
 
 
-def render(receipt: ErasureReceipt) -> str:
-    """The receipt as text."""
+def facts(receipt: ErasureReceipt) -> list[tuple[str, object]]:
+    """The receipt as words and figures."""
     facts: list[tuple[str, object]] = [
         ("erasure", receipt.erasure or "none: this was --read-only"),
         ("time", plain.shown_time(receipt.time)),
@@ -82,7 +82,7 @@ def render(receipt: ErasureReceipt) -> str:
         ("files", _files(receipt)),
     ]
     facts.extend(("earlier backup", backup) for backup in receipt.earlier_backups)
-    return table.render(facts)
+    return facts
 
 
 def _files(receipt: ErasureReceipt) -> str:
@@ -96,7 +96,7 @@ def _files(receipt: ErasureReceipt) -> str:
 
 def _delete(arguments: argparse.Namespace) -> int:
     lookup = profile.lookup_of(arguments)
-    return _erase(
+    return erase(
         arguments,
         lambda client, operation_id: client.delete_profile(
             lookup,
@@ -110,7 +110,7 @@ def _delete(arguments: argparse.Namespace) -> int:
 
 def _forget(arguments: argparse.Namespace) -> int:
     identifier = profile.identifier_of(arguments.identifier)
-    return _erase(
+    return erase(
         arguments,
         lambda client, operation_id: client.forget_identifier(
             identifier,
@@ -122,7 +122,8 @@ def _forget(arguments: argparse.Namespace) -> int:
     )
 
 
-def _erase(arguments: argparse.Namespace, call: Callable[[Client, str], ErasureReceipt]) -> int:
+def erase(arguments: argparse.Namespace, call: Callable[[Client, str], ErasureReceipt]) -> int:
+    """Erases, waits for the files if that is wanted, and prints the receipt."""
     # With an id, so that the receipt can be asked for again once the files have followed.
     operation_id = arguments.operation_id or str(uuid.uuid4())
     with connection.client(arguments) as client:
@@ -130,17 +131,14 @@ def _erase(arguments: argparse.Namespace, call: Callable[[Client, str], ErasureR
         if arguments.now and not arguments.read_only and not receipt.completed:
             client.checkpoint()
             receipt = call(client, operation_id)
-    print(plain.as_json(receipt) if arguments.json else render(receipt))
+    print(plain.as_json(receipt) if arguments.json else table.render(facts(receipt)))
     return EXIT_OK
 
 
 def _export(arguments: argparse.Namespace) -> int:
     lookup = profile.lookup_of(arguments)
-    to_stdout = arguments.output == "-"
-    with (
-        connection.client(arguments) as client,
-        nullcontext(sys.stdout) if to_stdout else Path(arguments.output).open("w") as out,
-    ):
+    path = None if arguments.output == "-" else arguments.output
+    with connection.client(arguments) as client, output.opened(path) as out:
         for line in client.export_person(lookup, workspace=arguments.workspace):
             out.write(f"{line}\n")
     return EXIT_OK

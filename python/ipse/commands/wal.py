@@ -233,6 +233,10 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
             return facts | {"suppress": record["suppress"]}
         case "erasure_completed":
             return {name: record[name] for name in ("erasure", "segments", "records", "files")}
+        case "workspace_deleted":
+            return {name: record[name] for name in ("profiles", "identifiers")}
+        case "gone":
+            return {}
         case "rules_set":
             return {"version": record["version"], "rules": f"{len(record['rules'])} bytes"}
         case _:

@@ -23,57 +23,62 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from ipse.v1 import identity_pb2 as ipse_dot_v1_dot_identity__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13ipse/v1/admin.proto\x12\x07ipse.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x03\n\tWorkspace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x0c\x63reated_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrules_version\x18\x03 \x01(\r\x12\x17\n\x0fsequence_number\x18\x04 \x01(\x04\x12\x15\n\rprofile_count\x18\x05 \x01(\x04\x12\x1e\n\x16\x61\x62sorbed_profile_count\x18\x06 \x01(\x04\x12\x18\n\x10identifier_count\x18\x07 \x01(\x04\x12\x12\n\nlink_count\x18\x08 \x01(\x04\x12\x12\n\nstate_hash\x18\t \x01(\t\x12\x14\n\x0cmemory_bytes\x18\n \x01(\x04\x12\x17\n\x0fidentifiers_max\x18\x0b \x01(\x04\x12\x18\n\x10memory_bytes_max\x18\x0c \x01(\x04\x12(\n largest_profile_identifier_count\x18\r \x01(\x04\x12\x1a\n\x12largest_profile_id\x18\x0e \x01(\t\":\n\x16\x43reateWorkspaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrules_toml\x18\x02 \x01(\t\"@\n\x17\x43reateWorkspaceResponse\x12%\n\tworkspace\x18\x01 \x01(\x0b\x32\x12.ipse.v1.Workspace\">\n\x15ListWorkspacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x16ListWorkspacesResponse\x12&\n\nworkspaces\x18\x01 \x03(\x0b\x32\x12.ipse.v1.Workspace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13GetWorkspaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x14GetWorkspaceResponse\x12%\n\tworkspace\x18\x01 \x01(\x0b\x32\x12.ipse.v1.Workspace\"$\n\x0fGetRulesRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\"7\n\x10GetRulesResponse\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nrules_toml\x18\x02 \x01(\t\"e\n\x0fSetRulesRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12\x12\n\nrules_toml\x18\x02 \x01(\t\x12\x18\n\x10\x65xpected_version\x18\x03 \x01(\r\x12\x11\n\tread_only\x18\x04 \x01(\x08\"<\n\x10SetRulesResponse\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x17\n\x0fsequence_number\x18\x02 \x01(\x04\"*\n\x14ValidateRulesRequest\x12\x12\n\nrules_toml\x18\x01 \x01(\t\":\n\x0cRulesProblem\x12\x0c\n\x04line\x18\x01 \x01(\r\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"U\n\x15ValidateRulesResponse\x12\'\n\x08problems\x18\x01 \x03(\x0b\x32\x15.ipse.v1.RulesProblem\x12\x13\n\x0b\x65xplanation\x18\x02 \x03(\t\"\x13\n\x11\x43heckpointRequest\"b\n\x12\x43heckpointResponse\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x14\n\x0clog_position\x18\x03 \x01(\x04\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\"B\n\rBackupRequest\x12\x11\n\tdirectory\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0f\n\x07history\x18\x03 \x01(\x08\"{\n\x0e\x42\x61\x63kupResponse\x12\x14\n\x0clog_position\x18\x01 \x01(\x04\x12\x1a\n\x12\x66irst_log_position\x18\x02 \x01(\x04\x12\x12\n\nfile_count\x18\x03 \x01(\x04\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x0f\n\x07seconds\x18\x05 \x01(\x01\"\x11\n\x0fGetStatsRequest\"\xb3\x04\n\x10GetStatsResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x30\n\x0cstarted_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x08recovery\x18\x03 \x01(\x0b\x32\x16.ipse.v1.RecoveryStats\x12\x14\n\x0clog_position\x18\x04 \x01(\x04\x12\x1b\n\x13synced_log_position\x18\x05 \x01(\x04\x12\x1a\n\x12\x63ommit_group_count\x18\x06 \x01(\x04\x12\x11\n\tlog_bytes\x18\x07 \x01(\x04\x12 \n\x18log_bytes_since_snapshot\x18\x08 \x01(\x04\x12\x0c\n\x04sync\x18\t \x01(\t\x12&\n\nworkspaces\x18\n \x03(\x0b\x32\x12.ipse.v1.Workspace\x12\x14\n\x0cstorage_full\x18\x0b \x01(\x08\x12\x1b\n\x13oldest_log_position\x18\x0c \x01(\x04\x12\x33\n\x0foldest_log_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0elog_file_bytes\x18\x0e \x01(\x04\x12\x15\n\rhistory_bytes\x18\x0f \x01(\x04\x12\x18\n\x10identifier_count\x18\x10 \x01(\x04\x12\x14\n\x0cmemory_bytes\x18\x11 \x01(\x04\x12\x17\n\x0fidentifiers_max\x18\x12 \x01(\x04\x12\x18\n\x10memory_bytes_max\x18\x13 \x01(\x04\"\xa6\x01\n\rRecoveryStats\x12\x0f\n\x07seconds\x18\x01 \x01(\x01\x12\x1a\n\x12snapshot_file_name\x18\x02 \x01(\t\x12\x1d\n\x15snapshot_log_position\x18\x03 \x01(\x04\x12\x1d\n\x15replayed_record_count\x18\x04 \x01(\x04\x12\x12\n\ntorn_bytes\x18\x05 \x01(\x04\x12\x16\n\x0e\x63lean_shutdown\x18\x06 \x01(\x08\x32\x99\x05\n\x0c\x41\x64minService\x12T\n\x0f\x43reateWorkspace\x12\x1f.ipse.v1.CreateWorkspaceRequest\x1a .ipse.v1.CreateWorkspaceResponse\x12Q\n\x0eListWorkspaces\x12\x1e.ipse.v1.ListWorkspacesRequest\x1a\x1f.ipse.v1.ListWorkspacesResponse\x12K\n\x0cGetWorkspace\x12\x1c.ipse.v1.GetWorkspaceRequest\x1a\x1d.ipse.v1.GetWorkspaceResponse\x12?\n\x08GetRules\x12\x18.ipse.v1.GetRulesRequest\x1a\x19.ipse.v1.GetRulesResponse\x12?\n\x08SetRules\x12\x18.ipse.v1.SetRulesRequest\x1a\x19.ipse.v1.SetRulesResponse\x12N\n\rValidateRules\x12\x1d.ipse.v1.ValidateRulesRequest\x1a\x1e.ipse.v1.ValidateRulesResponse\x12\x45\n\nCheckpoint\x12\x1a.ipse.v1.CheckpointRequest\x1a\x1b.ipse.v1.CheckpointResponse\x12\x39\n\x06\x42\x61\x63kup\x12\x16.ipse.v1.BackupRequest\x1a\x17.ipse.v1.BackupResponse\x12?\n\x08GetStats\x12\x18.ipse.v1.GetStatsRequest\x1a\x19.ipse.v1.GetStatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13ipse/v1/admin.proto\x12\x07ipse.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16ipse/v1/identity.proto\"\x83\x03\n\tWorkspace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x0c\x63reated_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrules_version\x18\x03 \x01(\r\x12\x17\n\x0fsequence_number\x18\x04 \x01(\x04\x12\x15\n\rprofile_count\x18\x05 \x01(\x04\x12\x1e\n\x16\x61\x62sorbed_profile_count\x18\x06 \x01(\x04\x12\x18\n\x10identifier_count\x18\x07 \x01(\x04\x12\x12\n\nlink_count\x18\x08 \x01(\x04\x12\x12\n\nstate_hash\x18\t \x01(\t\x12\x14\n\x0cmemory_bytes\x18\n \x01(\x04\x12\x17\n\x0fidentifiers_max\x18\x0b \x01(\x04\x12\x18\n\x10memory_bytes_max\x18\x0c \x01(\x04\x12(\n largest_profile_identifier_count\x18\r \x01(\x04\x12\x1a\n\x12largest_profile_id\x18\x0e \x01(\t\":\n\x16\x43reateWorkspaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrules_toml\x18\x02 \x01(\t\"@\n\x17\x43reateWorkspaceResponse\x12%\n\tworkspace\x18\x01 \x01(\x0b\x32\x12.ipse.v1.Workspace\">\n\x15ListWorkspacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x16ListWorkspacesResponse\x12&\n\nworkspaces\x18\x01 \x03(\x0b\x32\x12.ipse.v1.Workspace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13GetWorkspaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x14GetWorkspaceResponse\x12%\n\tworkspace\x18\x01 \x01(\x0b\x32\x12.ipse.v1.Workspace\"O\n\x16\x44\x65leteWorkspaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\x12\x11\n\tread_only\x18\x03 \x01(\x08\"U\n\x17\x44\x65leteWorkspaceResponse\x12(\n\x07receipt\x18\x01 \x01(\x0b\x32\x17.ipse.v1.ErasureReceipt\x12\x10\n\x08repeated\x18\x02 \x01(\x08\"$\n\x0fGetRulesRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\"7\n\x10GetRulesResponse\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x12\n\nrules_toml\x18\x02 \x01(\t\"e\n\x0fSetRulesRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12\x12\n\nrules_toml\x18\x02 \x01(\t\x12\x18\n\x10\x65xpected_version\x18\x03 \x01(\r\x12\x11\n\tread_only\x18\x04 \x01(\x08\"<\n\x10SetRulesResponse\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x17\n\x0fsequence_number\x18\x02 \x01(\x04\"*\n\x14ValidateRulesRequest\x12\x12\n\nrules_toml\x18\x01 \x01(\t\":\n\x0cRulesProblem\x12\x0c\n\x04line\x18\x01 \x01(\r\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"U\n\x15ValidateRulesResponse\x12\'\n\x08problems\x18\x01 \x03(\x0b\x32\x15.ipse.v1.RulesProblem\x12\x13\n\x0b\x65xplanation\x18\x02 \x03(\t\"\x13\n\x11\x43heckpointRequest\"b\n\x12\x43heckpointResponse\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x14\n\x0clog_position\x18\x03 \x01(\x04\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\"B\n\rBackupRequest\x12\x11\n\tdirectory\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0f\n\x07history\x18\x03 \x01(\x08\"{\n\x0e\x42\x61\x63kupResponse\x12\x14\n\x0clog_position\x18\x01 \x01(\x04\x12\x1a\n\x12\x66irst_log_position\x18\x02 \x01(\x04\x12\x12\n\nfile_count\x18\x03 \x01(\x04\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x0f\n\x07seconds\x18\x05 \x01(\x01\"\x11\n\x0fGetStatsRequest\"\xb3\x04\n\x10GetStatsResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x30\n\x0cstarted_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x08recovery\x18\x03 \x01(\x0b\x32\x16.ipse.v1.RecoveryStats\x12\x14\n\x0clog_position\x18\x04 \x01(\x04\x12\x1b\n\x13synced_log_position\x18\x05 \x01(\x04\x12\x1a\n\x12\x63ommit_group_count\x18\x06 \x01(\x04\x12\x11\n\tlog_bytes\x18\x07 \x01(\x04\x12 \n\x18log_bytes_since_snapshot\x18\x08 \x01(\x04\x12\x0c\n\x04sync\x18\t \x01(\t\x12&\n\nworkspaces\x18\n \x03(\x0b\x32\x12.ipse.v1.Workspace\x12\x14\n\x0cstorage_full\x18\x0b \x01(\x08\x12\x1b\n\x13oldest_log_position\x18\x0c \x01(\x04\x12\x33\n\x0foldest_log_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0elog_file_bytes\x18\x0e \x01(\x04\x12\x15\n\rhistory_bytes\x18\x0f \x01(\x04\x12\x18\n\x10identifier_count\x18\x10 \x01(\x04\x12\x14\n\x0cmemory_bytes\x18\x11 \x01(\x04\x12\x17\n\x0fidentifiers_max\x18\x12 \x01(\x04\x12\x18\n\x10memory_bytes_max\x18\x13 \x01(\x04\"\xa6\x01\n\rRecoveryStats\x12\x0f\n\x07seconds\x18\x01 \x01(\x01\x12\x1a\n\x12snapshot_file_name\x18\x02 \x01(\t\x12\x1d\n\x15snapshot_log_position\x18\x03 \x01(\x04\x12\x1d\n\x15replayed_record_count\x18\x04 \x01(\x04\x12\x12\n\ntorn_bytes\x18\x05 \x01(\x04\x12\x16\n\x0e\x63lean_shutdown\x18\x06 \x01(\x08\x32\xef\x05\n\x0c\x41\x64minService\x12T\n\x0f\x43reateWorkspace\x12\x1f.ipse.v1.CreateWorkspaceRequest\x1a .ipse.v1.CreateWorkspaceResponse\x12Q\n\x0eListWorkspaces\x12\x1e.ipse.v1.ListWorkspacesRequest\x1a\x1f.ipse.v1.ListWorkspacesResponse\x12K\n\x0cGetWorkspace\x12\x1c.ipse.v1.GetWorkspaceRequest\x1a\x1d.ipse.v1.GetWorkspaceResponse\x12T\n\x0f\x44\x65leteWorkspace\x12\x1f.ipse.v1.DeleteWorkspaceRequest\x1a .ipse.v1.DeleteWorkspaceResponse\x12?\n\x08GetRules\x12\x18.ipse.v1.GetRulesRequest\x1a\x19.ipse.v1.GetRulesResponse\x12?\n\x08SetRules\x12\x18.ipse.v1.SetRulesRequest\x1a\x19.ipse.v1.SetRulesResponse\x12N\n\rValidateRules\x12\x1d.ipse.v1.ValidateRulesRequest\x1a\x1e.ipse.v1.ValidateRulesResponse\x12\x45\n\nCheckpoint\x12\x1a.ipse.v1.CheckpointRequest\x1a\x1b.ipse.v1.CheckpointResponse\x12\x39\n\x06\x42\x61\x63kup\x12\x16.ipse.v1.BackupRequest\x1a\x17.ipse.v1.BackupResponse\x12?\n\x08GetStats\x12\x18.ipse.v1.GetStatsRequest\x1a\x19.ipse.v1.GetStatsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ipse.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WORKSPACE']._serialized_start=66
-  _globals['_WORKSPACE']._serialized_end=453
-  _globals['_CREATEWORKSPACEREQUEST']._serialized_start=455
-  _globals['_CREATEWORKSPACEREQUEST']._serialized_end=513
-  _globals['_CREATEWORKSPACERESPONSE']._serialized_start=515
-  _globals['_CREATEWORKSPACERESPONSE']._serialized_end=579
-  _globals['_LISTWORKSPACESREQUEST']._serialized_start=581
-  _globals['_LISTWORKSPACESREQUEST']._serialized_end=643
-  _globals['_LISTWORKSPACESRESPONSE']._serialized_start=645
-  _globals['_LISTWORKSPACESRESPONSE']._serialized_end=734
-  _globals['_GETWORKSPACEREQUEST']._serialized_start=736
-  _globals['_GETWORKSPACEREQUEST']._serialized_end=771
-  _globals['_GETWORKSPACERESPONSE']._serialized_start=773
-  _globals['_GETWORKSPACERESPONSE']._serialized_end=834
-  _globals['_GETRULESREQUEST']._serialized_start=836
-  _globals['_GETRULESREQUEST']._serialized_end=872
-  _globals['_GETRULESRESPONSE']._serialized_start=874
-  _globals['_GETRULESRESPONSE']._serialized_end=929
-  _globals['_SETRULESREQUEST']._serialized_start=931
-  _globals['_SETRULESREQUEST']._serialized_end=1032
-  _globals['_SETRULESRESPONSE']._serialized_start=1034
-  _globals['_SETRULESRESPONSE']._serialized_end=1094
-  _globals['_VALIDATERULESREQUEST']._serialized_start=1096
-  _globals['_VALIDATERULESREQUEST']._serialized_end=1138
-  _globals['_RULESPROBLEM']._serialized_start=1140
-  _globals['_RULESPROBLEM']._serialized_end=1198
-  _globals['_VALIDATERULESRESPONSE']._serialized_start=1200
-  _globals['_VALIDATERULESRESPONSE']._serialized_end=1285
-  _globals['_CHECKPOINTREQUEST']._serialized_start=1287
-  _globals['_CHECKPOINTREQUEST']._serialized_end=1306
-  _globals['_CHECKPOINTRESPONSE']._serialized_start=1308
-  _globals['_CHECKPOINTRESPONSE']._serialized_end=1406
-  _globals['_BACKUPREQUEST']._serialized_start=1408
-  _globals['_BACKUPREQUEST']._serialized_end=1474
-  _globals['_BACKUPRESPONSE']._serialized_start=1476
-  _globals['_BACKUPRESPONSE']._serialized_end=1599
-  _globals['_GETSTATSREQUEST']._serialized_start=1601
-  _globals['_GETSTATSREQUEST']._serialized_end=1618
-  _globals['_GETSTATSRESPONSE']._serialized_start=1621
-  _globals['_GETSTATSRESPONSE']._serialized_end=2184
-  _globals['_RECOVERYSTATS']._serialized_start=2187
-  _globals['_RECOVERYSTATS']._serialized_end=2353
-  _globals['_ADMINSERVICE']._serialized_start=2356
-  _globals['_ADMINSERVICE']._serialized_end=3021
+  _globals['_WORKSPACE']._serialized_start=90
+  _globals['_WORKSPACE']._serialized_end=477
+  _globals['_CREATEWORKSPACEREQUEST']._serialized_start=479
+  _globals['_CREATEWORKSPACEREQUEST']._serialized_end=537
+  _globals['_CREATEWORKSPACERESPONSE']._serialized_start=539
+  _globals['_CREATEWORKSPACERESPONSE']._serialized_end=603
+  _globals['_LISTWORKSPACESREQUEST']._serialized_start=605
+  _globals['_LISTWORKSPACESREQUEST']._serialized_end=667
+  _globals['_LISTWORKSPACESRESPONSE']._serialized_start=669
+  _globals['_LISTWORKSPACESRESPONSE']._serialized_end=758
+  _globals['_GETWORKSPACEREQUEST']._serialized_start=760
+  _globals['_GETWORKSPACEREQUEST']._serialized_end=795
+  _globals['_GETWORKSPACERESPONSE']._serialized_start=797
+  _globals['_GETWORKSPACERESPONSE']._serialized_end=858
+  _globals['_DELETEWORKSPACEREQUEST']._serialized_start=860
+  _globals['_DELETEWORKSPACEREQUEST']._serialized_end=939
+  _globals['_DELETEWORKSPACERESPONSE']._serialized_start=941
+  _globals['_DELETEWORKSPACERESPONSE']._serialized_end=1026
+  _globals['_GETRULESREQUEST']._serialized_start=1028
+  _globals['_GETRULESREQUEST']._serialized_end=1064
+  _globals['_GETRULESRESPONSE']._serialized_start=1066
+  _globals['_GETRULESRESPONSE']._serialized_end=1121
+  _globals['_SETRULESREQUEST']._serialized_start=1123
+  _globals['_SETRULESREQUEST']._serialized_end=1224
+  _globals['_SETRULESRESPONSE']._serialized_start=1226
+  _globals['_SETRULESRESPONSE']._serialized_end=1286
+  _globals['_VALIDATERULESREQUEST']._serialized_start=1288
+  _globals['_VALIDATERULESREQUEST']._serialized_end=1330
+  _globals['_RULESPROBLEM']._serialized_start=1332
+  _globals['_RULESPROBLEM']._serialized_end=1390
+  _globals['_VALIDATERULESRESPONSE']._serialized_start=1392
+  _globals['_VALIDATERULESRESPONSE']._serialized_end=1477
+  _globals['_CHECKPOINTREQUEST']._serialized_start=1479
+  _globals['_CHECKPOINTREQUEST']._serialized_end=1498
+  _globals['_CHECKPOINTRESPONSE']._serialized_start=1500
+  _globals['_CHECKPOINTRESPONSE']._serialized_end=1598
+  _globals['_BACKUPREQUEST']._serialized_start=1600
+  _globals['_BACKUPREQUEST']._serialized_end=1666
+  _globals['_BACKUPRESPONSE']._serialized_start=1668
+  _globals['_BACKUPRESPONSE']._serialized_end=1791
+  _globals['_GETSTATSREQUEST']._serialized_start=1793
+  _globals['_GETSTATSREQUEST']._serialized_end=1810
+  _globals['_GETSTATSRESPONSE']._serialized_start=1813
+  _globals['_GETSTATSRESPONSE']._serialized_end=2376
+  _globals['_RECOVERYSTATS']._serialized_start=2379
+  _globals['_RECOVERYSTATS']._serialized_end=2545
+  _globals['_ADMINSERVICE']._serialized_start=2548
+  _globals['_ADMINSERVICE']._serialized_end=3299
 # @@protoc_insertion_point(module_scope)

@@ -54,6 +54,11 @@ class AdminServiceStub:
                 request_serializer=ipse_dot_v1_dot_admin__pb2.GetWorkspaceRequest.SerializeToString,
                 response_deserializer=ipse_dot_v1_dot_admin__pb2.GetWorkspaceResponse.FromString,
                 _registered_method=True)
+        self.DeleteWorkspace = channel.unary_unary(
+                '/ipse.v1.AdminService/DeleteWorkspace',
+                request_serializer=ipse_dot_v1_dot_admin__pb2.DeleteWorkspaceRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_admin__pb2.DeleteWorkspaceResponse.FromString,
+                _registered_method=True)
         self.GetRules = channel.unary_unary(
                 '/ipse.v1.AdminService/GetRules',
                 request_serializer=ipse_dot_v1_dot_admin__pb2.GetRulesRequest.SerializeToString,
@@ -110,6 +115,15 @@ class AdminServiceServicer:
 
     def GetWorkspace(self, request, context):
         """Describes one workspace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteWorkspace(self, request, context):
+        """Deletes a workspace with all that is in it, rules and name included: from memory at once,
+        from every file by the next checkpoint, which the server makes promptly. The name is free
+        again: a workspace made under it begins empty, with record 1 and other profile ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -179,6 +193,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetWorkspace,
                     request_deserializer=ipse_dot_v1_dot_admin__pb2.GetWorkspaceRequest.FromString,
                     response_serializer=ipse_dot_v1_dot_admin__pb2.GetWorkspaceResponse.SerializeToString,
+            ),
+            'DeleteWorkspace': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteWorkspace,
+                    request_deserializer=ipse_dot_v1_dot_admin__pb2.DeleteWorkspaceRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_admin__pb2.DeleteWorkspaceResponse.SerializeToString,
             ),
             'GetRules': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRules,
@@ -297,6 +316,33 @@ class AdminService:
             '/ipse.v1.AdminService/GetWorkspace',
             ipse_dot_v1_dot_admin__pb2.GetWorkspaceRequest.SerializeToString,
             ipse_dot_v1_dot_admin__pb2.GetWorkspaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteWorkspace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.AdminService/DeleteWorkspace',
+            ipse_dot_v1_dot_admin__pb2.DeleteWorkspaceRequest.SerializeToString,
+            ipse_dot_v1_dot_admin__pb2.DeleteWorkspaceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,11 @@ class AdminServiceStub:
     """Lists workspaces by name."""
     GetWorkspace: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetWorkspaceRequest, _admin_pb2.GetWorkspaceResponse]
     """Describes one workspace."""
+    DeleteWorkspace: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DeleteWorkspaceRequest, _admin_pb2.DeleteWorkspaceResponse]
+    """Deletes a workspace with all that is in it, rules and name included: from memory at once,
+    from every file by the next checkpoint, which the server makes promptly. The name is free
+    again: a workspace made under it begins empty, with record 1 and other profile ids.
+    """
     GetRules: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetRulesRequest, _admin_pb2.GetRulesResponse]
     """Reads the rules now in force, as the TOML they were set with."""
     SetRules: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetRulesRequest, _admin_pb2.SetRulesResponse]
@@ -81,6 +86,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lists workspaces by name."""
     GetWorkspace: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetWorkspaceRequest, _admin_pb2.GetWorkspaceResponse]  # type: ignore[assignment]
     """Describes one workspace."""
+    DeleteWorkspace: _aio.UnaryUnaryMultiCallable[_admin_pb2.DeleteWorkspaceRequest, _admin_pb2.DeleteWorkspaceResponse]  # type: ignore[assignment]
+    """Deletes a workspace with all that is in it, rules and name included: from memory at once,
+    from every file by the next checkpoint, which the server makes promptly. The name is free
+    again: a workspace made under it begins empty, with record 1 and other profile ids.
+    """
     GetRules: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetRulesRequest, _admin_pb2.GetRulesResponse]  # type: ignore[assignment]
     """Reads the rules now in force, as the TOML they were set with."""
     SetRules: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetRulesRequest, _admin_pb2.SetRulesResponse]  # type: ignore[assignment]
@@ -133,6 +143,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.GetWorkspaceResponse, _abc.Awaitable[_admin_pb2.GetWorkspaceResponse]]:
         """Describes one workspace."""
+
+    @_abc_1.abstractmethod
+    def DeleteWorkspace(
+        self,
+        request: _admin_pb2.DeleteWorkspaceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DeleteWorkspaceResponse, _abc.Awaitable[_admin_pb2.DeleteWorkspaceResponse]]:
+        """Deletes a workspace with all that is in it, rules and name included: from memory at once,
+        from every file by the next checkpoint, which the server makes promptly. The name is free
+        again: a workspace made under it begins empty, with record 1 and other profile ids.
+        """
 
     @_abc_1.abstractmethod
     def GetRules(

@@ -40,6 +40,8 @@ _RECORD_FIELDS: Final = {
     4: ("event_resolved", (*_EVENT_FIELDS, "verb", "extra")),
     5: ("erased", ("operation", "digest", "profiles", "identifiers", "traits", "suppress")),
     6: ("erasure_completed", ("erasure", "segments", "records", "files")),
+    7: ("workspace_deleted", ("key", "operation", "digest", "profiles", "identifiers")),
+    8: ("gone", ()),
 }
 
 

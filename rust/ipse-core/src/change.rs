@@ -64,6 +64,26 @@ pub enum Change<'a> {
     Erased(Erased),
     /// The files that the workspace had when something was erased name it no more.
     ErasureCompleted(ErasureCompleted),
+    /// The workspace was deleted with all that was in it, its name included. The files follow;
+    /// that they have is the only record after it.
+    WorkspaceDeleted(WorkspaceDeleted),
+    /// What stands in the place of a record of a workspace that was deleted later.
+    Gone,
+}
+
+/// A workspace that was deleted: what is kept of it for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkspaceDeleted {
+    /// The key of the hashes here; it was that of the workspace.
+    pub key: [u8; 16],
+    /// As in [`Erased`].
+    pub operation: u128,
+    /// As in [`Erased`].
+    pub digest: u128,
+    /// Profiles that were there, absorbed ones included.
+    pub profiles: u32,
+    /// Identifiers that were there.
+    pub identifiers: u32,
 }
 
 /// Someone, or an identifier, that was erased: numbers and keyed hashes, no value.

@@ -78,12 +78,19 @@ pub struct Redactor {
     by_hash: HashMap<u128, Vec<(SequenceNumber, Option<u32>)>, FixedState>,
     profiles: HashMap<u32, SequenceNumber, FixedState>,
     erasures: HashSet<u64, FixedState>,
+    /// All records before this one, because it deleted the workspace.
+    deleted: Option<SequenceNumber>,
 }
 
 impl Redactor {
     /// Nothing, in a workspace with this key.
     pub fn new(key: [u8; 16]) -> Redactor {
         Redactor { key, ..Redactor::default() }
+    }
+
+    /// Everything, in a workspace that this record deleted.
+    pub(crate) fn of_deleted(deletion: SequenceNumber) -> Redactor {
+        Redactor { deleted: Some(deletion), ..Redactor::default() }
     }
 
     /// Adds what the record with this number erased; records come in order.
@@ -109,8 +116,14 @@ impl Redactor {
     /// Newer records are rewritten first: an older one still gives a row the value by which
     /// those that are left name it, should they be replayed half way.
     pub fn redact(&self, record: &Record<'_>) -> Option<Record<'static>> {
-        let Change::EventResolved(event) = &record.change else { return None };
-        let change = Change::EventResolved(self.redact_event(event, record.sequence)?);
+        let change = match &record.change {
+            Change::Gone => return None,
+            _ if self.deleted.is_some_and(|deleted| record.sequence < deleted) => Change::Gone,
+            Change::EventResolved(event) => {
+                Change::EventResolved(self.redact_event(event, record.sequence)?)
+            }
+            _ => return None,
+        };
         Some(Record { sequence: record.sequence, log_time: record.log_time, change })
     }
 

@@ -11,7 +11,7 @@ use prost::Message;
 
 use crate::convert::wire_time;
 use crate::dispatch::{Answer, Dispatch, Handled, decode, find_workspace, resting_on};
-use crate::limits::WORKSPACES_MAX;
+use crate::limits::{WORKSPACES_DELETED_MAX, WORKSPACES_MAX};
 use crate::page_token;
 use crate::profile::page_size;
 use crate::proto::v1;
@@ -35,7 +35,8 @@ impl Dispatch {
         if let Some(existing) = locked.workspace(name) {
             return Err(resting_on(locked.workspace_position(existing))(workspace_exists(name)));
         }
-        if locked.workspaces().count() >= WORKSPACES_MAX {
+        let deleted = locked.deleted_workspaces().count();
+        if locked.workspaces().count() >= WORKSPACES_MAX || deleted >= WORKSPACES_DELETED_MAX {
             return Err(resting_on(locked.position())(too_many_workspaces()));
         }
         check_writable(&locked)?;
@@ -278,6 +279,9 @@ fn workspace_exists(name: &str) -> Status {
 }
 
 fn too_many_workspaces() -> Status {
-    let problem = format!("this server holds {WORKSPACES_MAX} workspaces, the most it can");
+    let problem = format!(
+        "this server holds {WORKSPACES_MAX} workspaces, or the receipts of {WORKSPACES_DELETED_MAX} \
+         that were deleted, the most it can"
+    );
     Status::new(Reason::CapacityExceeded, problem).with("bound", WORKSPACES_MAX)
 }

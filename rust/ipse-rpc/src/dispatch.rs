@@ -80,7 +80,7 @@ pub(crate) type Handled = Result<Answer, Refused>;
 
 type Handler = fn(&Dispatch, &[u8], Timestamp) -> Handled;
 
-static METHODS: [(&str, Access, Handler); 27] = [
+static METHODS: [(&str, Access, Handler); 28] = [
     ("/ipse.v1.IdentityService/ResolveEvent", EVENT, Dispatch::resolve_event),
     ("/ipse.v1.IdentityService/ResolveEvents", EVENTS, Dispatch::resolve_events),
     ("/ipse.v1.IdentityService/GetProfile", READ, Dispatch::get_profile),
@@ -106,6 +106,11 @@ static METHODS: [(&str, Access, Handler); 27] = [
     ),
     ("/ipse.v1.AdminService/ListWorkspaces", admin(Reach::Server), Dispatch::list_workspaces),
     ("/ipse.v1.AdminService/GetWorkspace", admin(Reach::Workspace(1)), Dispatch::get_workspace),
+    (
+        "/ipse.v1.AdminService/DeleteWorkspace",
+        admin(Reach::Workspace(1)),
+        Dispatch::delete_workspace,
+    ),
     ("/ipse.v1.AdminService/GetRules", admin(Reach::Workspace(1)), Dispatch::get_rules),
     ("/ipse.v1.AdminService/SetRules", admin(Reach::Workspace(1)), Dispatch::set_rules),
     ("/ipse.v1.AdminService/ValidateRules", admin(Reach::Nowhere), Dispatch::validate_rules),
@@ -471,17 +476,20 @@ pub(crate) fn decode<M: Message + Default>(request: &[u8]) -> Result<M, Status> 
     })
 }
 
-/// The workspace of a name; empty means `default`. Workspaces are never removed, so that one
-/// is missing tells of nothing that was written.
+/// The workspace of a name; empty means `default`. That it is missing may tell of the newest that
+/// was deleted.
 pub(crate) fn find_workspace(
     locked: &Locked<'_>,
     field: &str,
     name: &str,
-) -> Result<WorkspaceIndex, Status> {
+) -> Result<WorkspaceIndex, Refused> {
     let name = if name.is_empty() { DEFAULT_WORKSPACE } else { name };
     locked.workspace(name).ok_or_else(|| {
+        let deleted = locked.deleted_workspaces().map(|gone| locked.workspace_position(gone));
+        let position = deleted.max().unwrap_or(LogPosition(0));
         let problem = format!("there is no workspace {}: create it first", quoted(name));
-        Status::of_field(Reason::WorkspaceNotFound, field, problem).with("workspace", name)
+        let status = Status::of_field(Reason::WorkspaceNotFound, field, problem);
+        Refused { position, status: status.with("workspace", name) }
     })
 }
 

@@ -1,21 +1,22 @@
-//! The methods that erase: a profile with all that is on it, or one identifier.
+//! The methods that erase: a profile with all that is on it, one identifier, or a workspace.
 
 use ipse_core::command::{Erasable, Erase, Operation};
 use ipse_core::decide::ErasureDecision;
 use ipse_core::graph::Receipt;
 use ipse_core::{Graph, Refusal, Timestamp};
+use ipse_store::{Locked, LogPosition, WorkspaceIndex};
 use prost::Message;
 
 use ipse_core::change::Verb;
 
 use crate::convert::{decoded_identifier, wire_time};
-use crate::dispatch::{Answer, Dispatch, Handled, Refused, decode};
+use crate::dispatch::{Answer, Dispatch, Handled, Refused, decode, find_workspace, resting_on};
 use crate::find::{Meant, find_meant};
 use crate::proto::v1;
 use crate::refusal::{Place, refused};
 use crate::rfc3339;
 use crate::status::Status;
-use crate::turn::Turn;
+use crate::turn::{Turn, check_writable, storage_full};
 
 /// Backups that a receipt lists: the newest of those that were made before.
 const BACKUPS_MAX: usize = 1_000;
@@ -60,6 +61,44 @@ impl Dispatch {
         })
     }
 
+    pub(crate) fn delete_workspace(&self, request: &[u8], now: Timestamp) -> Handled {
+        let mut request: v1::DeleteWorkspaceRequest = decode(request)?;
+        let read_only = std::mem::take(&mut request.read_only);
+        let fingerprint = request.encode_to_vec();
+        let operation = operation(&request.operation_id, &fingerprint);
+        let mut locked = self.lock()?;
+        if let Some((workspace, receipt)) = repeated_deletion(&locked, &operation) {
+            let position = locked.workspace_position(workspace);
+            drop(locked);
+            return self.deleted(position, &receipt, true);
+        }
+        let workspace = find_workspace(&locked, "name", &request.name)?;
+        if !read_only {
+            check_writable(&locked)?;
+        }
+        let position = locked.workspace_position(workspace);
+        let decided = locked.graph(workspace).decide_deletion(&operation, now);
+        let deleted = decided.map_err(|refusal| refused(refusal, Place::Request));
+        let deleted = deleted.map_err(resting_on(position))?;
+        if read_only {
+            drop(locked);
+            return self.deleted(position, &Receipt::planned_deletion(&deleted, now), false);
+        }
+        let change = locked.with_space(workspace, deleted.into()).ok_or_else(storage_full)?;
+        let committed = locked.commit(workspace, now, change);
+        let (_, position) = committed.map_err(|bug| self.internal(bug.to_string()))?;
+        let receipt = *newest_receipt(locked.graph(workspace));
+        drop(locked);
+        self.mappings.forget(workspace);
+        self.deleted(position, &receipt, false)
+    }
+
+    fn deleted(&self, position: LogPosition, receipt: &Receipt, repeated: bool) -> Handled {
+        let receipt = Some(self.receipt(receipt)?);
+        let bytes = v1::DeleteWorkspaceResponse { receipt, repeated }.encode_to_vec();
+        Ok(Answer { position, bytes })
+    }
+
     /// The answer to a call that erases: what `encode` makes of the receipt and of whether it
     /// was carried out before.
     fn erase(
@@ -101,6 +140,20 @@ impl Dispatch {
             earlier_backups,
         })
     }
+}
+
+/// The receipt of what was just erased.
+pub(crate) fn newest_receipt(graph: &Graph) -> &Receipt {
+    graph.erasure_receipts().next_back().expect("it was just erased")
+}
+
+/// What this very request deleted before. Only what is left of the workspace knows.
+fn repeated_deletion(
+    locked: &Locked<'_>,
+    operation: &Operation<'_>,
+) -> Option<(WorkspaceIndex, Receipt)> {
+    let receipt = |gone| Some((gone, locked.graph(gone).repeated_deletion(operation)?));
+    locked.deleted_workspaces().find_map(receipt)
 }
 
 fn operation<'a>(operation_id: &'a str, fingerprint: &'a [u8]) -> Operation<'a> {

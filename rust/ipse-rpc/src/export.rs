@@ -43,24 +43,24 @@ impl Dispatch {
             .map_err(resting_on(position))?;
         let (name, id) = (graph.name().to_owned(), graph.profile_id(profile.number()));
         let subject = ["person", &name, id.as_str()];
-        let (stage, at) = begin(&subject, &request.page_token)?;
+        let (stage, mut at) = begin(&subject, &request.page_token)?;
         let mut response = v1::ExportPersonResponse::default();
         if stage == IN_GRAPH {
-            let rest = held(graph, profile).into_iter();
-            let rest = rest.skip(usize::try_from(at).unwrap_or(usize::MAX));
-            response.lines = page(rest.map(|line| line.to_string()));
-            let next = if response.lines.is_empty() {
-                token(IN_LOG, 0)
-            } else {
-                token(IN_GRAPH, at + response.lines.len() as u64)
-            };
-            response.next_page_token = page_token::encode(&subject, &next);
-            return Ok(Answer { position, bytes: response.encode_to_vec() });
+            let held = held(graph, profile);
+            let rest = held.iter().skip(usize::try_from(at).unwrap_or(usize::MAX));
+            response.lines = page(rest.map(Value::to_string));
+            at += response.lines.len() as u64;
+            if at < held.len() as u64 {
+                response.next_page_token = page_token::encode(&subject, &token(IN_GRAPH, at));
+                return Ok(Answer { position, bytes: response.encode_to_vec() });
+            }
+            // The log goes on on the same page: most people fit on one.
+            at = 0;
         }
         let (person, workspace) = (Person::of(graph, profile), look.workspace());
         drop(look);
-        let mut bytes = 0;
         let lines = &mut response.lines;
+        let mut bytes: usize = lines.iter().map(String::len).sum();
         let read = self.store.read_records(workspace, LogPosition(at), &mut |record| {
             if let Some(line) = person.line(record) {
                 bytes += line.len();

@@ -158,7 +158,7 @@ impl Dispatch {
         &self,
         batch: &Batch<'_>,
         mut told: impl Listener,
-    ) -> Result<LogPosition, Status> {
+    ) -> Result<LogPosition, Refused> {
         let mapping = self.mapping(batch)?;
         self.resolve_read_by(mapping, batch, &mut told)
     }
@@ -169,13 +169,13 @@ impl Dispatch {
         mapping: VersionedMapping,
         batch: &Batch<'_>,
         told: &mut impl Listener,
-    ) -> Result<LogPosition, Status> {
+    ) -> Result<LogPosition, Refused> {
         let read = |event| ReadEvent::read(event, batch.asked, &mapping.mapping);
         let events: Vec<_> = batch.events.iter().map(|event| (event, read(event))).collect();
         let Batch { workspace, read_only, now, .. } = *batch;
         let turn = self.turn_of(batch.size(), workspace, batch.asked.verb, read_only, now)?;
         Ok(turn.for_each(events, |turn, (event, read)| match turn {
-            Ok(turn) if batch.is_outdated(event, &mapping, turn.graph()) => {
+            Ok(turn) if batch.is_outdated(event, &mapping, turn) => {
                 // Rules were set since: it is read again, under the lock, as that is rare.
                 let newest = self.mappings.of(turn.workspace(), turn.graph());
                 let read = ReadEvent::read(event, batch.asked, &newest.mapping);
@@ -186,7 +186,7 @@ impl Dispatch {
         }))
     }
 
-    fn mapping(&self, batch: &Batch<'_>) -> Result<VersionedMapping, Status> {
+    fn mapping(&self, batch: &Batch<'_>) -> Result<VersionedMapping, Refused> {
         if !batch.has_raw() {
             return Ok(VersionedMapping::default());
         }
@@ -206,9 +206,10 @@ impl Batch<'_> {
         &self,
         event: &request::Event<'_>,
         mapping: &VersionedMapping,
-        graph: &Graph,
+        turn: &Turn<'_>,
     ) -> bool {
-        !event.raw_json.is_empty() && mapping.version != graph.rules_version()
+        let in_force = (Some(turn.workspace()), turn.graph().rules_version());
+        !event.raw_json.is_empty() && (mapping.workspace, mapping.version) != in_force
     }
 }
 

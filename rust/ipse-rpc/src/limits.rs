@@ -49,6 +49,8 @@ pub const ABSORBED_IDS_MAX: usize = 1_000;
 pub const FORMER_IDS_MAX: usize = 1_000;
 /// Most workspaces of one server.
 pub const WORKSPACES_MAX: usize = 1_000;
+/// Workspaces that were deleted: each leaves a number and a receipt for ever.
+pub const WORKSPACES_DELETED_MAX: usize = 10_000;
 /// Most field violations in one status. Statuses travel in HTTP/2 headers, which peers cut
 /// off at 8 KiB.
 pub const VIOLATIONS_MAX: usize = 10;

@@ -4,18 +4,19 @@
 //! things to do goes on from one to the next by [`Look::go_on`], which is the one place where
 //! others get in between. A turn is as long as it lasts and not as many things as it does: what
 //! one event costs is up to the rules and to the profiles that it meets, and what the others
-//! wait for is time. Between two turns anything may have changed but what never does: the
-//! workspace is there, numbers of profiles stay, and the log's position only grows, so that an
-//! answer that waits for its last turn's position leads the disk in nothing.
+//! wait for is time. Between two turns anything may have changed but what never does: numbers of
+//! profiles stay, and the log's position only grows, so that an answer that waits for its last
+//! turn's position leads the disk in nothing. If the workspace was deleted meanwhile, there is no
+//! next turn.
 
 use std::time::{Duration, Instant};
 
 use ipse_core::Graph;
 use ipse_store::{Locked, LogPosition, WorkspaceIndex};
 
-use crate::dispatch::{Dispatch, find_workspace};
+use crate::dispatch::{Dispatch, Refused, find_workspace};
 use crate::limits::TURN_MS_MAX;
-use crate::status::Status;
+use crate::status::{Reason, Status};
 
 /// The graphs, locked to look at one workspace.
 pub(crate) struct Look<'d> {
@@ -28,7 +29,7 @@ pub(crate) struct Look<'d> {
 
 impl Dispatch {
     /// Locks the graphs.
-    pub(crate) fn look(&self, workspace: &str) -> Result<Look<'_>, Status> {
+    pub(crate) fn look(&self, workspace: &str) -> Result<Look<'_>, Refused> {
         let locked = self.lock()?;
         let workspace = find_workspace(&locked, "workspace", workspace)?;
         Ok(Look { dispatch: self, locked, workspace, began: None })
@@ -60,6 +61,10 @@ impl Look<'_> {
         let Look { dispatch, locked, workspace, .. } = self;
         let locked = locked.give_way();
         dispatch.check_open()?;
+        if locked.graph(workspace).is_gone() {
+            let problem = "the workspace was deleted while the call was carried out";
+            return Err(Status::new(Reason::WorkspaceNotFound, problem));
+        }
         Ok(Look { dispatch, locked, workspace, began: None })
     }
 

@@ -18,11 +18,21 @@ pub(crate) struct Mappings(Mutex<Vec<Option<VersionedMapping>>>);
 /// A mapping and the rules it is part of. The default reads nothing and is part of none.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct VersionedMapping {
+    /// A name may be another workspace's by now.
+    pub(crate) workspace: Option<WorkspaceIndex>,
     pub(crate) version: RulesVersion,
     pub(crate) mapping: Arc<Mapping>,
 }
 
 impl Mappings {
+    /// Forgets that of a workspace that is gone.
+    pub(crate) fn forget(&self, workspace: WorkspaceIndex) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = known.get_mut(workspace.0 as usize) {
+            *entry = None;
+        }
+    }
+
     /// The mapping in force.
     pub(crate) fn of(&self, workspace: WorkspaceIndex, graph: &Graph) -> VersionedMapping {
         // Each entry is whole or absent at every moment, so a panic elsewhere harms nothing.
@@ -34,6 +44,7 @@ impl Mappings {
         let version = graph.rules_version();
         let entry = known[at].take().filter(|entry| entry.version == version);
         let entry = entry.unwrap_or_else(|| VersionedMapping {
+            workspace: Some(workspace),
             version,
             mapping: Arc::new(graph.rules().mapping().clone()),
         });

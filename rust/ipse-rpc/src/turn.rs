@@ -13,6 +13,7 @@ use ipse_store::{Locked, LogPosition, WorkspaceIndex};
 use crate::admission::Size;
 use crate::dispatch::{Answer, Dispatch, Handled, Refused};
 use crate::encode::Encoder;
+use crate::erase::newest_receipt;
 use crate::fault::catching;
 use crate::limits::{STORAGE_RETRY_DELAY_MS, WRITE_QUEUE_RETRY_DELAY_MS};
 use crate::look::Look;
@@ -38,7 +39,7 @@ impl Dispatch {
         verb: Verb,
         read_only: bool,
         now: Timestamp,
-    ) -> Result<Turn<'_>, Status> {
+    ) -> Result<Turn<'_>, Refused> {
         self.turn_of(Size::One, workspace, verb, read_only, now)
     }
 
@@ -50,7 +51,7 @@ impl Dispatch {
         verb: Verb,
         read_only: bool,
         now: Timestamp,
-    ) -> Result<Turn<'_>, Status> {
+    ) -> Result<Turn<'_>, Refused> {
         let look = self.look(workspace)?;
         if !read_only {
             check_writable(&look.locked)?;
@@ -172,8 +173,7 @@ impl Turn<'_> {
         let change = change.ok_or_else(|| self.count_refusal(storage_full()))?;
         let committed = self.look.locked.commit(workspace, self.now, change);
         committed.map_err(|bug| self.look.dispatch.internal(bug.to_string()))?;
-        let newest = self.graph().erasure_receipts().next_back().copied();
-        Ok((newest.expect("it was just erased"), false))
+        Ok((*newest_receipt(self.graph()), false))
     }
 
     /// Deciding only reads. Catching its bugs here spares the lock, and so everyone else.

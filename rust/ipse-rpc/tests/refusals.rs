@@ -433,6 +433,27 @@ fn what_is_refused_is_not_written() {
 }
 
 #[test]
+fn that_a_workspace_is_gone_waits_for_its_deletion() {
+    let server = in_memory();
+    let shop = v1::CreateWorkspaceRequest { name: "shop".into(), ..Default::default() };
+    call(&server, "CreateWorkspace", &shop).result.expect("it is free");
+    let delete = v1::DeleteWorkspaceRequest { name: "shop".into(), ..Default::default() };
+    let asked = v1::DeleteWorkspaceRequest { read_only: true, ..delete.clone() };
+    call(&server, "DeleteWorkspace", &asked).result.expect("a question");
+    call(&server, "DeleteWorkspace", &delete).result.expect("it is there");
+    let newest = server.store().lock().position();
+    let resolve =
+        v1::ResolveEventRequest { workspace: "shop".into(), ..resolve(event("email=a@x")) };
+    for reply in
+        [call(&server, "DeleteWorkspace", &delete), call(&server, "ResolveEvent", &resolve)]
+    {
+        let refusal = refused(reply);
+        assert_eq!((&*refusal.reason, refusal.position), ("WORKSPACE_NOT_FOUND", newest));
+    }
+    call(&server, "CreateWorkspace", &shop).result.expect("it is free again");
+}
+
+#[test]
 fn a_refusal_that_tells_of_a_record_waits_for_it() {
     let server = in_memory();
     resolved(&server, v1::Event { event_id: "e1".into(), ..event("email=ann@x") });

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ipse_core::limits::ERASURES_PENDING_MAX;
+use ipse_core::{Change, Graph};
 
 use crate::erasures::{Noted, Register};
 use crate::error::{CheckpointError, CloseError, OpenError};
@@ -59,11 +60,11 @@ impl Again {
             )),
         }
         let mut known = known.noted().to_vec();
-        known.sort_by_key(|noted| (noted.workspace.0, noted.sequence));
+        known.sort_by_key(|noted| (noted.workspace.0, noted.sequence()));
         known.retain(|noted| rebuilt.newest_of(noted.workspace).is_some());
         let (later, mut completed): (Vec<Noted>, Vec<Noted>) = known
             .into_iter()
-            .partition(|noted| rebuilt.newest_of(noted.workspace) < Some(noted.sequence));
+            .partition(|noted| rebuilt.newest_of(noted.workspace) < Some(noted.sequence()));
         if !has_older_files {
             completed.clear();
         }
@@ -130,18 +131,30 @@ impl Rebuilt {
 /// Commits an erasure once more; says which it was and which it is now.
 fn erase(store: &Store, noted: &Noted) -> Result<String, RestoreError> {
     let mut locked = store.lock();
-    let erased = locked.graph(noted.workspace).erased_again(&noted.erased);
-    let Some(change) = locked.with_space(noted.workspace, erased.into()) else {
+    let graph = locked.graph(noted.workspace);
+    let name = named(graph);
+    let change = match &noted.record.change {
+        Change::Erased(erased) => graph.erased_again(erased).into(),
+        Change::WorkspaceDeleted(deleted) => graph.deleted_again(deleted).into(),
+        other => unreachable!("no erasure is noted as {other:?}"),
+    };
+    let Some(change) = locked.with_space(noted.workspace, change) else {
         return Err(CheckpointError::StorageFull.into());
     };
-    let committed = locked.commit(noted.workspace, noted.time, change);
+    let committed = locked.commit(noted.workspace, noted.record.log_time, change);
+    let erasure = noted.sequence();
     let (record, _) = committed.map_err(|unreadable| RestoreError::Refused {
-        problem: format!(
-            "erasure {} of workspace `{}` cannot be repeated here: {unreadable}",
-            noted.sequence, noted.name
-        ),
+        problem: format!("erasure {erasure} of {name} cannot be repeated here: {unreadable}"),
     })?;
-    Ok(format!("{}/{} as record {}", noted.name, noted.sequence, record.sequence.0))
+    Ok(format!("{erasure} of {name} as record {}", record.sequence))
+}
+
+/// The workspace, for a person.
+fn named(graph: &Graph) -> String {
+    match graph.name() {
+        "" => "a workspace that was deleted".to_owned(),
+        name => format!("workspace `{name}`"),
+    }
 }
 
 /// The erasures in the log after the moment.
@@ -154,10 +167,7 @@ fn erased_after(
     let mut found = Vec::new();
     read_log(disk, source.segments_after(covered), covered, &mut |_, workspace, record| {
         let workspace = WorkspaceIndex(workspace);
-        if rebuilt.newest_of(workspace).is_some() {
-            let name = rebuilt.state.graph(workspace).name();
-            found.extend(Noted::of(source.log_id, workspace, name, record));
-        }
+        found.extend(Noted::of(source.log_id, workspace, record));
         Visit::Taken
     })?;
     Ok(found)
@@ -166,13 +176,14 @@ fn erased_after(
 /// Of logs that went on by themselves the numbers mean other people.
 fn unknown_here(rebuilt: &Rebuilt, of_others: &[Noted]) -> Option<String> {
     let is_later = |noted: &&Noted| {
-        let found = rebuilt.state.workspace(&noted.name);
-        found.is_some_and(|found| rebuilt.state.graph(found).log_time() < noted.time)
+        let known = rebuilt.newest_of(noted.workspace).is_some();
+        known && rebuilt.state.graph(noted.workspace).log_time() < noted.record.log_time
     };
-    let named = of_others.iter().filter(is_later);
-    let named: Vec<String> = named
-        .map(|noted| format!("{}/{} of log {:016x}", noted.name, noted.sequence, noted.log_id))
-        .collect();
+    let told = |noted: &Noted| {
+        let workspace = named(rebuilt.state.graph(noted.workspace));
+        format!("{} of {workspace} in log {:016x}", noted.sequence(), noted.log_id)
+    };
+    let named: Vec<String> = of_others.iter().filter(is_later).map(told).collect();
     (!named.is_empty()).then(|| {
         format!(
             "erased later in a log that went another way, and perhaps here again: {}; erase them \

@@ -43,7 +43,6 @@ pub(crate) struct Erasing {
 
 struct Workspace {
     index: WorkspaceIndex,
-    name: String,
     redactor: Redactor,
     pending: Vec<Record<'static>>,
 }
@@ -69,7 +68,6 @@ impl Erasing {
             let pending: Vec<_> = graph.pending_records().collect();
             (!pending.is_empty() || !completed.is_empty()).then(|| Workspace {
                 index,
-                name: graph.name().to_owned(),
                 redactor: graph.redactor_with(&completed),
                 pending,
             })
@@ -144,9 +142,7 @@ impl Erasing {
 
 impl Workspace {
     fn noted(&self, log_id: u64) -> impl Iterator<Item = Noted> {
-        self.pending
-            .iter()
-            .filter_map(move |record| Noted::of(log_id, self.index, &self.name, record))
+        self.pending.iter().filter_map(move |record| Noted::of(log_id, self.index, record))
     }
 }
 

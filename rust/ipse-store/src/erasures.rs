@@ -11,7 +11,7 @@ use std::path::Path;
 
 use ipse_core::change::Erased;
 use ipse_core::graph::PendingErasure;
-use ipse_core::{Change, Record, SequenceNumber, Timestamp};
+use ipse_core::{Change, Record};
 
 use crate::codec::{decode_record, encode_record};
 use crate::erasing::lines;
@@ -24,15 +24,12 @@ use crate::state::WorkspaceIndex;
 /// Lines that the register keeps, the newest.
 const LINES_MAX: usize = 100_000;
 
-/// An erasure as the register tells of it.
+/// An erasure as the register tells of it: of a person, an identifier or a workspace.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Noted {
     pub(crate) log_id: u64,
     pub(crate) workspace: WorkspaceIndex,
-    pub(crate) name: String,
-    pub(crate) sequence: u64,
-    pub(crate) time: Timestamp,
-    pub(crate) erased: Erased,
+    pub(crate) record: Record<'static>,
 }
 
 /// The register, in order of its lines.
@@ -43,50 +40,59 @@ pub(crate) struct Register {
 
 impl Noted {
     /// The erasure that a record is; none if it is another record.
-    pub(crate) fn of(
-        log_id: u64,
-        workspace: WorkspaceIndex,
-        name: &str,
-        record: &Record<'_>,
-    ) -> Option<Noted> {
-        let Change::Erased(erased) = &record.change else { return None };
-        Some(Noted {
-            log_id,
-            workspace,
-            name: name.to_owned(),
-            sequence: record.sequence.0,
-            time: record.log_time,
-            erased: erased.clone(),
-        })
+    pub(crate) fn of(log_id: u64, workspace: WorkspaceIndex, record: &Record<'_>) -> Option<Noted> {
+        let change = match &record.change {
+            Change::Erased(erased) => erased.clone().into(),
+            Change::WorkspaceDeleted(deleted) => (*deleted).into(),
+            _ => return None,
+        };
+        let Record { sequence, log_time, .. } = *record;
+        Some(Noted { log_id, workspace, record: Record { sequence, log_time, change } })
+    }
+
+    pub(crate) fn sequence(&self) -> u64 {
+        self.record.sequence.0
     }
 
     /// It as what files are to be searched for.
     pub(crate) fn to_search(&self) -> PendingErasure {
+        let erased = self.erased();
+        let profiles = erased.into_iter().flat_map(|erased| &erased.profiles);
         PendingErasure {
-            sequence: SequenceNumber(self.sequence),
-            profiles: self.erased.profiles.iter().map(|profile| profile.0).collect(),
-            identifiers: self.erased.identifiers.clone(),
+            sequence: self.record.sequence,
+            profiles: profiles.map(|profile| profile.0).collect(),
+            identifiers: erased.map_or_else(Vec::new, |erased| erased.identifiers.clone()),
+        }
+    }
+
+    fn erased(&self) -> Option<&Erased> {
+        match &self.record.change {
+            Change::Erased(erased) => Some(erased),
+            _ => None,
         }
     }
 
     fn hashes(&self) -> usize {
-        self.erased.identifiers.iter().filter(|known| known.hash != 0).count()
+        let identifiers = self.erased().into_iter().flat_map(|erased| &erased.identifiers);
+        identifiers.filter(|known| known.hash != 0).count()
+    }
+
+    /// Whether nothing is left to do of `other` once this was done.
+    fn includes(&self, other: &Noted) -> bool {
+        let place = |noted: &Noted| (noted.log_id, noted.workspace);
+        let is_deletion = matches!(self.record.change, Change::WorkspaceDeleted(_));
+        is_deletion && place(self) == place(other) && other.sequence() < self.sequence()
     }
 
     fn line(&self) -> String {
-        let record = Record {
-            sequence: SequenceNumber(self.sequence),
-            log_time: self.time,
-            change: self.erased.clone().into(),
-        };
         let mut bytes = Vec::new();
-        encode_record(&mut bytes, self.workspace.0, &record);
+        encode_record(&mut bytes, self.workspace.0, &self.record);
         format!(
             "{} log={:016x} workspace={} erasure={} record={}\n",
-            self.time,
+            self.record.log_time,
             self.log_id,
-            self.name,
-            self.sequence,
+            self.workspace.0,
+            self.sequence(),
             hexadecimal(&bytes)
         )
     }
@@ -94,14 +100,13 @@ impl Noted {
     fn parse(line: &str) -> Option<Noted> {
         let (_, rest) = line.split_once(" log=")?;
         let (log_id, rest) = rest.split_once(" workspace=")?;
-        let (name, rest) = rest.split_once(" erasure=")?;
         let (_, record) = rest.split_once(" record=")?;
         let pairs = record.as_bytes().chunks(2);
         let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
         let bytes = pairs.map(byte).collect::<Option<Vec<u8>>>()?;
         let (workspace, record, length) = decode_record(&bytes).ok()?;
         let log_id = u64::from_str_radix(log_id, 16).ok()?;
-        let noted = Noted::of(log_id, WorkspaceIndex(workspace), name, &record)?;
+        let noted = Noted::of(log_id, WorkspaceIndex(workspace), &record)?;
         (length == bytes.len() && noted.line().trim_end() == line).then_some(noted)
     }
 }
@@ -124,7 +129,7 @@ impl Register {
 
     /// Adds what is not there, and hashes that are not.
     pub(crate) fn add(&mut self, noted: impl IntoIterator<Item = Noted>) {
-        let place = |known: &Noted| (known.log_id, known.workspace.0, known.sequence);
+        let place = |known: &Noted| (known.log_id, known.workspace.0, known.sequence());
         let mut places: BTreeMap<_, usize> =
             self.noted.iter().enumerate().map(|(at, known)| (place(known), at)).collect();
         for new in noted {
@@ -137,15 +142,22 @@ impl Register {
                 }
             }
         }
+        let is_deletion = |noted: &&Noted| noted.erased().is_none();
+        let deletions: Vec<Noted> = self.noted.iter().filter(is_deletion).cloned().collect();
+        self.noted.retain(|noted| !deletions.iter().any(|deletion| deletion.includes(noted)));
     }
 
     /// Takes out the hashes that only files from before `earliest` could need, the time of the
     /// earliest backup that is registered; those of what is suppressed are in the log, too.
     pub(crate) fn forget_needless_hashes(&mut self, earliest: Option<&str>) {
         for noted in &mut self.noted {
-            let is_needed = earliest.is_some_and(|earliest| *earliest <= *noted.time.to_string());
-            if !is_needed && !noted.erased.suppress {
-                noted.erased.identifiers.iter_mut().for_each(|known| known.hash = 0);
+            let time = noted.record.log_time.to_string();
+            let is_needed = earliest.is_some_and(|earliest| *earliest <= *time);
+            match &mut noted.record.change {
+                Change::Erased(erased) if !is_needed && !erased.suppress => {
+                    erased.identifiers.iter_mut().for_each(|known| known.hash = 0);
+                }
+                _ => {}
             }
         }
     }

@@ -19,8 +19,8 @@
 //! BACKUPS                           one line of text for each backup that was made: time,
 //!                                   log position, label, directory
 //! ERASURES                          one line of text for each erasure that the files have
-//!                                   followed: time, log id, workspace, number, and the record of
-//!                                   tag 5 in hexadecimal; with hashes if what is erased is
+//!                                   followed: time, log id, workspace (its number), the erasure's
+//!                                   number, and the record of tag 5 or 7 in hexadecimal; with hashes if what is erased is
 //!                                   suppressed or `BACKUPS` lists a backup from before
 //! next-segment-a.wal.tmp            space reserved for the next segments, of zeros; kept
 //! next-segment-b.wal.tmp            over a restart
@@ -109,6 +109,9 @@
 //! tag 5 erased              operation bin(16)|nil, digest bin(16)|nil, [profile, …],
 //!                           [erased, …], traits uint, suppress bool
 //! tag 6 erasure_completed   erasure (sequence), segments, records, files
+//! tag 7 workspace_deleted   key bin(16), operation bin(16)|nil, digest bin(16)|nil, profiles,
+//!                           identifiers
+//! tag 8 gone                a record of a workspace that was deleted later
 //!
 //! value       str, or uint where it was erased: the row of the identifier, counted from 0 in
 //!             order of first attachment; 2^32 and more for one that was on no profile
@@ -186,7 +189,7 @@
 //! the parts of each in order of their tags.
 //!
 //! ```text
-//! tag 1 workspace       not columns but single values: name str, profile_key bin(16),
+//! tag 1 workspace       not columns but single values: name str (empty if deleted), profile_key bin(16),
 //!                       created_time_ms, sequence, log_time_ms, rules_version, rules str,
 //!                       [namespace str, …], state_hash bin(16)
 //! tag 2 profiles        parent, merged_sequence, bearer, created_sequence, created_time_ms,
@@ -293,6 +296,10 @@ pub mod record_tag {
     pub const ERASED: u64 = 5;
     /// [`ipse_core::Change::ErasureCompleted`].
     pub const ERASURE_COMPLETED: u64 = 6;
+    /// [`ipse_core::Change::WorkspaceDeleted`].
+    pub const WORKSPACE_DELETED: u64 = 7;
+    /// [`ipse_core::Change::Gone`].
+    pub const GONE: u64 = 8;
 }
 
 /// Tags of snapshot parts.

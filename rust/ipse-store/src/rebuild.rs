@@ -173,12 +173,11 @@ fn replay(
         if let Err(problem) = state.replay(workspace, record) {
             return Visit::Impossible(problem);
         }
-        if matches!(record.change, Change::Erased(_)) {
-            let graph = state.graph(WorkspaceIndex(workspace));
-            let hashed = graph.pending_records().last();
-            erased.extend(hashed.and_then(|record| {
-                Noted::of(source.log_id, WorkspaceIndex(workspace), graph.name(), &record)
-            }));
+        if matches!(record.change, Change::Erased(_) | Change::WorkspaceDeleted(_)) {
+            let workspace = WorkspaceIndex(workspace);
+            let hashed = state.graph(workspace).pending_records().last();
+            let noted = hashed.and_then(|record| Noted::of(source.log_id, workspace, &record));
+            erased.extend(noted);
         }
         if let Some(Until::Sequence { workspace, sequence }) = until {
             let found = state.workspace(workspace);

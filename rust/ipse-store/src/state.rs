@@ -92,14 +92,15 @@ impl State {
         self.at(workspace).memory
     }
 
-    /// What each workspace is, in order of their numbers.
+    /// What each workspace is that is not gone, in order of their numbers.
     pub(crate) fn summaries(&self) -> Vec<Summary> {
+        let live = self.workspaces.iter().filter(|workspace| !workspace.graph.is_gone());
         let summary = |workspace: &Workspace| Summary {
             name: workspace.graph.name().to_owned(),
             sequence: workspace.graph.sequence().0,
             state_hash: workspace.graph.state_hash(),
         };
-        self.workspaces.iter().map(summary).collect()
+        live.map(summary).collect()
     }
 
     pub(crate) fn freeze(&self) -> Vec<Frozen> {
@@ -119,7 +120,7 @@ impl State {
         if record.sequence.0 > 1 {
             record.log_time = record.log_time.max(graph.log_time());
         }
-        if is_looked_at_twice(&record.change) {
+        if is_looked_at_twice(&record.change) || graph.is_gone() {
             graph.validate(&record).map_err(|invalid| Unreadable {
                 verb: verb_of(&record.change),
                 workspace: graph.name().to_owned(),
@@ -159,8 +160,10 @@ impl State {
         workspace: WorkspaceIndex,
         record: &Record<'_>,
     ) -> Result<(), String> {
-        let Change::WorkspaceCreated { name, .. } = &record.change else {
-            return Err(format!("workspace {} was not created before", workspace.0));
+        let name: &str = match &record.change {
+            Change::WorkspaceCreated { name, .. } => name,
+            Change::Gone => "",
+            _ => return Err(format!("workspace {} was not created before", workspace.0)),
         };
         if self.workspace(name).is_some() {
             return Err(format!("workspace `{name}` was created before"));
@@ -174,6 +177,9 @@ impl State {
 
     fn apply(&mut self, workspace: WorkspaceIndex, record: &Record<'_>) {
         self.position.0 += 1;
+        if matches!(record.change, Change::WorkspaceDeleted(_) | Change::Gone) {
+            self.by_name.retain(|_, known| *known != workspace);
+        }
         let position = self.position;
         let workspace = self.at_mut(workspace);
         workspace.graph.apply(record);
@@ -184,7 +190,10 @@ impl State {
     }
 
     fn add_graph(&mut self, name: &str, graph: Graph) {
-        self.by_name.insert(name.to_owned(), WorkspaceIndex(self.count()));
+        // One that is gone has none, and there may be many.
+        if !name.is_empty() {
+            self.by_name.insert(name.to_owned(), WorkspaceIndex(self.count()));
+        }
         let memory = graph.memory();
         self.memory = self.memory + memory;
         self.workspaces.push(Workspace { graph, position: self.position, memory });
@@ -211,7 +220,10 @@ fn is_looked_at_twice(change: &Change<'_>) -> bool {
     cfg!(debug_assertions)
         || match change {
             Change::EventResolved(event) => event.verb != Verb::Observe || event.extra.is_some(),
-            Change::Erased(_) | Change::ErasureCompleted(_) => true,
+            Change::Erased(_)
+            | Change::ErasureCompleted(_)
+            | Change::WorkspaceDeleted(_)
+            | Change::Gone => true,
             Change::WorkspaceCreated { .. } | Change::RulesSet { .. } => false,
         }
 }
@@ -222,7 +234,9 @@ fn verb_of(change: &Change<'_>) -> Option<Verb> {
         Change::WorkspaceCreated { .. }
         | Change::RulesSet { .. }
         | Change::Erased(_)
-        | Change::ErasureCompleted(_) => None,
+        | Change::ErasureCompleted(_)
+        | Change::WorkspaceDeleted(_)
+        | Change::Gone => None,
     }
 }
 

@@ -524,9 +524,14 @@ impl Locked<'_> {
         self.inner.state.workspace(name)
     }
 
-    /// All workspaces, in order of creation.
-    pub fn workspaces(&self) -> impl Iterator<Item = WorkspaceIndex> + use<> {
-        self.inner.state.indexes()
+    /// All workspaces that are not gone, in order of creation.
+    pub fn workspaces(&self) -> impl Iterator<Item = WorkspaceIndex> {
+        self.inner.state.indexes().filter(|index| !self.graph(*index).is_gone())
+    }
+
+    /// What is left of those that were deleted, in order of creation.
+    pub fn deleted_workspaces(&self) -> impl Iterator<Item = WorkspaceIndex> {
+        self.inner.state.indexes().filter(|index| self.graph(*index).is_gone())
     }
 
     /// A workspace's graph.
@@ -634,7 +639,13 @@ impl Locked<'_> {
         log_time: Timestamp,
         change: Change<'c>,
     ) -> Result<(Record<'c>, LogPosition), Unreadable> {
+        let large = matches!(change, Change::WorkspaceDeleted(_)).then(|| self.graph(workspace));
+        let held = large.map(Graph::freeze);
         let record = self.inner.state.commit(workspace, log_time, change)?;
+        if held.is_some() {
+            // Giving back the memory of many people takes long, and everyone would wait for it.
+            std::thread::spawn(move || drop(held));
+        }
         let position = self.inner.state.position();
         match self.store.files {
             Some(_) => {
@@ -643,7 +654,7 @@ impl Locked<'_> {
             }
             None => {
                 self.store.shared.progress.publish_at_once(position.0);
-                if matches!(record.change, Change::Erased(_)) {
+                if matches!(record.change, Change::Erased(_) | Change::WorkspaceDeleted(_)) {
                     // There are no files to follow.
                     let erasure = record.sequence;
                     let completed = ErasureCompleted { erasure, ..<_>::default() };

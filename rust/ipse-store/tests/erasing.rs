@@ -1,97 +1,21 @@
 //! After the checkpoint that follows an erasure no file holds a byte of what was erased, and
 //! whatever fails or crashes on the way there, the next checkpoint gets there.
 
-use std::borrow::Cow;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod secrets;
 
+use std::path::{Path, PathBuf};
+
+use ipse_core::Change;
 use ipse_core::change::ProfileNumber;
 use ipse_core::command::{Erasable, Erase, Operation};
 use ipse_core::decide::ErasureDecision;
-use ipse_core::{Change, Event, SentIdentifier, SentTrait, Timestamp, TraitValue};
 use ipse_store::format::{SPARE_NAMES, segment_name};
-use ipse_store::fs::Disk;
 use ipse_store::simulated::{Fault, FaultKind, SimulatedDisk};
-use ipse_store::{
-    BackupRequest, CheckpointError, Options, RestoreError, RestoreRequest, Restored, Store,
-    SyncPolicy, Until, WorkspaceIndex, restore_on, verify_on,
+use ipse_store::{CheckpointError, Store, Until, verify_on};
+use secrets::{
+    DIR, RULES, SECRET, WORKSPACE, back_up, live, names_of_files_with_secrets, now, observe, open,
+    open_at, restored, secrets_in, sent, sync,
 };
-
-const DIR: &str = "/data";
-const START_MS: i64 = 1_767_225_600_000;
-/// In every value that is erased.
-const SECRET: &[u8] = b"secret";
-const WORKSPACE: WorkspaceIndex = WorkspaceIndex(0);
-
-const RULES: &str = "\
-[namespaces.user]
-priority = 1
-limit = 1
-login = true
-[namespaces.email]
-priority = 2
-limit = 2
-normalise = \"lowercase\"
-[namespaces.device]
-priority = 3
-limit = 100
-";
-
-fn open(disk: &SimulatedDisk) -> Store {
-    let options =
-        Options { sync: SyncPolicy::Always, segment_size_bytes: 1024, ..Options::default() };
-    match Store::open_on(Arc::new(disk.clone()), Path::new(DIR), options, 3) {
-        Ok((store, _)) => store,
-        Err(error) => panic!("{error}"),
-    }
-}
-
-fn now(step: i64) -> Timestamp {
-    Timestamp::from_millis(START_MS + 1_000 * step).expect("this century")
-}
-
-fn sent(namespace: &'static str, value: String) -> SentIdentifier<'static> {
-    SentIdentifier { namespace: namespace.into(), value: value.into() }
-}
-
-fn observe(store: &Store, step: i64, id: &str, identifiers: Vec<SentIdentifier<'_>>, note: &str) {
-    let set = |name: &'static str, value| SentTrait {
-        name: name.into(),
-        value: Some(value),
-        set_once: false,
-    };
-    let event = Event {
-        event_id: id,
-        kind: "track",
-        timestamp: Some(now(step)),
-        identifiers,
-        traits: vec![
-            set("note", TraitValue::Text(Cow::Owned(note.to_owned()))),
-            set("address", TraitValue::Json(Cow::Owned(format!("{{\"street\":\"{note}\"}}")))),
-        ],
-        ..Event::default()
-    };
-    let mut locked = store.lock();
-    let decision = locked.graph(WORKSPACE).decide(&event, now(step)).expect("a good event");
-    if decision.teaches {
-        let change = Change::EventResolved(decision.resolved);
-        locked.commit(WORKSPACE, now(step), change).expect("a good record");
-    }
-}
-
-/// Events of Bob, and one of Ann between each two.
-fn live(store: &Store, steps: std::ops::Range<i64>) {
-    for step in steps {
-        let bob = vec![sent("user", "bob".into()), sent("device", format!("bob-{step}"))];
-        observe(store, step, &format!("bob-{step}"), bob, &format!("a note {step}"));
-        let ann = vec![
-            sent("user", "ann-secret".into()),
-            sent("email", format!("Ann-SECRET-{step}@example.com")),
-            sent("device", format!("ann-secret-{step}")),
-        ];
-        observe(store, step, &format!("ann-secret-{step}"), ann, &format!("a secret {step}"));
-    }
-}
 
 fn erase(store: &Store, operation_id: &str, what: Erasable<'_>, suppress: bool) {
     let operation = Operation { operation_id, ..Operation::default() };
@@ -101,25 +25,13 @@ fn erase(store: &Store, operation_id: &str, what: Erasable<'_>, suppress: bool) 
     let Ok(ErasureDecision::New(erased)) = decided else { panic!("{decided:?}") };
     assert!(!erased.identifiers.is_empty());
     let committed = locked.commit(WORKSPACE, now(500), Change::Erased(erased));
-    let (_, position) = committed.expect("a good record");
+    committed.expect("a good record");
     drop(locked);
-    assert_eq!(store.wait_synced(position, None), Ok(true));
+    sync(store);
 }
 
 fn ann() -> Erasable<'static> {
     Erasable::HolderOf(sent("user", "ann-secret".into()))
-}
-
-fn names_of_files_with_secrets(disk: &SimulatedDisk) -> Vec<PathBuf> {
-    secrets_in(disk, "/")
-}
-
-fn secrets_in(disk: &SimulatedDisk, dir: &str) -> Vec<PathBuf> {
-    let has_secret = |path: &PathBuf| {
-        let bytes = disk.read(path).unwrap_or_default().to_ascii_lowercase();
-        bytes.windows(SECRET.len()).any(|window| window == SECRET)
-    };
-    disk.paths().into_iter().filter(|path| path.starts_with(dir) && has_secret(path)).collect()
 }
 
 fn check(store: &Store, what: &str) -> u128 {
@@ -185,7 +97,7 @@ fn after_a_checkpoint_no_file_names_whom_was_erased() {
     }
     let erasures = disk.read(&Path::new(DIR).join("ERASURES")).expect("a register");
     let text = String::from_utf8(erasures).expect("text");
-    assert!(text.contains(" workspace=default erasure="), "{text}");
+    assert!(text.contains(" workspace=0 erasure="), "{text}");
     drop(store);
     assert_eq!(check(&open(&disk), "after a restart"), before);
     // The newer snapshot breaks: the older one, and the log since, give the same.
@@ -330,9 +242,7 @@ fn erased_after_a_backup() -> (SimulatedDisk, u64) {
     observe(&store, 3, "full", full, "a note");
     store.checkpoint().expect("a snapshot");
     live(&store, 4..6);
-    let (directory, label) = (Path::new("/backup"), "monday");
-    let request = BackupRequest { directory, label, history: true, now: now(100) };
-    let backup = store.backup(&request).expect("nothing stands against it").log_position;
+    let backup = back_up(&store);
     live(&store, 6..8);
     let never_held = sent("email", "secret-three@x.com".into());
     erase(&store, "ticket 6", Erasable::Identifier(never_held), false);
@@ -346,25 +256,11 @@ fn erased_after_a_backup() -> (SimulatedDisk, u64) {
     (disk, backup)
 }
 
-fn restored(
-    disk: &SimulatedDisk,
-    log: Option<&str>,
-    erasures: Option<&str>,
-    until: Option<Until>,
-) -> Result<Restored, RestoreError> {
-    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    let (from, log, to) = (Path::new("/backup"), log.map(Path::new), Path::new("/restored"));
-    let erasures = erasures.map(Path::new);
-    restore_on(&disk, &RestoreRequest { from, log, erasures, until, to })
-}
-
 /// That nothing of what was erased later is in what was restored, nor comes back.
 fn check_absent(disk: &SimulatedDisk, what: &str) {
     assert_eq!(secrets_in(disk, "/restored"), Vec::<PathBuf>::new(), "{what}");
     verify_on(disk, Path::new("/restored")).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let options = Options { segment_size_bytes: 1024, ..Options::default() };
-    let (store, _) = Store::open_on(Arc::new(disk.clone()), Path::new("/restored"), options, 3)
-        .unwrap_or_else(|error| panic!("{what}: {error}"));
+    let store = open_at(disk, "/restored");
     check(&store, what);
     assert_eq!(store.erasures_pending(), 0, "{what}");
     {

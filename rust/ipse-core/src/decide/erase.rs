@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::change::{Change, Erased, ErasedIdentifier, ProfileNumber, Rule};
+use crate::change::{Change, Erased, ErasedIdentifier, ProfileNumber, Rule, WorkspaceDeleted};
 use crate::command::{Erasable, Erase, Operation};
 use crate::erasure::{keyed_hash, value_hash};
 use crate::event::SentIdentifier;
@@ -37,7 +37,7 @@ impl Graph {
         now: Timestamp,
     ) -> Result<ErasureDecision, Refusal> {
         super::fields::check_operation(&command.operation, now)?;
-        let (operation, digest) = self.erasure_hashes(&command.operation);
+        let (operation, digest) = self.operation_hashes(&command.operation);
         if let Some(receipt) = self.erasures.of_operation(operation) {
             return match receipt.digest == digest {
                 true => Ok(ErasureDecision::Repeated(*receipt)),
@@ -56,6 +56,37 @@ impl Graph {
         (erased.operation, erased.digest) = (operation, digest);
         erased.suppress = command.suppress;
         Ok(ErasureDecision::New(erased))
+    }
+
+    /// Decides to delete the workspace, which is there.
+    pub fn decide_deletion(
+        &self,
+        operation: &Operation<'_>,
+        now: Timestamp,
+    ) -> Result<WorkspaceDeleted, Refusal> {
+        super::fields::check_operation(operation, now)?;
+        let (operation, digest) = self.operation_hashes(operation);
+        match self.erasures.of_operation(operation) {
+            Some(receipt) => Err(Refusal::EventIdReused { sequence: receipt.sequence }),
+            None => Ok(self.deletion(self.workspace().profile_key, operation, digest)),
+        }
+    }
+
+    /// The receipt of a workspace that is gone, if this very request deleted it.
+    pub fn repeated_deletion(&self, operation: &Operation<'_>) -> Option<Receipt> {
+        let (operation, digest) = self.operation_hashes(operation);
+        let receipt = self.erasures.of_operation(operation);
+        receipt.filter(|receipt| self.is_gone() && receipt.digest == digest).copied()
+    }
+
+    /// What a later deletion takes out of this graph, which is of a moment before it.
+    pub fn deleted_again(&self, later: &WorkspaceDeleted) -> WorkspaceDeleted {
+        self.deletion(later.key, later.operation, later.digest)
+    }
+
+    fn deletion(&self, key: [u8; 16], operation: u128, digest: u128) -> WorkspaceDeleted {
+        let identifiers = self.identifiers.rows.len() - self.identifiers.blanks();
+        WorkspaceDeleted { key, operation, digest, profiles: self.profiles.len(), identifiers }
     }
 
     /// What a later erasure takes out of this graph, which is of a moment before it: what there is
@@ -89,7 +120,7 @@ impl Graph {
 
     /// Hashes of the operation id, and of it with the request; 0 without an id. A digest of the
     /// request alone could be found out by guessing.
-    fn erasure_hashes(&self, operation: &Operation<'_>) -> (u128, u128) {
+    fn operation_hashes(&self, operation: &Operation<'_>) -> (u128, u128) {
         if operation.operation_id.is_empty() {
             return (0, 0);
         }
@@ -169,6 +200,12 @@ impl Graph {
             row: None,
             hash: value_hash(key, &candidate.namespace, &candidate.value),
         }
+    }
+}
+
+impl From<WorkspaceDeleted> for Change<'_> {
+    fn from(deleted: WorkspaceDeleted) -> Self {
+        Change::WorkspaceDeleted(deleted)
     }
 }
 

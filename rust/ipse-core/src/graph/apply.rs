@@ -3,6 +3,7 @@
 //! It decides nothing and cannot fail. What it is given was decided on this very state, or
 //! was read back and validated against it; anything else is a bug and panics.
 
+mod deleting;
 mod erasing;
 mod evidence;
 mod holding;
@@ -55,6 +56,8 @@ impl Graph {
             Change::EventResolved(event) => self.apply_event(event),
             Change::Erased(erased) => self.erase(erased),
             Change::ErasureCompleted(completed) => self.complete_erasure(*completed),
+            Change::WorkspaceDeleted(deleted) => self.delete(deleted),
+            Change::Gone => self.clear([0; 16]),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::change::{Erased, ErasedIdentifier, ErasureCompleted, SequenceNumber};
+use crate::change::{Erased, ErasedIdentifier, ErasureCompleted, SequenceNumber, WorkspaceDeleted};
 use crate::limits::ERASURE_RECEIPTS_MAX;
 use crate::time::Timestamp;
 
@@ -37,6 +37,22 @@ impl Receipt {
     /// What the receipt would be of an erasure that is only asked about.
     pub fn planned(erased: &Erased, time: Timestamp) -> Receipt {
         Receipt::of(erased, SequenceNumber(0), time)
+    }
+
+    /// The same of a workspace.
+    pub fn planned_deletion(deleted: &WorkspaceDeleted, time: Timestamp) -> Receipt {
+        Receipt::of_deletion(deleted, SequenceNumber(0), time)
+    }
+
+    /// The receipt of a whole workspace.
+    pub(crate) fn of_deletion(
+        deleted: &WorkspaceDeleted,
+        sequence: SequenceNumber,
+        time: Timestamp,
+    ) -> Receipt {
+        let WorkspaceDeleted { operation, digest, profiles, identifiers, .. } = *deleted;
+        let erased = Erased { operation, digest, ..Erased::default() };
+        Receipt { profiles, identifiers, ..Receipt::of(&erased, sequence, time) }
     }
 
     pub(crate) fn of(erased: &Erased, sequence: SequenceNumber, time: Timestamp) -> Receipt {

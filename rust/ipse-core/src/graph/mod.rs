@@ -237,6 +237,11 @@ impl Graph {
         self.erasures.pending()
     }
 
+    /// Whether the workspace was deleted, or its records are gone because it was deleted later.
+    pub fn is_gone(&self) -> bool {
+        self.workspace.as_ref().is_some_and(|workspace| workspace.name.is_empty())
+    }
+
     pub(crate) fn workspace(&self) -> &Workspace {
         self.workspace.as_ref().expect("record 1 creates the workspace before anything else")
     }

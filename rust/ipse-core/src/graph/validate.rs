@@ -54,15 +54,21 @@ impl Graph {
                 parsed(rules).map(|_| ())
             }
             (Change::WorkspaceCreated { .. }, Some(_)) => fail("the workspace exists already"),
-            (_, None) => fail("the workspace does not exist yet"),
-            (Change::RulesSet { version, rules }, Some(_)) => self.validate_rules(*version, rules),
-            (Change::EventResolved(event), Some(_)) => self.validate_event(event, record.log_time),
-            (Change::Erased(erased), Some(_)) => self.validate_erased(erased),
+            (Change::Gone, None) => Ok(()),
+            (Change::Gone | Change::WorkspaceDeleted(_), Some(_)) => {
+                let is_deleted = self.is_gone() && self.erasures.receipts().next().is_some();
+                ensure(!is_deleted, || "the workspace was deleted before".to_owned())
+            }
             (Change::ErasureCompleted(completed), Some(_)) => {
                 ensure(self.erasures.is_pending(completed.erasure), || {
                     format!("erasure {} is not pending", completed.erasure)
                 })
             }
+            (_, Some(_)) if self.is_gone() => fail("its workspace is gone"),
+            (_, None) => fail("the workspace does not exist yet"),
+            (Change::RulesSet { version, rules }, Some(_)) => self.validate_rules(*version, rules),
+            (Change::EventResolved(event), Some(_)) => self.validate_event(event, record.log_time),
+            (Change::Erased(erased), Some(_)) => self.validate_erased(erased),
         }
     }
 

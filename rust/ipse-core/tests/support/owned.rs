@@ -24,6 +24,8 @@ fn change(change: &Change<'_>) -> Change<'static> {
         Change::EventResolved(resolved) => Change::EventResolved(resolved.to_static()),
         Change::Erased(erased) => Change::Erased(erased.clone()),
         Change::ErasureCompleted(completed) => Change::ErasureCompleted(*completed),
+        Change::WorkspaceDeleted(deleted) => Change::WorkspaceDeleted(*deleted),
+        Change::Gone => Change::Gone,
     }
 }
 

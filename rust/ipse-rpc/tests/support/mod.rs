@@ -66,8 +66,9 @@ pub(crate) fn started(store: Store, recovery: Recovery) -> Dispatch {
     dispatch
 }
 
-const ADMIN_METHODS: [&str; 8] = [
+const ADMIN_METHODS: [&str; 9] = [
     "CreateWorkspace",
+    "DeleteWorkspace",
     "ListWorkspaces",
     "GetWorkspace",
     "GetRules",

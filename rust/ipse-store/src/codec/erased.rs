@@ -1,7 +1,7 @@
 //! Erasures: in records, and in the parts of a snapshot.
 
 use ipse_core::SequenceNumber;
-use ipse_core::change::{Erased, ErasedIdentifier, ErasureCompleted};
+use ipse_core::change::{Erased, ErasedIdentifier, ErasureCompleted, WorkspaceDeleted};
 use ipse_core::snapshot::{ErasuresPart, PendingErasuresPart};
 
 use super::msgpack::{Malformed, Reader, Writer};
@@ -12,6 +12,8 @@ use super::{read_digest, read_optional, read_profile, write_digest, write_option
 pub(super) const ERASED_FIELDS: usize = 6;
 /// Fields of [`ErasureCompleted`].
 pub(super) const COMPLETED_FIELDS: usize = 4;
+/// Fields of [`WorkspaceDeleted`].
+pub(super) const DELETED_FIELDS: usize = 5;
 /// Columns of [`ErasuresPart`].
 pub(super) const RECEIPT_COLUMNS: usize = 11;
 /// Columns of [`PendingErasuresPart`].
@@ -47,6 +49,24 @@ fn read_identifier(input: &mut Reader<'_>) -> Result<ErasedIdentifier, Malformed
     input.fixed_array("erased identifier", 2)?;
     let row = read_optional(input, |input| input.uint32("row"))?;
     Ok(ErasedIdentifier { row, hash: read_digest(input)? })
+}
+
+pub(super) fn write_deleted(out: &mut Writer<'_>, deleted: &WorkspaceDeleted) {
+    out.bytes(&deleted.key);
+    write_digest(out, deleted.operation);
+    write_digest(out, deleted.digest);
+    out.uint(u64::from(deleted.profiles));
+    out.uint(u64::from(deleted.identifiers));
+}
+
+pub(super) fn read_deleted(input: &mut Reader<'_>) -> Result<WorkspaceDeleted, Malformed> {
+    Ok(WorkspaceDeleted {
+        key: input.bytes16("key")?,
+        operation: read_digest(input)?,
+        digest: read_digest(input)?,
+        profiles: input.uint32("deleted profiles")?,
+        identifiers: input.uint32("deleted identifiers")?,
+    })
 }
 
 pub(super) fn write_completed(out: &mut Writer<'_>, completed: &ErasureCompleted) {

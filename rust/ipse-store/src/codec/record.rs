@@ -7,7 +7,8 @@ use ipse_core::rules::RulesText;
 use ipse_core::{Change, EventResolved, ObservedIdentifier, Record, SequenceNumber, TraitSet};
 
 use super::erased::{
-    COMPLETED_FIELDS, ERASED_FIELDS, read_completed, read_erased, write_completed, write_erased,
+    COMPLETED_FIELDS, DELETED_FIELDS, ERASED_FIELDS, read_completed, read_deleted, read_erased,
+    write_completed, write_deleted, write_erased,
 };
 use super::extra::{read_extra, write_extra};
 use super::msgpack::{Malformed, Reader, Writer};
@@ -56,6 +57,11 @@ pub fn encode_record(buffer: &mut Vec<u8>, workspace: u32, record: &Record<'_>) 
             common(COMPLETED_FIELDS, record_tag::ERASURE_COMPLETED);
             write_completed(out, completed);
         }
+        Change::WorkspaceDeleted(deleted) => {
+            common(DELETED_FIELDS, record_tag::WORKSPACE_DELETED);
+            write_deleted(out, deleted);
+        }
+        Change::Gone => common(0, record_tag::GONE),
         Change::EventResolved(event) if is_plain(event) => {
             common(EVENT_FIELDS, record_tag::EVENT_RESOLVED);
             write_event(out, event);
@@ -100,6 +106,10 @@ fn read_change<'a>(input: &mut Reader<'a>, fields: usize) -> Result<Change<'a>, 
         (record_tag::ERASURE_COMPLETED, COMPLETED_FIELDS) => {
             Ok(Change::ErasureCompleted(read_completed(input)?))
         }
+        (record_tag::WORKSPACE_DELETED, DELETED_FIELDS) => {
+            Ok(Change::WorkspaceDeleted(read_deleted(input)?))
+        }
+        (record_tag::GONE, 0) => Ok(Change::Gone),
         (tag, fields) => Err(input.malformed(
             "record",
             format_args!("of kind {tag} with {fields} fields, which this program does not know"),

@@ -4,7 +4,9 @@
 //! Numbers stay: rows and nodes are never given twice, because records and other people's
 //! warehouses name them.
 
-use crate::change::{Erased, ErasedIdentifier, ErasureCompleted, ProfileNumber, Record};
+use crate::change::{
+    Change, Erased, ErasedIdentifier, ErasureCompleted, ProfileNumber, Record, WorkspaceDeleted,
+};
 use crate::erasure::{Redactor, value_hash};
 use crate::graph::Graph;
 use crate::graph::attributions::attribution_hash;
@@ -167,6 +169,10 @@ impl Graph {
 
     /// The same with erasures that were completed, oldest first, for files that are older.
     pub fn redactor_with(&self, completed: &[PendingErasure]) -> Redactor {
+        if self.is_gone() {
+            let deletion = self.erasures.receipts().next().map(|receipt| receipt.sequence);
+            return deletion.map_or_else(Redactor::default, Redactor::of_deleted);
+        }
         let mut redactor = Redactor::new(self.workspace().profile_key);
         let is_pending = |known: &&PendingErasure| self.erasures.is_pending(known.sequence);
         let completed = completed.iter().filter(|known| !is_pending(known));
@@ -179,21 +185,24 @@ impl Graph {
     /// The erasures that the files have not followed, as records that could bring them about.
     pub fn pending_records(&self) -> impl Iterator<Item = Record<'static>> {
         self.erasures.pending().iter().map(|pending| {
-            let receipt = self.erasures.receipts().find(|known| known.sequence == pending.sequence);
-            let erased = Erased {
-                operation: receipt.map_or(0, |receipt| receipt.operation),
-                digest: receipt.map_or(0, |receipt| receipt.digest),
-                profiles: pending.profiles.iter().map(|&profile| ProfileNumber(profile)).collect(),
-                identifiers: pending.identifiers.clone(),
-                traits: receipt.map_or(0, |receipt| receipt.traits),
-                suppress: receipt.is_some_and(|receipt| receipt.suppress),
+            let is_it = |known: &&Receipt| known.sequence == pending.sequence;
+            let receipt = self.erasures.receipts().find(is_it).copied();
+            // The oldest receipts give way.
+            let receipt = receipt.unwrap_or_else(|| {
+                Receipt::of(&Erased::default(), pending.sequence, self.log_time)
+            });
+            let change = match self.is_gone() {
+                true => self.deletion_of(&receipt),
+                false => erasure_of(&receipt, pending).into(),
             };
-            Record {
-                sequence: pending.sequence,
-                log_time: receipt.map_or(self.log_time, |receipt| receipt.time),
-                change: erased.into(),
-            }
+            Record { sequence: pending.sequence, log_time: receipt.time, change }
         })
+    }
+
+    fn deletion_of(&self, receipt: &Receipt) -> Change<'static> {
+        let Receipt { operation, digest, profiles, identifiers, .. } = *receipt;
+        let key = self.workspace().profile_key;
+        WorkspaceDeleted { key, operation, digest, profiles, identifiers }.into()
     }
 
     pub(crate) fn restore_receipt(&mut self, receipt: Receipt) {
@@ -215,6 +224,17 @@ impl Graph {
             self.state.add(suppression_hash(hash));
         }
         is_new
+    }
+}
+
+fn erasure_of(receipt: &Receipt, pending: &PendingErasure) -> Erased {
+    Erased {
+        operation: receipt.operation,
+        digest: receipt.digest,
+        profiles: pending.profiles.iter().map(|&profile| ProfileNumber(profile)).collect(),
+        identifiers: pending.identifiers.clone(),
+        traits: receipt.traits,
+        suppress: receipt.suppress,
     }
 }
 
