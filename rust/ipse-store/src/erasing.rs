@@ -160,7 +160,7 @@ impl Place<'_> {
         let mut removed = 0;
         for name in names.iter().filter(|name| is_older(name)) {
             let path = self.room.dir.join(name);
-            self.room.disk.remove(&path).map_err(IoFailed::new("remove", &path))?;
+            self.room.disk.remove_large(&path).map_err(IoFailed::new("remove", &path))?;
             removed += 1;
         }
         if removed > 0 {

@@ -8,6 +8,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::thread;
+use std::time::Instant;
+
+/// A large file is removed in pieces of this size.
+const PIECE_BYTES: u64 = 4 << 20;
 
 /// A file system.
 pub trait Disk: Send + Sync + 'static {
@@ -28,6 +33,11 @@ pub trait Disk: Send + Sync + 'static {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Deletes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Deletes a large file that nobody reads, and gives its room back bit by bit: a file system
+    /// that tells its device of each (`discard`) holds up other writes meanwhile.
+    fn remove_large(&self, path: &Path) -> io::Result<()> {
+        self.remove(path)
+    }
     /// Makes the names in a directory last.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Locks a file for as long as the result lives, and writes `text` in it. `Err` inside
@@ -104,6 +114,14 @@ impl Disk for RealDisk {
         fs::remove_file(path)
     }
 
+    fn remove_large(&self, path: &Path) -> io::Result<()> {
+        let file = fs::OpenOptions::new().write(true).open(path)?;
+        self.remove(path)?;
+        // First, so that no crash brings the name back for a part of the file.
+        self.sync_dir(path.parent().unwrap_or(path))?;
+        give_back(&file)
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         fs::File::open(dir)?.sync_all()
     }
@@ -142,6 +160,18 @@ impl Disk for RealDisk {
     }
 }
 
+/// Cuts a file off piece by piece. Others get the disk for as long as each takes.
+fn give_back(file: &fs::File) -> io::Result<()> {
+    let mut length = file.metadata()?.len();
+    while length > 0 {
+        let started = Instant::now();
+        length = length.saturating_sub(PIECE_BYTES);
+        file.set_len(length)?;
+        thread::sleep(started.elapsed());
+    }
+    Ok(())
+}
+
 impl DiskFile for fs::File {
     fn length(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
@@ -162,5 +192,21 @@ impl DiskFile for fs::File {
     fn sync(&self) -> io::Result<()> {
         // The length is part of what fdatasync must make last when it changed.
         self.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_file_is_gone_and_its_room_given_back() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("large");
+        let file = RealDisk.create(&path).expect("made");
+        file.write_at(2 * PIECE_BYTES, b"the end").expect("written");
+        RealDisk.remove_large(&path).expect("removed");
+        assert!(!path.exists());
+        assert_eq!(file.length().expect("open"), 0);
     }
 }

@@ -493,7 +493,12 @@ impl Store {
         needless.extend(segments[..expired].iter().map(|segment| segment_name(segment.number)));
         for name in &needless {
             let path = files.dir.join(name);
-            files.disk.remove(&path).map_err(IoFailed::new("remove", &path))?;
+            let removed = match snapshot_position(name) {
+                Some(_) => files.disk.remove_large(&path),
+                // History may be read at this moment.
+                None => files.disk.remove(&path),
+            };
+            removed.map_err(IoFailed::new("remove", &path))?;
             // One by one: a crash may undo any of several, and leave a gap in the log.
             files.disk.sync_dir(&files.dir).map_err(IoFailed::new("sync", &files.dir))?;
             locked(&self.shared.progress.segments)
