@@ -226,8 +226,8 @@ def test_the_command_line_and_the_asyncio_client_delete_a_workspace(tmp_path: Pa
         server.start()
         with ipse.Client(server.address) as client:
             assert client.get_workspace("default").sequence_number == 1
-    for words in (("wal", "verify"), ("verify",)):
-        verified = command(*words, str(data_dir))
+    for verify in (["wal", "verify"], ["verify"]):
+        verified = command(*verify, str(data_dir))
         assert verified.returncode == 0, verified.stdout + verified.stderr
     dumped = command("wal", "dump", str(data_dir))
     assert "workspace_deleted" in dumped.stdout
