@@ -162,6 +162,9 @@ class Engine:
         directory or after `close`, LogFailedError.
         """
 
+    def expire(self) -> int:
+        """Lets expire what rules keep no longer; how many identifiers that was. Blocks."""
+
     def metrics(self) -> dict[str, int | float]:
         """Counters (`_total`) and figures of the engine by name, for monitoring."""
 

@@ -53,6 +53,7 @@ HEALTH_NAMES: Final = (IDENTITY, ADMIN, READS, WRITES)
 
 _LOOK_AFTER_INTERVAL_S: Final = 1.0
 _CHECKPOINT_RETRY_S: Final = 60.0
+_EXPIRY_INTERVAL_S: Final = 60.0
 _LAST_ANSWERS_GRACE_S: Final = 0.5
 """What answers and refusals that were made get to reach their callers."""
 
@@ -204,13 +205,16 @@ class Server:
         Tells health whether there is space for writes.
         """
         try:
-            retry_time_s = 0.0
+            retry_time_s = expiry_time_s = 0.0
             while not self.failure.done():
                 await asyncio.sleep(_LOOK_AFTER_INTERVAL_S)
                 self._service.look_after_engine()
                 if self.failure.done():
                     break
                 await self._tell_of_space(engine)
+                if time.monotonic() >= expiry_time_s:
+                    await _expire(engine)
+                    expiry_time_s = time.monotonic() + _EXPIRY_INTERVAL_S
                 if time.monotonic() < retry_time_s:
                     continue
                 if engine.checkpoint_due() and not await _checkpoint(engine):
@@ -319,6 +323,13 @@ async def _checkpoint(engine: _native.Engine) -> bool:
         return False
     _log.info("snapshot written", extra=dict(written))
     return True
+
+
+async def _expire(engine: _native.Engine) -> None:
+    """Let expire what rules keep no longer; what is left is for the next time."""
+    expired = await run_aside("expire", engine.expire)
+    if expired:
+        _log.info("identifiers expired", extra={"count": expired})
 
 
 def _open(settings: ServerSettings, tokens: str | None) -> _native.Engine:

@@ -77,3 +77,12 @@ def test_the_least_memory_that_a_control_group_allows_counts(tmp_path: Path) -> 
     assert memory.bytes_max(tmp_path, own) > 1 << 20
     (inner.parent / "memory.max").write_text("1048576\n")
     assert memory.bytes_max(tmp_path, own) == 1 << 20
+
+
+def test_what_was_seen_today_does_not_expire() -> None:
+    rules = "[namespaces.email]\n[namespaces.session]\nexpires_after_days = 1\n"
+    with Resolver() as resolver:
+        resolver.set_rules(rules)
+        resolver.resolve(_seen(("session", "s1")))
+        assert resolver.expire() == 0
+        assert resolver.get_workspace("default").identifier_count == 1

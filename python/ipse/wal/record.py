@@ -42,6 +42,7 @@ _RECORD_FIELDS: Final = {
     6: ("erasure_completed", ("erasure", "segments", "records", "files")),
     7: ("workspace_deleted", ("key", "operation", "digest", "profiles", "identifiers")),
     8: ("gone", ()),
+    9: ("expired", ("identifiers",)),
 }
 
 
@@ -76,6 +77,8 @@ def _named_record(array: Any, offset: int) -> dict[str, Any]:
         record = dict(zip(names, values, strict=True))
         if change == "event_resolved":
             record = _named_event(record)
+        elif change == "expired":
+            record["identifiers"] = [_expired(*each) for each in record["identifiers"]]
         elif change == "erased":
             named = [
                 dict(zip(("row", "hash"), each, strict=True)) for each in record["identifiers"]
@@ -171,6 +174,18 @@ def named_target(array: Sequence[Any]) -> dict[str, Any]:
 def _told(value: str | int) -> str | dict[str, int]:
     """Of a value that was erased there is the number that stands for it."""
     return {"erased": value} if isinstance(value, int) else value
+
+
+def _expired(
+    row: int, namespace: str, value: str | int, profiles: list[int], last_seen_ms: int
+) -> dict[str, Any]:
+    return {
+        "row": row,
+        "namespace": namespace,
+        "value": _told(value),
+        "profiles": profiles,
+        "last_seen_ms": last_seen_ms,
+    }
 
 
 def _identifier(namespace: str, value: str | int, raw: str | None, verdict: Any) -> dict[str, Any]:

@@ -71,6 +71,7 @@ _PART_FIELDS: Final = {
         ),
     ),
     15: ("pending_erasures", ("sequence", "profiles", "identifiers")),
+    16: ("last_seen", ("identifier", "day")),
 }  # fmt: skip
 
 

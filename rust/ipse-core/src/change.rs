@@ -69,6 +69,8 @@ pub enum Change<'a> {
     WorkspaceDeleted(WorkspaceDeleted),
     /// What stands in the place of a record of a workspace that was deleted later.
     Gone,
+    /// Identifiers were not seen for as long as the rules keep them, and left everyone.
+    Expired(Expired<'a>),
 }
 
 /// A workspace that was deleted: what is kept of it for ever.
@@ -114,6 +116,31 @@ pub struct ErasedIdentifier {
     /// Hash of namespace and value under the workspace's key, see [`crate::erasure`]; 0 in a
     /// record that was rewritten, because then no file names the value any more.
     pub hash: u128,
+}
+
+/// Identifiers that were not seen for as long as the rules keep them.
+///
+/// Apply takes them off everyone and their values out of memory. Their numbers are never given
+/// again; a value that comes again is a new identifier.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expired<'a> {
+    /// By namespace, and by the day when they were last seen.
+    pub identifiers: Vec<ExpiredIdentifier<'a>>,
+}
+
+/// An identifier that expired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpiredIdentifier<'a> {
+    /// Its row.
+    pub row: u32,
+    /// The namespace's name.
+    pub namespace: Cow<'a, str>,
+    /// The value.
+    pub value: Cow<'a, str>,
+    /// The profiles that held it.
+    pub profiles: Vec<ProfileNumber>,
+    /// The first moment of the day when it was last seen.
+    pub last_seen: Timestamp,
 }
 
 /// How the files were rewritten after an erasure.
@@ -472,6 +499,20 @@ impl fmt::Display for ProfileNumber {
 impl fmt::Display for RulesVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl Expired<'_> {
+    /// The same, on its own.
+    pub fn to_static(&self) -> Expired<'static> {
+        let to_static = |identifier: &ExpiredIdentifier<'_>| ExpiredIdentifier {
+            row: identifier.row,
+            namespace: identifier.namespace.clone().into_owned().into(),
+            value: identifier.value.clone().into_owned().into(),
+            profiles: identifier.profiles.clone(),
+            last_seen: identifier.last_seen,
+        };
+        Expired { identifiers: self.identifiers.iter().map(to_static).collect() }
     }
 }
 

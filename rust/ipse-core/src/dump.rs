@@ -57,6 +57,7 @@ impl Graph {
         self.remembered_refusals
             .iter()
             .try_for_each(|refusal| writeln!(out, "refusal {:016x}", refusal.0))?;
+        self.write_last_seen(out)?;
         self.write_erasures(out)
     }
 
@@ -132,6 +133,13 @@ impl Graph {
             }
         }
         Ok(())
+    }
+
+    fn write_last_seen(&self, out: &mut String) -> std::fmt::Result {
+        let mut seen: Vec<_> = self.last_seen.iter().collect();
+        seen.sort_unstable();
+        seen.into_iter()
+            .try_for_each(|(id, day)| writeln!(out, "identifier {} seen {}", id.0, day.start()))
     }
 
     fn write_erasures(&self, out: &mut String) -> std::fmt::Result {

@@ -17,7 +17,8 @@ use hashbrown::{HashMap, HashSet};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::change::{
-    Change, ErasedIdentifier, EventResolved, Extra, ObservedIdentifier, Record, SequenceNumber,
+    Change, ErasedIdentifier, EventResolved, Expired, Extra, ObservedIdentifier, Record,
+    SequenceNumber,
 };
 
 /// What a pseudonym begins with. No value of an event may: [`crate::identifier::normalise`]
@@ -122,9 +123,45 @@ impl Redactor {
             Change::EventResolved(event) => {
                 Change::EventResolved(self.redact_event(event, record.sequence)?)
             }
+            Change::Expired(expired) => self.redact_expired(expired, record.sequence)?,
             _ => return None,
         };
         Some(Record { sequence: record.sequence, log_time: record.log_time, change })
+    }
+
+    /// Learns from the record of an expiry: what was erased later, or was on a profile that was,
+    /// had this row until then. To be asked before any record that is older.
+    pub fn learn(&mut self, record: &Record<'_>) {
+        let Change::Expired(expired) = &record.change else { return };
+        for identifier in expired.identifiers.iter().filter(|known| !is_pseudonym(&known.value)) {
+            let hash = value_hash(&self.key, &identifier.namespace, &identifier.value);
+            let is_theirs = identifier.profiles.iter().any(|profile| {
+                self.profiles.get(&profile.0).is_some_and(|erased| record.sequence < *erased)
+            });
+            if is_theirs || self.by_hash.contains_key(&hash) {
+                let known = self.by_hash.entry(hash).or_default();
+                // Those before the record of the expiry are of this row, that record too.
+                let end = SequenceNumber(record.sequence.0 + 1);
+                let at = known.partition_point(|&(erased, _)| erased < end);
+                known.insert(at, (end, Some(identifier.row)));
+            }
+        }
+    }
+
+    fn redact_expired(
+        &self,
+        expired: &Expired<'_>,
+        sequence: SequenceNumber,
+    ) -> Option<Change<'static>> {
+        let mut expired = expired.to_static();
+        let mut redacted = false;
+        for identifier in &mut expired.identifiers {
+            if self.find(&identifier.namespace, &identifier.value, sequence).is_some() {
+                identifier.value = Cow::Owned(pseudonym(u64::from(identifier.row)));
+                redacted = true;
+            }
+        }
+        redacted.then_some(Change::Expired(expired))
     }
 
     /// A record of an erasure without the hashes, which nobody needs once all records are

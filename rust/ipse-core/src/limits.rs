@@ -70,6 +70,10 @@ pub const RECORD_DISPLACED_MAX: usize = 65_536;
 pub const ERASURE_RECEIPTS_MAX: usize = 4_096;
 /// Erasures of one workspace that the files may wait for; more are refused until a checkpoint.
 pub const ERASURES_PENDING_MAX: usize = 1_024;
+/// Identifiers that one record lets expire: others wait while it is applied.
+pub const EXPIRED_IDENTIFIERS_MAX: usize = 100;
+/// Days after which an identifier may expire.
+pub const EXPIRY_DAYS_MAX: u32 = 36_500;
 /// Longest rules text, in bytes.
 pub const RULES_BYTES_MAX: usize = 256 * 1024;
 /// Blocked values of one namespace.

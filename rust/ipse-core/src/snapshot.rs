@@ -27,8 +27,8 @@ pub const PART_ROWS_MAX: usize = 16_384;
 
 /// A piece of a graph. The order is: one `Workspace`, then `Profiles`, `Identifiers`,
 /// `Links`, `Holders`, `Evidence`, `Attributions`, `Departures`, `Partings`, `Traits`,
-/// `RememberedEvents`, `RememberedRefusals`, `Suppressions`, `Erasures`, `PendingErasures`, each
-/// zero or more times.
+/// `RememberedEvents`, `RememberedRefusals`, `Suppressions`, `Erasures`, `PendingErasures`,
+/// `LastSeen`, each zero or more times.
 ///
 /// All columns of one part have the same length, at most [`PART_ROWS_MAX`].
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +63,8 @@ pub enum Part {
     Erasures(ErasuresPart),
     /// Erasures that the files have not followed yet, oldest first.
     PendingErasures(PendingErasuresPart),
+    /// When identifiers that may expire were last seen, in no order.
+    LastSeen(LastSeenPart),
 }
 
 /// What there is one of in a workspace.
@@ -301,6 +303,15 @@ pub struct PendingErasuresPart {
     pub identifiers: Vec<Vec<ErasedIdentifier>>,
 }
 
+/// When identifiers that may expire were last seen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LastSeenPart {
+    /// The identifier.
+    pub identifier: Vec<u32>,
+    /// The day, counted from 0001-01-01.
+    pub day: Vec<u32>,
+}
+
 /// The parts do not make a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPart(pub String);
@@ -433,6 +444,12 @@ impl ErasuresPart {
 impl PendingErasuresPart {
     fn other_columns(&self) -> [usize; 2] {
         [self.profiles.len(), self.identifiers.len()]
+    }
+}
+
+impl LastSeenPart {
+    fn other_columns(&self) -> [usize; 1] {
+        [self.day.len()]
     }
 }
 

@@ -32,6 +32,33 @@ impl Timestamp {
     }
 }
 
+/// A day of UTC, counted from that of [`Timestamp::MIN`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Day(pub(crate) u32);
+
+impl Day {
+    /// The day of a time.
+    pub(crate) fn of(time: Timestamp) -> Day {
+        let days = (time.0 - Timestamp::MIN.0) / DAY_MS;
+        Day(u32::try_from(days).expect("there are fewer than 2^32 days"))
+    }
+
+    /// Its first moment.
+    pub(crate) fn start(self) -> Timestamp {
+        Timestamp(Timestamp::MIN.0 + i64::from(self.0) * DAY_MS)
+    }
+
+    /// So many days before.
+    pub(crate) fn minus(self, days: u32) -> Day {
+        Day(self.0.saturating_sub(days))
+    }
+
+    /// Whether there is such a day.
+    pub(crate) fn is_kept(self) -> bool {
+        self <= Day::of(Timestamp::MAX)
+    }
+}
+
 /// RFC 3339 in UTC with milliseconds, as dumps and messages print it.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,15 +1,16 @@
 //! Memory that has reached its ceiling: who is known is answered, and nobody new comes in.
 
+mod support;
+
 use std::borrow::Cow;
 
 use ipse_core::change::{ProfileNumber, Rule, TraitReason, Verdict};
 use ipse_core::command::{IdentifierChange, ImportProfile, ImportedIdentifier, ModifyIdentifiers};
 use ipse_core::command::{Operation, SplitProfile};
 use ipse_core::decide::{Ceiling, CeilingOf, Decision, Moment, Room};
-use ipse_core::{
-    Change, Event, Graph, Record, Refusal, SentIdentifier, SentTrait, SequenceNumber, Target,
-    Timestamp, TraitValue,
-};
+use ipse_core::{Change, Event, Graph, Refusal, SentTrait, Target, Timestamp, TraitValue};
+use support::small::{self, seen, sent};
+use support::timestamp;
 
 const CEILING: Ceiling = Ceiling { of: CeilingOf::Workspace, what: "identifiers", bound: 3 };
 const BYTES: Ceiling = Ceiling { of: CeilingOf::Process, what: "bytes", bound: 1 << 20 };
@@ -168,12 +169,9 @@ fn memory_grows_with_what_is_held_and_the_largest_profile_is_known() {
 }
 
 fn graph_with(identifiers: &[&str]) -> Graph {
-    let mut graph = Graph::new(1);
     let rules = "[namespaces.email]\npriority = 1\nlimit = \"none\"\n\
                  [namespaces.device]\npriority = 2\nlimit = \"none\"\n";
-    let created =
-        Change::WorkspaceCreated { name: "shop".into(), profile_key: [7; 16], rules: rules.into() };
-    graph.apply(&Record { sequence: SequenceNumber(1), log_time: now(), change: created });
+    let mut graph = small::graph(rules, now());
     if !identifiers.is_empty() {
         let event = seen(identifiers);
         let decision = graph.decide(&event, now()).expect("a good event");
@@ -183,21 +181,7 @@ fn graph_with(identifiers: &[&str]) -> Graph {
 }
 
 fn apply(graph: &mut Graph, decision: Decision<'_>) {
-    let sequence = SequenceNumber(graph.sequence().0 + 1);
-    let change = Change::EventResolved(decision.resolved);
-    let record = Record { sequence, log_time: now(), change };
-    graph.validate(&record).expect("what was decided is possible");
-    graph.apply(&record);
-}
-
-fn seen<'a>(identifiers: &[&'a str]) -> Event<'a> {
-    let identifiers = identifiers.iter().map(|text| sent(text)).collect();
-    Event { identifiers, ..Event::default() }
-}
-
-fn sent(text: &str) -> SentIdentifier<'_> {
-    let (namespace, value) = text.split_once('=').expect("namespace=value");
-    SentIdentifier { namespace: namespace.into(), value: value.into() }
+    small::commit(graph, now(), Change::EventResolved(decision.resolved));
 }
 
 fn with_traits(traits: &[(&'static str, &'static str)]) -> Event<'static> {
@@ -224,5 +208,5 @@ fn told(decision: &Decision<'_>) -> Vec<String> {
 }
 
 fn now() -> Timestamp {
-    Timestamp::from_millis(1_700_000_000_000).expect("it is within range")
+    timestamp::at_millis(timestamp::START_MS)
 }

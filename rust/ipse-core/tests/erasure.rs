@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use ipse_core::change::{ErasureCompleted, ProfileNumber, Record};
+use ipse_core::change::{ErasureCompleted, ExpiredIdentifier, ProfileNumber, Record};
 use ipse_core::command::{Erasable, Erase, Operation};
 use ipse_core::decide::ErasureDecision;
 use ipse_core::{Change, Graph, Refusal, Rules, SentIdentifier, SequenceNumber, Timestamp, rules};
@@ -34,6 +34,8 @@ enum Step {
     },
     /// The files follow.
     Complete,
+    /// Days go by, and what was not seen since expires.
+    Days(i64),
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +57,23 @@ fn erasing_holds_under_rules_that_mix_policies() {
     MIXED.into_iter().for_each(hold);
 }
 
+#[test]
+fn erasing_and_expiring_hold_together() {
+    MIXED.into_iter().for_each(|rules| hold(&with_expiry(rules)));
+}
+
+/// The same rules, under which whatever may expires after two days.
+fn with_expiry(rules: &str) -> String {
+    let namespace = |table: &str| match table.contains("immutable") {
+        true => table.to_owned(),
+        false => table.replacen("]\n", "]\nexpires_after_days = 2\n", 1),
+    };
+    let tables = rules.split_inclusive("\n\n");
+    tables
+        .map(|t| if t.starts_with("[namespaces.") { namespace(t) } else { t.to_owned() })
+        .collect()
+}
+
 fn hold(text: &str) {
     let parsed = Rules::from_toml(text).unwrap_or_else(|problems| panic!("{problems:?}"));
     let universe = Universe::of(&parsed);
@@ -73,6 +92,7 @@ fn hold(text: &str) {
         10 => universe.act().prop_map(Step::Act),
         2 => erase,
         1 => Just(Step::Complete),
+        1 => (1..5i64).prop_map(Step::Days),
     ];
     run(&(vec(step, 1..40), any::<prop::sample::Index>()), |(course, kept)| {
         let mut world = World::begin(text);
@@ -104,16 +124,21 @@ struct World {
     gone: Vec<Gone>,
     suppressed: BTreeSet<Id>,
     step: i64,
+    days: i64,
 }
 
 impl World {
     fn begin(rules: &str) -> World {
         let mut backend = CoreBackend::new();
-        backend.create_workspace("laws", rules, now(0));
+        backend.create_workspace("laws", rules, timestamp::at_millis(timestamp::START_MS));
         let twin = reload(backend.graph(), 11);
         let records = backend.records().to_vec();
         let (gone, suppressed) = (Vec::new(), BTreeSet::new());
-        World { backend, twin, records, older: None, gone, suppressed, step: 0 }
+        World { backend, twin, records, older: None, gone, suppressed, step: 0, days: 0 }
+    }
+
+    fn now(&self) -> Timestamp {
+        timestamp::at_millis(timestamp::START_MS + 1_000 * self.step + 86_400_000 * self.days)
     }
 
     fn keep_snapshot(&mut self) {
@@ -128,6 +153,7 @@ impl World {
                 self.erase(what, operation_id, *suppress)?;
             }
             Step::Complete => self.complete(),
+            Step::Days(days) => self.let_expire(*days)?,
         }
         prop_assert_eq!(self.backend.graph().check(), Ok(()));
         prop_assert_eq!(self.backend.graph().state_hash(), self.twin.state_hash());
@@ -135,7 +161,7 @@ impl World {
     }
 
     fn act(&mut self, act: &Act) -> Holds {
-        let time = now(self.step);
+        let time = self.now();
         let Some(decided) = universe::decide(self.backend.graph(), act, time) else {
             self.twin = reload(self.backend.graph(), self.step as u64);
             assert_same("a snapshot", self.backend.graph(), &self.twin);
@@ -179,8 +205,8 @@ impl World {
             suppress,
         };
         let graph = self.backend.graph();
-        let decided = graph.decide_erase(&command, now(self.step));
-        prop_assert_eq!(&decided, &self.twin.decide_erase(&command, now(self.step)));
+        let decided = graph.decide_erase(&command, self.now());
+        prop_assert_eq!(&decided, &self.twin.decide_erase(&command, self.now()));
         let Ok(ErasureDecision::New(erased)) = decided else { return Ok(()) };
         let before = People::of(graph);
         let by = SequenceNumber(graph.sequence().0 + 1);
@@ -201,7 +227,7 @@ impl World {
             self.suppressed.extend(gone.into_iter().filter(is_blank));
         }
         // A repeat finds the receipt.
-        let again = graph.decide_erase(&command, now(self.step));
+        let again = graph.decide_erase(&command, self.now());
         let is_repeat = matches!(&again, Ok(ErasureDecision::Repeated(r)) if r.sequence == by);
         prop_assert!(operation_id.is_empty() || is_repeat, "{:?}", again);
         Ok(())
@@ -226,10 +252,30 @@ impl World {
         Ok(())
     }
 
+    fn let_expire(&mut self, days: i64) -> Holds {
+        self.days += days;
+        while let Some(expired) = self.backend.graph().decide_expiry(self.now()) {
+            let elsewhere = self.twin.decide_expiry(self.now());
+            prop_assert_eq!(Some(&expired), elsewhere.as_ref());
+            let before = People::of(self.backend.graph());
+            self.commit(Change::Expired(expired.clone()));
+            let after = People::of(self.backend.graph());
+            after.check(self.backend.graph())?;
+            let named = |known: &ExpiredIdentifier<'_>| -> Id {
+                (known.namespace.to_string(), known.value.to_string())
+            };
+            let gone: Vec<Id> = expired.identifiers.iter().map(named).collect();
+            prop_assert!(gone.iter().all(|id| after.owners(id).is_empty()));
+            self.check_others(&before, &after, &gone)?;
+        }
+        Ok(())
+    }
+
     /// Rewrites the files, as a checkpoint does.
     fn complete(&mut self) {
-        let redactor = self.backend.graph().redactor();
-        for record in &mut self.records {
+        let mut redactor = self.backend.graph().redactor();
+        for record in self.records.iter_mut().rev() {
+            redactor.learn(record);
             if let Some(redacted) = redactor.redact(record).or_else(|| redactor.strip(record)) {
                 *record = redacted;
             }
@@ -244,7 +290,7 @@ impl World {
     }
 
     fn commit(&mut self, change: Change<'_>) {
-        self.backend.commit(now(self.step), change);
+        self.backend.commit(self.now(), change);
         let record = self.backend.records().last().expect("just committed");
         assert_eq!(self.twin.validate(record), Ok(()));
         self.twin.apply(record);
@@ -279,18 +325,15 @@ impl World {
     }
 
     fn partly_redacted(&self) -> Vec<Record<'static>> {
-        let redactor = self.backend.graph().redactor();
+        let mut redactor = self.backend.graph().redactor();
         let mut records = self.records.clone();
         let half = records.len() / 2;
-        for record in &mut records[half..] {
+        for record in records[half..].iter_mut().rev() {
+            redactor.learn(record);
             if let Some(redacted) = redactor.redact(record) {
                 *record = redacted;
             }
         }
         records
     }
-}
-
-fn now(step: i64) -> Timestamp {
-    timestamp::at_millis(timestamp::START_MS + 1_000 * step)
 }

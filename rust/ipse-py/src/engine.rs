@@ -239,6 +239,11 @@ impl Engine {
         Ok(told)
     }
 
+    /// Lets expire what rules keep no longer; how many identifiers that was.
+    fn expire(&self, py: Python<'_>) -> u64 {
+        py.detach(|| self.dispatch.expire(now()))
+    }
+
     /// Counters and figures by name.
     fn metrics(&self, py: Python<'_>) -> BTreeMap<&'static str, u64> {
         py.detach(|| self.dispatch.figures()).into_iter().collect()

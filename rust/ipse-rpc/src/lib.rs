@@ -23,6 +23,7 @@ mod door;
 mod encode;
 mod encode_profile;
 mod erase;
+mod expire;
 mod export;
 mod extract;
 mod fault;

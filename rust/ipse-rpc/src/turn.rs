@@ -7,7 +7,7 @@ use std::time::Instant;
 use ipse_core::change::Verb;
 use ipse_core::decide::{ErasureDecision, Moment};
 use ipse_core::graph::Receipt;
-use ipse_core::{Change, Decision, Graph, Timestamp};
+use ipse_core::{Change, Decision, Graph, Record, Timestamp};
 use ipse_store::{Locked, LogPosition, WorkspaceIndex};
 
 use crate::admission::Size;
@@ -151,7 +151,7 @@ impl Turn<'_> {
         }
     }
 
-    fn go_on(self) -> Result<Self, Status> {
+    pub(crate) fn go_on(self) -> Result<Self, Status> {
         Ok(Turn { look: self.look.go_on()?, ..self })
     }
 
@@ -168,18 +168,34 @@ impl Turn<'_> {
         if self.read_only {
             return Ok((Receipt::planned(&erased, self.now), false));
         }
-        let workspace = self.look.workspace();
-        let change = self.look.locked.with_space(workspace, Change::Erased(erased));
-        let change = change.ok_or_else(|| self.count_refusal(storage_full()))?;
-        let committed = self.look.locked.commit(workspace, self.now, change);
-        committed.map_err(|bug| self.look.dispatch.internal(bug.to_string()))?;
+        self.write(Change::Erased(erased)).map_err(|status| self.count_refusal(status))?;
         Ok((*newest_receipt(self.graph()), false))
+    }
+
+    /// Lets as many identifiers expire as one record names; how many that was.
+    pub(crate) fn expire(&mut self) -> Result<usize, Status> {
+        let Some(expired) = self.decide(|graph| Ok(graph.decide_expiry(self.now)))? else {
+            return Ok(0);
+        };
+        let count = expired.identifiers.len();
+        self.write(Change::Expired(expired))?;
+        Ok(count)
     }
 
     /// Deciding only reads. Catching its bugs here spares the lock, and so everyone else.
     fn decide<T>(&self, decide: impl FnOnce(&Graph) -> Result<T, Status>) -> Result<T, Status> {
         catching(AssertUnwindSafe(|| decide(self.graph())))
             .unwrap_or_else(|panic| Err(self.look.dispatch.panicked("decide", &panic)))
+    }
+
+    /// Commits a change, unless the disk has no space for it.
+    fn write<'c>(&mut self, change: Change<'c>) -> Result<Record<'c>, Status> {
+        let workspace = self.look.workspace();
+        let change = self.look.locked.with_space(workspace, change);
+        let change = change.ok_or_else(storage_full)?;
+        let committed = self.look.locked.commit(workspace, self.now, change);
+        let (record, _) = committed.map_err(|bug| self.look.dispatch.internal(bug.to_string()))?;
+        Ok(record)
     }
 
     /// Writes what is to be written, unless the disk has no space for it: nothing is done then.
@@ -200,11 +216,7 @@ impl Turn<'_> {
             let recorded = repeated.is_some() && !read_only;
             return Ok(resolution(resolved, repeated.unwrap_or(newest), recorded));
         }
-        let change = Change::EventResolved(resolved);
-        let workspace = self.look.workspace();
-        let change = self.look.locked.with_space(workspace, change).ok_or_else(storage_full)?;
-        let committed = self.look.locked.commit(workspace, self.now, change);
-        let (record, _) = committed.map_err(|bug| self.look.dispatch.internal(bug.to_string()))?;
+        let record = self.write(Change::EventResolved(resolved))?;
         let Change::EventResolved(resolved) = record.change else {
             unreachable!("the store gives back the change that it was given")
         };

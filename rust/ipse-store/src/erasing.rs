@@ -12,7 +12,8 @@
 //! and a record that is redacted says the same of the same rows. Changes no segment that frames
 //! are written to.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::path::Path;
 
 use ipse_core::change::ErasureCompleted;
@@ -44,6 +45,8 @@ pub(crate) struct Erasing {
 struct Workspace {
     index: WorkspaceIndex,
     redactor: Redactor,
+    /// Whether identifiers of it may have expired: their records are read first.
+    expires: bool,
     pending: Vec<Record<'static>>,
 }
 
@@ -69,6 +72,7 @@ impl Erasing {
             (!pending.is_empty() || !completed.is_empty()).then(|| Workspace {
                 index,
                 redactor: graph.redactor_with(&completed),
+                expires: graph.rules().has_expiry(),
                 pending,
             })
         });
@@ -96,11 +100,19 @@ impl Erasing {
         let (mut headers, mut done) = (Vec::new(), ErasureCompleted::default());
         let sealed = segments.windows(2).map(|pair| (pair[0].number, pair[1].first_position));
         let mut again = Vec::new();
+        let learned = RefCell::new(self.learners());
         // Newest first: see [`Redactor::redact`].
         for (number, end) in sealed.rev() {
+            if self.workspaces.iter().any(|workspace| workspace.expires) {
+                place.rewrite(number, end, &|workspace, record| {
+                    learned.borrow_mut().get_mut(&workspace)?.learn(record);
+                    None
+                })?;
+            }
             let has_hashes = Cell::new(false);
             let (header, redacted) = place.rewrite(number, end, &|workspace, record| {
-                let redactor = self.redactor(workspace)?;
+                let learned = learned.borrow();
+                let redactor = learned.get(&workspace)?;
                 has_hashes.set(has_hashes.get() || redactor.strip(record).is_some());
                 redactor.redact(record)
             })?;
@@ -132,6 +144,12 @@ impl Erasing {
         register.forget_needless_hashes(times.min());
         let text = register.text();
         place.replace(ERASURES_TEMPORARY_NAME, ERASURES_NAME, text.as_bytes())
+    }
+
+    /// The redactors, to learn from what expired as the files are read.
+    fn learners(&self) -> HashMap<u32, Redactor> {
+        let redactors = self.workspaces.iter();
+        redactors.map(|workspace| (workspace.index.0, workspace.redactor.clone())).collect()
     }
 
     fn redactor(&self, workspace: u32) -> Option<&Redactor> {

@@ -112,11 +112,13 @@
 //! tag 7 workspace_deleted   key bin(16), operation bin(16)|nil, digest bin(16)|nil, profiles,
 //!                           identifiers
 //! tag 8 gone                a record of a workspace that was deleted later
+//! tag 9 expired             [expired, …]
 //!
 //! value       str, or uint where it was erased: the row of the identifier, counted from 0 in
 //!             order of first attachment; 2^32 and more for one that was on no profile
 //! erased      [row uint|nil, hash bin(16)|nil]; no hash once the files are rewritten, unless
 //!             the identifier is suppressed
+//! expired     [row uint, namespace str, value, [profile, …], last_seen_ms]
 //! digest      128 bits, big-endian; nil for 0
 //! target      [0] unresolved | [1, profile] created | [2, profile] found
 //!             | [3, survivor, [absorbed, …]] merged
@@ -215,6 +217,7 @@
 //! tag 14 erasures       sequence, time_ms, operation bin(16)|nil, digest bin(16)|nil,
 //!                       profiles, identifiers, traits, flags, segments, records, files
 //! tag 15 pending_erasures   sequence, [profile, …], [erased, …]
+//! tag 16 last_seen      identifier (index), day from 0001-01-01
 //!
 //! flags       of a profile: 1 marked known, 2 merged below another whose id retired,
 //!             4 erased; of an identifier: 1 was a source of a login or a link;
@@ -300,6 +303,8 @@ pub mod record_tag {
     pub const WORKSPACE_DELETED: u64 = 7;
     /// [`ipse_core::Change::Gone`].
     pub const GONE: u64 = 8;
+    /// [`ipse_core::Change::Expired`].
+    pub const EXPIRED: u64 = 9;
 }
 
 /// Tags of snapshot parts.
@@ -334,6 +339,8 @@ pub mod part_tag {
     pub const ERASURES: u64 = 14;
     /// [`ipse_core::snapshot::PendingErasuresPart`].
     pub const PENDING_ERASURES: u64 = 15;
+    /// [`ipse_core::snapshot::LastSeenPart`].
+    pub const LAST_SEEN: u64 = 16;
 }
 
 /// Name of a segment's file.

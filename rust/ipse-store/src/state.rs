@@ -223,7 +223,8 @@ fn is_looked_at_twice(change: &Change<'_>) -> bool {
             Change::Erased(_)
             | Change::ErasureCompleted(_)
             | Change::WorkspaceDeleted(_)
-            | Change::Gone => true,
+            | Change::Gone
+            | Change::Expired(_) => true,
             Change::WorkspaceCreated { .. } | Change::RulesSet { .. } => false,
         }
 }
@@ -236,7 +237,8 @@ fn verb_of(change: &Change<'_>) -> Option<Verb> {
         | Change::Erased(_)
         | Change::ErasureCompleted(_)
         | Change::WorkspaceDeleted(_)
-        | Change::Gone => None,
+        | Change::Gone
+        | Change::Expired(_) => None,
     }
 }
 

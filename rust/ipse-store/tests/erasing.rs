@@ -80,6 +80,34 @@ fn erased() -> SimulatedDisk {
 }
 
 #[test]
+fn what_had_expired_of_someone_goes_with_them() {
+    let disk = SimulatedDisk::new(1);
+    let store = open(&disk);
+    let rules = format!("{RULES}expires_after_days = 1\n");
+    store.lock().create_workspace("default", [1; 16], &rules, now(0));
+    live(&store, 1..4);
+    let later = now(3 * 24 * 60 * 60);
+    let mut locked = store.lock();
+    let expired = locked.graph(WORKSPACE).decide_expiry(later).expect("days went by");
+    assert_eq!(expired.identifiers.len(), 5);
+    locked.commit(WORKSPACE, later, Change::Expired(expired)).expect("a good record");
+    let state = locked.graph(WORKSPACE).state_hash();
+    drop(locked);
+    store.close(false).expect("nothing fails");
+    let store = open(&disk);
+    assert_eq!(store.lock().graph(WORKSPACE).state_hash(), state);
+    assert!(!names_of_files_with_secrets(&disk).is_empty());
+
+    erase(&store, "erase-1", ann(), false);
+    store.checkpoint().expect("nothing fails");
+
+    assert_eq!(names_of_files_with_secrets(&disk), [PathBuf::new(); 0]);
+    let state = check(&store, "expired and erased");
+    store.close(true).expect("nothing fails");
+    assert_eq!(check(&open(&disk), "and opened again"), state);
+}
+
+#[test]
 fn after_a_checkpoint_no_file_names_whom_was_erased() {
     let disk = erased();
     let store = open(&disk);

@@ -63,10 +63,13 @@ impl Room {
     };
 
     /// Takes off what there is no room for, the weakest first; whether that was anything.
+    #[inline]
     pub(super) fn keep_out(&self, graph: &Graph, candidates: &mut [Candidate<'_>]) -> bool {
-        if self.identifiers >= candidates.len() as u64 {
-            return false;
-        }
+        self.identifiers < candidates.len() as u64 && self.keep_out_of(graph, candidates)
+    }
+
+    #[cold]
+    fn keep_out_of(&self, graph: &Graph, candidates: &mut [Candidate<'_>]) -> bool {
         let mut left = self.identifiers;
         let mut is_short = false;
         for candidate in candidates.iter_mut().filter(|candidate| adds(graph, candidate)) {
@@ -82,7 +85,13 @@ impl Room {
 
     /// Refuses what would be a new profile's if there were room. `is_short` says that something
     /// was kept out.
+    #[inline]
     pub(super) fn check(&self, resolved: &Resolved<'_>, is_short: bool) -> Result<(), Refusal> {
+        if self.bytes && !is_short { Ok(()) } else { self.check_new(resolved, is_short) }
+    }
+
+    #[cold]
+    fn check_new(&self, resolved: &Resolved<'_>, is_short: bool) -> Result<(), Refusal> {
         let holds_any = || resolved.identifiers.iter().any(|observed| observed.verdict.is_kept());
         let has_room = match resolved.target {
             Target::Found(_) | Target::Merged { .. } => true,

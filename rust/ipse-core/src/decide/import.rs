@@ -61,6 +61,7 @@ impl Graph {
         resolved.extra = Some(extra);
         let operation = Operation { source: command.source, ..Operation::default() };
         let mut decision = self.decision_of(&operation, Verb::Import, 0, created_time, resolved);
+        decision.teaches |= self.is_seen_anew(&decision.resolved.identifiers, now);
         decision.teaches |= lesson.teaches || dates_back && command.created_time.is_some();
         decision.resolved.traits = lesson.traits;
         Ok(decision)

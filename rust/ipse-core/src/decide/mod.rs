@@ -19,6 +19,7 @@ mod commands;
 mod drop_lowest;
 mod erase;
 mod evict;
+mod expire;
 mod explicit;
 mod fields;
 mod finders;
@@ -136,7 +137,15 @@ impl Graph {
         event: &'a Event<'a>,
         moment: impl Into<Moment>,
     ) -> Result<Decision<'a>, Refusal> {
-        let Moment { now, room } = moment.into();
+        self.decide_event(event, &moment.into())
+    }
+
+    fn decide_event<'a>(
+        &self,
+        event: &'a Event<'a>,
+        Moment { now, room }: &Moment,
+    ) -> Result<Decision<'a>, Refusal> {
+        let now = *now;
         fields::check(event)?;
         let (mut candidates, sources) = candidates::of_event(self, event)?;
         fields::check_time(event, now)?;
@@ -156,11 +165,13 @@ impl Graph {
         let resolved = resolve::resolve(self, event, candidates, sources, named, timestamp);
         room.check(&resolved, is_short)?;
         self.check_capacity(&resolved)?;
-        let lesson = teach::lesson(self, &event.traits, &resolved, timestamp, &room)?;
+        let lesson = teach::lesson(self, &event.traits, &resolved, timestamp, room)?;
         Ok(Decision {
             known: resolved.known,
             // A command with an id is recorded whatever it comes to, for its repeat.
-            teaches: lesson.teaches || event.verb != Verb::Observe && !event.event_id.is_empty(),
+            teaches: lesson.teaches
+                || self.is_seen_anew(&resolved.identifiers, now)
+                || event.verb != Verb::Observe && !event.event_id.is_empty(),
             repeated: None,
             attributed_by: self.attributed_by(&resolved.target, &resolved.identifiers),
             resolved: EventResolved {

@@ -6,6 +6,7 @@
 mod deleting;
 mod erasing;
 mod evidence;
+mod expiring;
 mod holding;
 mod pairs;
 mod parting;
@@ -58,6 +59,7 @@ impl Graph {
             Change::ErasureCompleted(completed) => self.complete_erasure(*completed),
             Change::WorkspaceDeleted(deleted) => self.delete(deleted),
             Change::Gone => self.clear([0; 16]),
+            Change::Expired(expired) => self.expire(expired),
         }
     }
 
@@ -81,6 +83,9 @@ impl Graph {
         let rules = workspace.namespaces.rules().clone();
         if !rules.has_logins_of(&before) {
             self.recount_known();
+        }
+        if rules.has_expiry() || before.has_expiry() {
+            self.recount_last_seen();
         }
         if !rules.has_pair_limits_of(&before) {
             self.pair_counts = self.counted_pairs();
@@ -106,6 +111,9 @@ impl Graph {
                 self.reunite(root);
             }
             self.set_traits(root, event, imported);
+        }
+        if self.rules().has_expiry() {
+            self.note_seen(event);
         }
         self.remember_refusals(event);
         self.remember_event(event, root);

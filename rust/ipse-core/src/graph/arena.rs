@@ -36,14 +36,31 @@ impl Arena {
         &self.chunks[at / CHUNK_BYTES][offset..offset + length as usize]
     }
 
+    /// How many units a text takes.
+    pub(crate) fn units(length: usize) -> usize {
+        length.div_ceil(UNIT)
+    }
+
+    /// Bytes that so many units take.
+    pub(crate) fn bytes_of(units: usize) -> u64 {
+        (units * UNIT) as u64
+    }
+
     /// Overwrites a text with zeros. A view that shares the chunk keeps what it saw.
     pub(crate) fn blank(&mut self, start: TextStart, length: u16) {
+        self.bytes_mut(start, length as usize).fill(0);
+    }
+
+    /// Puts a text where one was that took as many units and was blanked.
+    pub(crate) fn refill(&mut self, start: TextStart, text: &[u8]) {
+        self.bytes_mut(start, text.len()).copy_from_slice(text);
+    }
+
+    fn bytes_mut(&mut self, start: TextStart, length: usize) -> &mut [u8] {
         let at = start.0 as usize * UNIT;
         let offset = at % CHUNK_BYTES;
-        if length > 0 {
-            let chunk = Arc::make_mut(&mut self.chunks[at / CHUNK_BYTES]);
-            chunk[offset..offset + length as usize].fill(0);
-        }
+        let chunk = Arc::make_mut(&mut self.chunks[at / CHUNK_BYTES]);
+        &mut chunk[offset..offset + length]
     }
 
     /// Adds a text, at most [`u16::MAX`] bytes.

@@ -12,6 +12,7 @@ use super::erasures::{pending_hash, receipt_hash, suppression_hash};
 use super::evidence::evidence_hash;
 use super::holders::holder_hash;
 use super::identifiers::IdentifierId;
+use super::last_seen::last_seen_hash;
 use super::links::link_hash;
 use super::partings::parting_hash;
 use super::remembered::event_hash;
@@ -33,6 +34,7 @@ impl Graph {
         let links = self.links().count() as u64;
         agree("links", self.link_count, links)?;
         agree("pairs", self.pair_counts.sorted(), self.counted_pairs().sorted())?;
+        self.check_last_seen()?;
         let absorbed = (0..self.profiles.len()).filter(|&n| self.profiles.parent(n).is_some());
         let ids = (0..self.identifiers.rows.len()).map(IdentifierId);
         let blanks = ids.filter(|&id| self.identifiers.rows.row(id).is_blank()).count();
@@ -44,6 +46,15 @@ impl Graph {
         agree("sizes", self.profiles.sizes(), &self.recounted_sizes())?;
         agree("absorbed profiles", self.profiles.absorbed(), absorbed.count() as u32)?;
         agree("the state hash", self.state.get(), self.recomputed_state().get())
+    }
+
+    fn check_last_seen(&self) -> Result<(), String> {
+        let ids = (0..self.identifiers.rows.len()).map(IdentifierId);
+        let kept = ids.filter(|&id| self.may_expire(id) && self.last_seen.of(id).is_some());
+        let expiring = (0..self.identifiers.rows.len()).map(IdentifierId);
+        let expiring = expiring.filter(|&id| self.may_expire(id)).count();
+        agree("identifiers that may expire", kept.count(), expiring)?;
+        agree("days of identifiers", self.last_seen.len(), (expiring, expiring))
     }
 
     fn recounted_sizes(&self) -> BTreeMap<u32, u32> {
@@ -180,6 +191,7 @@ impl Graph {
         self.holders.iter().for_each(|(id, holder)| state.add(holder_hash(id, &holder)));
         self.evidence.iter().for_each(|(id, link)| state.add(evidence_hash(id, link)));
         self.attributions.iter().for_each(|row| state.add(attribution_hash(row)));
+        self.last_seen.iter().for_each(|(id, day)| state.add(last_seen_hash(id, day)));
         self.departures.iter().for_each(|(node, by)| state.add(departure_hash(node, by)));
         self.partings.iter().for_each(|(id, side)| state.add(parting_hash(id, side)));
         for (node, rows) in self.traits.iter() {

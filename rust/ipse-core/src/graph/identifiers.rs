@@ -155,6 +155,36 @@ pub(crate) enum Interned {
     Added(IdentifierId),
 }
 
+/// Places of values that are gone, for others that take as many units: what expires makes room
+/// for what comes after it.
+#[derive(Debug, Default)]
+struct FreeTexts {
+    by_units: Vec<Vec<TextStart>>,
+    units: usize,
+}
+
+impl FreeTexts {
+    fn bytes(&self) -> u64 {
+        Arena::bytes_of(self.units)
+    }
+
+    fn add(&mut self, start: TextStart, length: u16) {
+        let units = Arena::units(length as usize);
+        if self.by_units.len() <= units {
+            self.by_units.resize_with(units + 1, Vec::new);
+        }
+        self.by_units[units].push(start);
+        self.units += units;
+    }
+
+    fn take(&mut self, length: usize) -> Option<TextStart> {
+        let units = Arena::units(length);
+        let start = self.by_units.get_mut(units)?.pop()?;
+        self.units -= units;
+        Some(start)
+    }
+}
+
 /// The table.
 #[derive(Debug)]
 pub(crate) struct Identifiers {
@@ -162,11 +192,18 @@ pub(crate) struct Identifiers {
     index: Index,
     /// Rows without a value.
     blank: u32,
+    /// Where values were.
+    free: FreeTexts,
 }
 
 impl Identifiers {
     pub(crate) fn new(hash_seed: u64) -> Identifiers {
-        Identifiers { rows: IdentifierRows::default(), index: Index::new(hash_seed), blank: 0 }
+        Identifiers {
+            rows: IdentifierRows::default(),
+            index: Index::new(hash_seed),
+            blank: 0,
+            free: FreeTexts::default(),
+        }
     }
 
     /// The identifier, if it was ever attached.
@@ -213,6 +250,7 @@ impl Identifiers {
             let hash = self.index.hash(row.namespace, self.rows.value_bytes(id));
             self.index.remove(hash, id.0);
             self.rows.arena.blank(row.text, row.text_length);
+            self.free.add(row.text, row.text_length);
             self.blank += 1;
         }
         let (namespace, link, link_sequence) = (row.namespace, row.link, row.link_sequence);
@@ -227,7 +265,7 @@ impl Identifiers {
 
     /// What the table takes in memory.
     pub(crate) fn bytes(&self) -> u64 {
-        self.rows.bytes() + Index::bytes_of(self.rows.len() - self.blank)
+        self.rows.bytes() - self.free.bytes() + Index::bytes_of(self.rows.len() - self.blank)
     }
 
     /// Rows without a value.
@@ -236,8 +274,15 @@ impl Identifiers {
     }
 
     fn push(&mut self, namespace: u16, value: &str, holder: Holder) -> IdentifierId {
+        let text = match self.free.take(value.len()) {
+            Some(start) => {
+                self.rows.arena.refill(start, value.as_bytes());
+                start
+            }
+            None => self.rows.arena.push(value.as_bytes()),
+        };
         let row = IdentifierRow {
-            text: self.rows.arena.push(value.as_bytes()),
+            text,
             text_length: u16::try_from(value.len()).expect("values are at most 1,024 bytes"),
             namespace,
             node: holder.node,

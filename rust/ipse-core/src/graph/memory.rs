@@ -35,7 +35,8 @@ impl Graph {
             + self.traits.bytes()
             + self.remembered_events.bytes()
             + self.remembered_refusals.bytes()
-            + self.erasures.bytes();
+            + self.erasures.bytes()
+            + self.last_seen.bytes();
         Memory { identifiers: self.counts().identifiers, bytes }
     }
 }

@@ -20,6 +20,7 @@ pub(crate) mod holders;
 pub(crate) mod identifiers;
 mod index;
 mod keyed;
+pub(crate) mod last_seen;
 pub(crate) mod links;
 mod memory;
 pub(crate) mod namespaces;
@@ -29,7 +30,7 @@ pub(crate) mod partings;
 pub(crate) mod profiles;
 pub(crate) mod remembered;
 mod scan;
-mod sharded;
+pub(crate) mod sharded;
 mod sizes;
 pub(crate) mod state_hash;
 pub(crate) mod survivorship;
@@ -55,6 +56,7 @@ use erasures::Erasures;
 use evidence::Evidence;
 use holders::Holders;
 use identifiers::{IdentifierId, Identifiers, identifier_hash};
+use last_seen::LastSeen;
 use links::FurtherLinks;
 use namespaces::Namespaces;
 use pairs::PairCounts;
@@ -93,6 +95,7 @@ pub struct Graph {
     pub(crate) remembered_events: RememberedEvents,
     pub(crate) remembered_refusals: RememberedRefusals,
     pub(crate) erasures: Erasures,
+    pub(crate) last_seen: LastSeen,
     state: StateHash,
 }
 
@@ -116,7 +119,7 @@ pub struct Counts {
     pub absorbed_profiles: u64,
     /// Profiles that were erased.
     pub erased_profiles: u64,
-    /// Identifiers that are not erased.
+    /// Identifiers that are neither erased nor expired.
     pub identifiers: u64,
     /// Pairs of identifiers seen together.
     pub links: u64,
@@ -144,6 +147,7 @@ impl Graph {
             remembered_events: RememberedEvents::new(hash_seed),
             remembered_refusals: RememberedRefusals::default(),
             erasures: Erasures::default(),
+            last_seen: LastSeen::default(),
             state: StateHash::default(),
         }
     }
@@ -340,6 +344,13 @@ impl Graph {
         ids.sort_unstable();
         ids.dedup();
         ids.len() as u32
+    }
+
+    /// Whether the rules let an identifier expire.
+    pub(crate) fn may_expire(&self, identifier: IdentifierId) -> bool {
+        let row = self.identifiers.rows.row(identifier);
+        let rules = self.namespaces().rules_of(row.namespace);
+        !row.is_blank() && rules.is_some_and(|rules| rules.expires_after_days.is_some())
     }
 
     /// Whether an identifier is the id that a profile had in a former system.

@@ -26,6 +26,7 @@ pub(crate) enum Kind {
     Parting = 12,
     Suppression = 13,
     Erasure = 14,
+    LastSeen = 15,
 }
 
 /// The sum.

@@ -5,6 +5,7 @@
 //! the reason in words; the graph is as it was.
 
 mod erasing;
+mod expiring;
 mod extra;
 mod identifiers;
 mod verbs;
@@ -69,6 +70,7 @@ impl Graph {
             (Change::RulesSet { version, rules }, Some(_)) => self.validate_rules(*version, rules),
             (Change::EventResolved(event), Some(_)) => self.validate_event(event, record.log_time),
             (Change::Erased(erased), Some(_)) => self.validate_erased(erased),
+            (Change::Expired(expired), Some(_)) => self.validate_expired(expired),
         }
     }
 

@@ -217,6 +217,9 @@ impl Rules {
         if let Some(plain) = &namespace.sha256_of {
             facts.push(format!("is the SHA-256 of {plain}"));
         }
+        if let Some(days) = namespace.expires_after_days {
+            facts.push(format!("expires when it was not seen for {days} days"));
+        }
         if namespace.pattern.is_some() {
             facts.push("must match a pattern".to_owned());
         }

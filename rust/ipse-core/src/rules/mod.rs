@@ -93,6 +93,7 @@ struct Uses {
     shared: bool,
     pair_limits: bool,
     hashes: bool,
+    expiry: bool,
 }
 
 /// The rules of one namespace.
@@ -130,6 +131,8 @@ pub struct NamespaceRules {
     pub pattern: Option<regex::Regex>,
     /// Values that name nobody.
     pub blocked: Blocked,
+    /// Days without being seen after which an identifier expires; none: never.
+    pub expires_after_days: Option<u32>,
 }
 
 /// How many values of a namespace a profile may take.
@@ -210,6 +213,11 @@ impl Rules {
         self.uses.hashes
     }
 
+    /// Whether identifiers of any namespace expire.
+    pub fn has_expiry(&self) -> bool {
+        self.uses.expiry
+    }
+
     /// The namespaces whose values are the SHA-256 of a namespace's: at most one, in good rules.
     fn hash_names_of(&self, plain: &str) -> impl Iterator<Item = &str> {
         let is_hash = move |n: &&NamespaceRules| n.sha256_of.as_deref() == Some(plain);
@@ -223,6 +231,7 @@ impl Rules {
             shared: any(|n| n.shared),
             pair_limits: any(|n| !n.pair_limits.is_empty()),
             hashes: any(|n| n.sha256_of.is_some()),
+            expiry: any(|n| n.expires_after_days.is_some()),
         };
     }
 

@@ -16,11 +16,13 @@ use crate::graph::links::{FurtherLinks, Link};
 use crate::graph::partings::{Partings, Side};
 use crate::graph::profiles::Profiles;
 use crate::graph::remembered::{RefusalHash, RememberedEvent};
+use crate::graph::sharded::Sharded;
 use crate::graph::traits::{TraitRow, Traits};
+use crate::time::Day;
 
 use super::{
     AttributionsPart, DeparturesPart, ErasuresPart, EvidencePart, HoldersPart, IdentifiersPart,
-    LinksPart, PART_ROWS_MAX, Part, PartingsPart, PendingErasuresPart, ProfilesPart,
+    LastSeenPart, LinksPart, PART_ROWS_MAX, Part, PartingsPart, PendingErasuresPart, ProfilesPart,
     RememberedEventsPart, RememberedRefusalsPart, SuppressionsPart, TraitsPart, WorkspacePart,
 };
 
@@ -40,6 +42,7 @@ pub struct Frozen {
     remembered_events: VecDeque<Arc<RememberedEvent>>,
     remembered_refusals: VecDeque<RefusalHash>,
     erasures: Erasures,
+    last_seen: Sharded<u32, Day>,
 }
 
 impl Graph {
@@ -75,6 +78,7 @@ impl Graph {
             remembered_events: self.remembered_events.freeze(),
             remembered_refusals: self.remembered_refusals.freeze(),
             erasures: self.erasures.clone(),
+            last_seen: self.last_seen.freeze(),
         }
     }
 }
@@ -104,7 +108,8 @@ impl Frozen {
                 .chain(trait_parts(self.traits))
                 .chain(event_parts(self.remembered_events))
                 .chain(refusal_parts(self.remembered_refusals))
-                .chain(erasure_parts(self.erasures)),
+                .chain(erasure_parts(self.erasures))
+                .chain(parts_of(last_seen_rows(self.last_seen), last_seen_part)),
         )
     }
 }
@@ -228,6 +233,17 @@ fn partings_part(rows: Vec<(IdentifierId, Side)>) -> Part {
         identifier: rows.iter().map(|(id, _)| id.0).collect(),
         sequence: rows.iter().map(|(_, side)| side.by.0).collect(),
         side: rows.iter().map(|(_, side)| side.side).collect(),
+    })
+}
+
+fn last_seen_rows(last_seen: Sharded<u32, Day>) -> impl Iterator<Item = Vec<(u32, Day)>> + Send {
+    last_seen.into_shards().map(|shard| shard.iter().map(|(&id, &day)| (id, day)).collect())
+}
+
+fn last_seen_part(rows: Vec<(u32, Day)>) -> Part {
+    Part::LastSeen(LastSeenPart {
+        identifier: rows.iter().map(|(id, _)| *id).collect(),
+        day: rows.iter().map(|(_, day)| day.0).collect(),
     })
 }
 

@@ -13,13 +13,13 @@ use crate::rules::Rules;
 
 use super::rows::{
     Checked, attributions_of, columns, departures_of, ensure, events_of, evidence_of, holder_of,
-    holders_of, kept_time, links_of, marks_of, partings_of, pending_of, receipts_of, sequence,
-    traits_of,
+    holders_of, kept_time, last_seen_of, links_of, marks_of, partings_of, pending_of, receipts_of,
+    sequence, traits_of,
 };
 use super::{
     AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, InvalidPart,
-    LinksPart, Part, PartingsPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
-    SuppressionsPart, TraitsPart, WorkspacePart,
+    LastSeenPart, LinksPart, Part, PartingsPart, ProfilesPart, RememberedEventsPart,
+    RememberedRefusalsPart, SuppressionsPart, TraitsPart, WorkspacePart,
 };
 
 /// The deepest that a tree of 2^32 nodes, joined by size, can be.
@@ -70,6 +70,7 @@ impl Loader {
                 pending_of(part)?.into_iter().for_each(|row| self.graph.restore_pending(row));
                 Ok(())
             }
+            Part::LastSeen(part) => self.add_last_seen(&part),
         }
     }
 
@@ -251,6 +252,16 @@ impl Loader {
         Ok(())
     }
 
+    fn add_last_seen(&mut self, part: &LastSeenPart) -> Checked {
+        for (id, day) in last_seen_of(part)? {
+            self.identifier(id)?;
+            let is_new = self.graph.last_seen.of(id).is_none() && self.graph.may_expire(id);
+            ensure(is_new, || format!("identifier {} was not to be seen", id.0))?;
+            self.graph.set_last_seen(id, day);
+        }
+        Ok(())
+    }
+
     /// Sets the edges of all merges, children before their parents, so that each node's
     /// counts are whole when it is hung below another.
     fn set_edges(&mut self) -> Checked {
@@ -326,5 +337,6 @@ fn kind_of(part: &Part) -> u8 {
         Part::Suppressions(_) => 13,
         Part::Erasures(_) => 14,
         Part::PendingErasures(_) => 15,
+        Part::LastSeen(_) => 16,
     }
 }

@@ -17,12 +17,12 @@ use crate::graph::partings::Side;
 use crate::graph::profiles::NodeMarks;
 use crate::graph::remembered::{RankedVerdict, RememberedEvent};
 use crate::graph::traits::TraitRow;
-use crate::time::Timestamp;
+use crate::time::{Day, Timestamp};
 
 use super::{
     AttributionsPart, DeparturesPart, ErasuresPart, EvidencePart, HoldersPart, IdentifiersPart,
-    InvalidPart, LinksPart, PART_ROWS_MAX, PartingsPart, PendingErasuresPart, ProfilesPart,
-    RememberedEventsPart, TraitsPart,
+    InvalidPart, LastSeenPart, LinksPart, PART_ROWS_MAX, PartingsPart, PendingErasuresPart,
+    ProfilesPart, RememberedEventsPart, TraitsPart,
 };
 
 pub(super) type Checked = Result<(), InvalidPart>;
@@ -145,6 +145,17 @@ pub(super) fn departures_of(
     columns(part.profile.len(), &part.other_columns())?;
     let rows = part.profile.iter().zip(&part.sequence);
     rows.map(|(&profile, &number)| Ok((profile, sequence(number)?))).collect()
+}
+
+/// The days of a part, each with its identifier.
+pub(super) fn last_seen_of(part: &LastSeenPart) -> Result<Vec<(IdentifierId, Day)>, InvalidPart> {
+    columns(part.identifier.len(), &part.other_columns())?;
+    let rows = part.identifier.iter().zip(&part.day);
+    let seen = |(&id, &day): (&u32, &u32)| {
+        ensure(Day(day).is_kept(), || format!("identifier {id} was seen on day {day}"))?;
+        Ok((IdentifierId(id), Day(day)))
+    };
+    rows.map(seen).collect()
 }
 
 /// The sides of a part, each with its identifier.

@@ -10,6 +10,7 @@ use crate::graph::erasures::{pending_hash, receipt_hash, suppression_hash};
 use crate::graph::evidence::evidence_hash;
 use crate::graph::holders::holder_hash;
 use crate::graph::identifiers::identifier_hash;
+use crate::graph::last_seen::last_seen_hash;
 use crate::graph::links::link_hash;
 use crate::graph::partings::parting_hash;
 use crate::graph::profiles::{ProfileRecord, profile_hash};
@@ -21,8 +22,8 @@ use crate::graph::{WorkspaceRecord, workspace_hash};
 use super::load::check_workspace;
 use super::rows::{
     Checked, attributions_of, columns, departures_of, ensure, events_of, evidence_of, holder_of,
-    holders_of, links_of, marks_of, partings_of, pending_of, receipts_of, sequence, time,
-    traits_of,
+    holders_of, last_seen_of, links_of, marks_of, partings_of, pending_of, receipts_of, sequence,
+    time, traits_of,
 };
 use super::{
     DeparturesPart, IdentifiersPart, LinksPart, Part, ProfilesPart, RememberedEventsPart,
@@ -81,6 +82,11 @@ impl Verifier {
             }
             Part::PendingErasures(part) => {
                 pending_of(part)?.iter().for_each(|row| self.sum.add(pending_hash(row)));
+                Ok(())
+            }
+            Part::LastSeen(part) => {
+                let rows = last_seen_of(&part)?;
+                rows.iter().for_each(|&(id, day)| self.sum.add(last_seen_hash(id, day)));
                 Ok(())
             }
         }

@@ -13,6 +13,7 @@ pub(crate) mod people;
 pub(crate) mod render;
 pub(crate) mod scenario;
 pub(crate) mod segment;
+pub(crate) mod small;
 pub(crate) mod timestamp;
 pub(crate) mod universe;
 pub(crate) mod world;

@@ -26,6 +26,7 @@ fn change(change: &Change<'_>) -> Change<'static> {
         Change::ErasureCompleted(completed) => Change::ErasureCompleted(*completed),
         Change::WorkspaceDeleted(deleted) => Change::WorkspaceDeleted(*deleted),
         Change::Gone => Change::Gone,
+        Change::Expired(expired) => Change::Expired(expired.to_static()),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use ipse_core::change::RulesVersion;
 use ipse_core::snapshot::{
-    AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, LinksPart,
-    PART_ROWS_MAX, Part, PartingsPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
-    SuppressionsPart, TraitsPart, WorkspacePart,
+    AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, LastSeenPart,
+    LinksPart, PART_ROWS_MAX, Part, PartingsPart, ProfilesPart, RememberedEventsPart,
+    RememberedRefusalsPart, SuppressionsPart, TraitsPart, WorkspacePart,
 };
 use ipse_core::{EventResolved, SequenceNumber};
 
@@ -47,6 +47,10 @@ pub fn encode_part(buffer: &mut Vec<u8>, workspace: u32, part: &Part) {
         Part::Suppressions(part) => write_hashes(out, &part.hash),
         Part::Erasures(part) => write_receipts(out, part),
         Part::PendingErasures(part) => write_pending(out, part),
+        Part::LastSeen(part) => {
+            write_uints(out, &part.identifier);
+            write_uints(out, &part.day);
+        }
     }
 }
 
@@ -80,6 +84,7 @@ fn shape(part: &Part) -> (usize, u64) {
         Part::Suppressions(_) => (1, part_tag::SUPPRESSIONS),
         Part::Erasures(_) => (RECEIPT_COLUMNS, part_tag::ERASURES),
         Part::PendingErasures(_) => (PENDING_COLUMNS, part_tag::PENDING_ERASURES),
+        Part::LastSeen(_) => (2, part_tag::LAST_SEEN),
     }
 }
 
@@ -106,6 +111,10 @@ fn read_columns(input: &mut Reader<'_>, fields: usize) -> Result<Part, Malformed
         (part_tag::PENDING_ERASURES, PENDING_COLUMNS) => {
             Part::PendingErasures(read_pending(input)?)
         }
+        (part_tag::LAST_SEEN, 2) => Part::LastSeen(LastSeenPart {
+            identifier: read_u32s(input, "identifier")?,
+            day: read_u32s(input, "day")?,
+        }),
         (tag, fields) => {
             return Err(input.malformed(
                 "part",

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ipse_core::change::{RulesVersion, Verb};
+use ipse_core::change::{Expired, ExpiredIdentifier, RulesVersion, Verb};
 use ipse_core::rules::RulesText;
 use ipse_core::{Change, EventResolved, ObservedIdentifier, Record, SequenceNumber, TraitSet};
 
@@ -62,6 +62,10 @@ pub fn encode_record(buffer: &mut Vec<u8>, workspace: u32, record: &Record<'_>) 
             write_deleted(out, deleted);
         }
         Change::Gone => common(0, record_tag::GONE),
+        Change::Expired(expired) => {
+            common(1, record_tag::EXPIRED);
+            out.list(&expired.identifiers, write_expired);
+        }
         Change::EventResolved(event) if is_plain(event) => {
             common(EVENT_FIELDS, record_tag::EVENT_RESOLVED);
             write_event(out, event);
@@ -110,6 +114,9 @@ fn read_change<'a>(input: &mut Reader<'a>, fields: usize) -> Result<Change<'a>, 
             Ok(Change::WorkspaceDeleted(read_deleted(input)?))
         }
         (record_tag::GONE, 0) => Ok(Change::Gone),
+        (record_tag::EXPIRED, 1) => Ok(Change::Expired(Expired {
+            identifiers: input.list("expired identifiers", read_expired)?,
+        })),
         (tag, fields) => Err(input.malformed(
             "record",
             format_args!("of kind {tag} with {fields} fields, which this program does not know"),
@@ -165,6 +172,26 @@ fn read_event<'a>(input: &mut Reader<'a>) -> Result<EventResolved<'a>, Malformed
         identifiers: input.list("identifiers", read_identifier)?,
         traits: input.list("traits", read_trait)?,
         extra: None,
+    })
+}
+
+fn write_expired(out: &mut Writer<'_>, expired: &ExpiredIdentifier<'_>) {
+    out.array(5);
+    out.uint(u64::from(expired.row));
+    out.text(&expired.namespace);
+    write_value(out, &expired.value);
+    out.list(&expired.profiles, |out, profile| out.uint(u64::from(profile.0)));
+    out.int(expired.last_seen.as_millis());
+}
+
+fn read_expired<'a>(input: &mut Reader<'a>) -> Result<ExpiredIdentifier<'a>, Malformed> {
+    input.fixed_array("expired identifier", 5)?;
+    Ok(ExpiredIdentifier {
+        row: input.uint32("row")?,
+        namespace: Cow::Borrowed(input.text("namespace")?),
+        value: read_value(input)?,
+        profiles: input.list("profiles", read_profile)?,
+        last_seen: read_time(input, "last seen")?,
     })
 }
 

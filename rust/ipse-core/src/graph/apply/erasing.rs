@@ -28,7 +28,8 @@ impl Graph {
         let identifiers = self.hashed(&erased.identifiers);
         let rows: Vec<IdentifierId> =
             identifiers.iter().filter_map(|identifier| identifier.row).map(IdentifierId).collect();
-        self.remove_links(&rows, erased);
+        let roots = erased.profiles.iter().map(|p| self.profiles.root(p.0 - 1)).collect();
+        self.remove_links(&rows, roots);
         for profile in &erased.profiles {
             let node = self.profiles.node(*profile).expect("the record erases what exists");
             self.empty_node(node);
@@ -67,15 +68,14 @@ impl Graph {
         identifiers.iter().map(hashed).collect()
     }
 
-    /// Removes the links between what is erased and what is on the same profiles. One with an
-    /// identifier that has left them since is left: two numbers, one of them of nobody.
-    fn remove_links(&mut self, rows: &[IdentifierId], erased: &Erased) {
+    /// Removes the links between what goes and what is on the same profiles, or on those with
+    /// these roots. One with an identifier that has left them since is left: two numbers, one of
+    /// them of nobody.
+    pub(super) fn remove_links(&mut self, rows: &[IdentifierId], mut roots: Vec<Node>) {
         let rows = &sorted(rows.to_vec())[..];
         let mut around: Vec<IdentifierId> = rows.to_vec();
-        let erased_roots = erased.profiles.iter().map(|p| self.profiles.root(p.0 - 1));
-        let holding = rows.iter().flat_map(|&id| self.roots_of(id));
-        let roots: Vec<Node> = sorted(erased_roots.chain(holding).collect());
-        around.extend(roots.into_iter().flat_map(|root| self.identifiers_of_profile(root)));
+        roots.extend(rows.iter().flat_map(|&id| self.roots_of(id)));
+        around.extend(sorted(roots).into_iter().flat_map(|root| self.identifiers_of_profile(root)));
         let around = sorted(around);
         for link in self.links_between(rows, &around) {
             self.unlink_pair(link);
@@ -106,7 +106,7 @@ impl Graph {
     }
 
     /// Takes an identifier off everyone who holds it, and its value out of memory.
-    fn blank(&mut self, id: IdentifierId) {
+    pub(super) fn blank(&mut self, id: IdentifierId) {
         for root in self.roots_of(id) {
             self.detach(root, id);
         }
@@ -116,6 +116,7 @@ impl Graph {
         for side in self.partings.remove_of(id) {
             self.state.remove(parting_hash(id, side));
         }
+        self.forget_last_seen(id);
         self.state.remove(self.identifier_hash(id));
         self.identifiers.blank(id);
         self.state.add(self.identifier_hash(id));

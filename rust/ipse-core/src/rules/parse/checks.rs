@@ -154,6 +154,10 @@ impl Checks<'_> {
         if namespace.exclusive && namespace.immutable {
             self.problem(&path("immutable"), "contradicts exclusive: a value that moves changes");
         }
+        if namespace.immutable && namespace.expires_after_days.is_some() {
+            let message = "contradicts immutable: a value that expires is removed";
+            self.problem(&path("expires_after_days"), message);
+        }
         if namespace.exclusive && self.rules.trigger == Trigger::Explicit {
             let message = "does nothing with trigger = \"explicit\": leave out both exclusive and \
                            shared, and an identifier is one profile's until a command moves it";

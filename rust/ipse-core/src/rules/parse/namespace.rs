@@ -10,7 +10,7 @@ use super::blocked::{blocked, one_pattern};
 use super::mapping::namespace_sources;
 use super::workspace::set;
 use crate::identifier::{FORMER_ID, Normaliser, is_namespace_name};
-use crate::limits::{NAMESPACE_BYTES_MAX, NAMESPACES_MAX};
+use crate::limits::{EXPIRY_DAYS_MAX, NAMESPACE_BYTES_MAX, NAMESPACES_MAX};
 use crate::time::DAY_MS;
 
 /// Segment's default for every namespace but `user_id`.
@@ -85,6 +85,7 @@ pub(super) fn default_namespace(name: &str) -> NamespaceRules {
         normaliser: Normaliser::None,
         pattern: None,
         blocked: Blocked::default(),
+        expires_after_days: None,
     }
 }
 
@@ -116,6 +117,8 @@ fn namespace_rules(name: &str, table: &TableReader<'_>, taken: &mut Taken) -> Na
     namespace.pattern = pattern.and_then(|entry| one_pattern(&entry, &mut taken.patterns));
     let values = table.get("blocked").map(|entry| blocked(&entry, &mut taken.patterns));
     set(&mut namespace.blocked, values);
+    let expiry = table.get("expires_after_days");
+    namespace.expires_after_days = expiry.and_then(|entry| entry.number(1..=EXPIRY_DAYS_MAX));
     namespace
 }
 

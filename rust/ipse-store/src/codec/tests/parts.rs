@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use ipse_core::SequenceNumber;
 use ipse_core::change::RulesVersion;
 use ipse_core::snapshot::{
-    AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, LinksPart, Part,
-    PartingsPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart, TraitsPart,
-    WorkspacePart,
+    AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, LastSeenPart,
+    LinksPart, Part, PartingsPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
+    TraitsPart, WorkspacePart,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -31,6 +31,8 @@ pub(super) fn part() -> impl Strategy<Value = Part> {
         traits().prop_map(Part::Traits),
         remembered_events().prop_map(Part::RememberedEvents),
         sequences().prop_map(|hash| Part::RememberedRefusals(RememberedRefusalsPart { hash })),
+        (numbers(), numbers())
+            .prop_map(|(identifier, day)| Part::LastSeen(LastSeenPart { identifier, day })),
     ]
 }
 

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use ipse_core::change::{
-    Extra, HistoryAttribution, IgnoredTrait, Imported, LinkPair, MergeVerdict, Move, MoveCause,
-    PassedLimit, ProfileNumber, Reason, Rule, RulesVersion, SourceMerge, Target, TraitReason, Verb,
-    Verdict,
+    Expired, ExpiredIdentifier, Extra, HistoryAttribution, IgnoredTrait, Imported, LinkPair,
+    MergeVerdict, Move, MoveCause, PassedLimit, ProfileNumber, Reason, Rule, RulesVersion,
+    SourceMerge, Target, TraitReason, Verb, Verdict,
 };
 use ipse_core::rules::RulesText;
 use ipse_core::{
@@ -201,6 +201,18 @@ pub(super) fn event() -> impl Strategy<Value = EventResolved<'static>> {
     )
 }
 
+fn expired() -> impl Strategy<Value = ExpiredIdentifier<'static>> {
+    (any::<u32>(), name(), vec(profile(), 0..3), time()).prop_map(
+        |(row, (namespace, value), profiles, last_seen)| ExpiredIdentifier {
+            row,
+            namespace,
+            value,
+            profiles,
+            last_seen,
+        },
+    )
+}
+
 pub(super) fn record() -> impl Strategy<Value = Record<'static>> {
     let change = prop_oneof![
         (text(), any::<[u8; 16]>(), text()).prop_map(|(name, profile_key, rules)| {
@@ -211,6 +223,7 @@ pub(super) fn record() -> impl Strategy<Value = Record<'static>> {
             rules: RulesText::unparsed(rules),
         }),
         event().prop_map(Change::EventResolved),
+        vec(expired(), 0..20).prop_map(|identifiers| Change::Expired(Expired { identifiers })),
     ];
     (number(), time(), change).prop_map(|(sequence, log_time, change)| Record {
         sequence: SequenceNumber(sequence),
