@@ -101,7 +101,7 @@ fn what_had_expired_of_someone_goes_with_them() {
     erase(&store, "erase-1", ann(), false);
     store.checkpoint().expect("nothing fails");
 
-    assert_eq!(names_of_files_with_secrets(&disk), [PathBuf::new(); 0]);
+    assert_eq!(names_of_files_with_secrets(&disk), Vec::<PathBuf>::new());
     let state = check(&store, "expired and erased");
     store.close(true).expect("nothing fails");
     assert_eq!(check(&open(&disk), "and opened again"), state);
