@@ -139,7 +139,7 @@ def test_commands_are_read_by_name(log: SegmentFile, tmp_path: Path) -> None:
         command_resolved(4, 6, [0], [], extra_with(moves=[["email", "a", 1, 2, 3]])),
         command_resolved(4, 7, [0], [], extra_with(attribution=[1, 2, 3])),
         command_resolved(4, 8, [0], [], extra_with()[:-1]),
-        event_resolved(4, [2, 1], [["email", "a", None, [2, 26, None, None]]]),
+        event_resolved(4, [2, 1], [["email", "a", None, [2, 99, None, None]]]),
         event_resolved(4, [2, 1], [["email", "a", None, [5]]]),
     ],
 )
