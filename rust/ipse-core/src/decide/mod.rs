@@ -7,7 +7,8 @@
 //! what it teaches is found out ([`teach`]). Commands on profiles go the same way
 //! ([`commands`], [`modify`], [`import`]). What policies share has its file, too: limits and
 //! caps ([`fit`], [`limits`], [`pairs`]), identifiers that find and never join ([`finders`],
-//! [`narrow`]), room on a full profile ([`evict`]), room in memory ([`ceiling`]) and whose id a merge keeps ([`survivor`]).
+//! [`narrow`]), room on a full profile ([`evict`]), room in memory ([`ceiling`]) and whose id a
+//! merge keeps ([`survivor`]).
 //!
 //! A decision carries its evidence whole, so that it can be logged, answered and explained
 //! from one value. Refusals come in a fixed order: fields, time, the named profile, the
