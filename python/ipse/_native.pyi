@@ -9,6 +9,7 @@ __all__ = [
     "Engine",
     "LogFailedError",
     "OpenError",
+    "RecoveryProgress",
     "__version__",
     "check_tokens",
     "methods",
@@ -25,6 +26,17 @@ class OpenError(Exception):
 
 class LogFailedError(Exception):
     """The log could not be written or synced. The process must stop; the next start recovers."""
+
+@final
+class RecoveryProgress:
+    """How far an `Engine.open` that was given it has come. No other is to be given it."""
+
+    def __new__(cls) -> RecoveryProgress: ...
+    def now(self) -> tuple[int, int]:
+        """(bytes that were read and applied, bytes to be read in all) of snapshot and log.
+
+        Both are 0 before it is known what there is, and of a new directory.
+        """
 
 @final
 class Engine:
@@ -44,13 +56,15 @@ class Engine:
         memory_bytes_max: int = 0,
         workspace_identifiers_max: int = 0,
         workspace_memory_bytes_max: int = 0,
+        progress: RecoveryProgress | None = None,
     ) -> Engine:
         """Locks and recovers `data_dir`, or keeps everything in memory if it is None.
 
         The workspace `default` is created with the preset `segment` if there is none. With
         `tokens`, the text of a file of them, no call without one is answered.
         A ceiling of 0 is none. Raises OpenError, and ValueError for a `sync` that there is none
-        of, or for tokens that cannot be read. Blocks, without the GIL, until recovery is done.
+        of, or for tokens that cannot be read. Blocks, without the GIL, until recovery is done;
+        `progress` says meanwhile how far it has come.
         """
 
     def call(

@@ -45,22 +45,25 @@ State: TypeAlias = Literal["recovering", "serving", "draining", "failed"]
 _REQUEST_S_MAX: Final = 5.0
 _LOOP_S_MAX: Final = 5.0
 _US_PER_S: Final = 1_000_000
+_UNIT_STEP: Final = 1000
 
 
 class Monitor(Collector):
     """What is to be seen of one server, which says what it does."""
 
-    def __init__(self, tally: Tally, data_dir: str) -> None:
+    def __init__(self, tally: Tally, data_dir: str, progress: _native.RecoveryProgress) -> None:
         self.state: State = "recovering"
         self.engine: _native.Engine | None = None
         self._tally = tally
         self._data_dir = Path(data_dir)
+        self._progress = progress
         self._loop = asyncio.get_running_loop()
         self._began = time.monotonic()
 
     def collect(self) -> Iterator[Metric]:
         """Read every figure once."""
         yield from self._states()
+        yield from _progress(*self._progress.now())
         yield from _calls(self._tally)
         engine = self.engine
         if engine is None:
@@ -74,6 +77,14 @@ class Monitor(Collector):
         """Say what the server does now, and with which engine; of none nothing is asked."""
         self.engine = engine
         self.state = state
+
+    def words(self) -> str:
+        """Say the state, and of a recovery how far it has come."""
+        state = self.state
+        read, to_read = self._progress.now()
+        if state != "recovering" or not to_read:
+            return state
+        return f"{state}: {100 * read // to_read} % of {_size(to_read)}"
 
     def loop_turns(self) -> bool:
         """Whether the event loop still does what it is asked to."""
@@ -152,7 +163,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._answer(200 if alive else 503, b"ok\n" if alive else b"the event loop hangs\n")
         elif path == "/readyz":
             state = self.monitor.state
-            self._answer(200 if state == "serving" else 503, f"{state}\n".encode())
+            text = f"{self.monitor.words()}\n".encode()
+            self._answer(200 if state == "serving" else 503, text)
         else:
             self._answer(404, b"there is /metrics, /healthz and /readyz\n")
 
@@ -224,6 +236,20 @@ def _recovery(found: dict[str, int | float | str | bool]) -> Iterator[Metric]:
     for name in ("seconds", "replayed_record_count", "torn_bytes"):
         help_text = f"{_words(name)} of the recovery at the start"
         yield GaugeMetricFamily(f"ipse_recovery_{name}", help_text, float(found[name]))
+
+
+def _progress(read: int, to_read: int) -> Iterator[Metric]:
+    help_text = "Of snapshot and log, by the recovery at the start."
+    yield GaugeMetricFamily("ipse_recovery_bytes_read", help_text, read)
+    yield GaugeMetricFamily("ipse_recovery_bytes_to_read", help_text, to_read)
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < _UNIT_STEP:
+            return f"{size:.0f} {unit}"
+        size /= _UNIT_STEP
+    return f"{size:.1f} GB"
 
 
 def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:

@@ -102,6 +102,7 @@ class Server:
             self._grpc.add_generic_rpc_handlers(_reflection.handlers(self._service.check_caller))
         self._engine: _native.Engine | None = None
         self._metrics: MetricsServer | None = None
+        self._progress = _native.RecoveryProgress()
         self._looking_after: asyncio.Task[None] | None = None
         self._watching_door: asyncio.Task[None] | None = None
         self._storage_full = False
@@ -130,9 +131,8 @@ class Server:
 
     async def recover(self) -> None:
         """Open the data directory and begin to serve; OpenError if that is not possible."""
-        engine = await run_aside(
-            "recovery", functools.partial(_open, self._settings, self._door.tokens)
-        )
+        opening = functools.partial(_open, self._settings, self._door.tokens, self._progress)
+        engine = await run_aside("recovery", opening)
         engine.set_bounds(
             queue_wait_ms_max=self._settings.queue_wait_ms_max,
             held_bytes_max=self._settings.held_bytes_max,
@@ -187,7 +187,7 @@ class Server:
         # Only here: whoever wants no figures does not wait for their library at each start.
         from ipse.metrics import MetricsServer, Monitor
 
-        monitor = Monitor(self._service.tally, self._settings.data_dir)
+        monitor = Monitor(self._service.tally, self._settings.data_dir, self._progress)
         self._metrics = MetricsServer(monitor, port)
         _log.info("metrics", extra={"address": self._metrics.address})
 
@@ -332,7 +332,9 @@ async def _expire(engine: _native.Engine) -> None:
         _log.info("identifiers expired", extra={"count": expired})
 
 
-def _open(settings: ServerSettings, tokens: str | None) -> _native.Engine:
+def _open(
+    settings: ServerSettings, tokens: str | None, progress: _native.RecoveryProgress
+) -> _native.Engine:
     try:
         return _native.Engine.open(
             settings.data_dir,
@@ -348,6 +350,7 @@ def _open(settings: ServerSettings, tokens: str | None) -> _native.Engine:
             memory_bytes_max=settings.memory_bytes_max or memory.share(),
             workspace_identifiers_max=settings.workspace_identifiers_max,
             workspace_memory_bytes_max=settings.workspace_memory_bytes_max,
+            progress=progress,
         )
     except _native.OpenError as error:
         raise OpenError(str(error)) from None

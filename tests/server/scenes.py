@@ -56,8 +56,8 @@ def trouble(monkeypatch: pytest.MonkeyPatch, **methods: Callable[..., Any]) -> N
     """Let the servers that a test makes have such an engine."""
     real_open = server._open
 
-    def open_troubled(settings: ServerSettings, tokens: str | None) -> Any:
-        return TroubledEngine(real_open(settings, tokens), **methods)
+    def open_troubled(settings: ServerSettings, *others: Any) -> Any:
+        return TroubledEngine(real_open(settings, *others), **methods)
 
     monkeypatch.setattr(server, "_open", open_troubled)
 

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import ipse
 import pytest
-from ipse import Event, server
+from ipse import Event, _native, server
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.server.scenes import in_process
@@ -124,6 +124,50 @@ def test_health_and_readiness_say_what_the_server_does(engine_dir: Path) -> None
     in_process(scene, engine_dir, metrics_port=port)
     with pytest.raises(ConnectionRefusedError):
         get(port, "/metrics")
+
+
+class PartOfTheWay:
+    """A recovery that stands still."""
+
+    def now(self) -> tuple[int, int]:
+        return 499_000_000, 1_200_000_000
+
+
+def test_a_server_that_starts_says_how_far_it_has_come(
+    engine_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_native, "RecoveryProgress", PartOfTheWay)
+    port = free_port()
+
+    async def scene(_running: server.Server, _client: ipse.aio.Client) -> None:
+        looked = await asyncio.to_thread(get, port, "/readyz")
+        assert looked == (503, "recovering: 41 % of 1.2 GB\n")
+        found = await asyncio.to_thread(figures, port)
+        assert found["ipse_recovery_bytes_read",] == 499_000_000
+        assert found["ipse_recovery_bytes_to_read",] == 1_200_000_000
+
+    in_process(scene, engine_dir, metrics_port=port)
+
+
+def test_a_recovery_that_is_done_has_read_all_there_is(engine_dir: Path) -> None:
+    port = free_port()
+
+    async def write(running: server.Server, client: ipse.aio.Client) -> None:
+        await running.recover()
+        assert (await asyncio.to_thread(figures, port))["ipse_recovery_bytes_to_read",] == 0
+        await client.resolve(Event(identifiers={"user_id": "u"}))
+
+    async def read(running: server.Server, _client: ipse.aio.Client) -> None:
+        await running.recover()
+        found = await asyncio.to_thread(figures, port)
+        assert found["ipse_recovery_bytes_read",] == size > 0
+        assert found["ipse_recovery_bytes_to_read",] == size
+        assert await asyncio.to_thread(get, port, "/readyz") == (200, "serving\n")
+
+    in_process(write, engine_dir, metrics_port=port)
+    on_disk = [*engine_dir.glob("*.snap"), *engine_dir.glob("*.wal")]
+    size = sum(path.stat().st_size for path in on_disk)
+    in_process(read, engine_dir, metrics_port=port)
 
 
 def test_a_loop_that_hangs_is_not_healthy(

@@ -237,8 +237,8 @@ class Held:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         real_open = server._open
 
-        def open_held(settings: ServerSettings, tokens: str | None) -> Any:
-            self.engine = real_open(settings, tokens)
+        def open_held(settings: ServerSettings, *others: Any) -> Any:
+            self.engine = real_open(settings, *others)
             return TroubledEngine(self.engine, call=self.call)
 
         monkeypatch.setattr(server, "_open", open_held)

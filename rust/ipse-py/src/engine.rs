@@ -13,6 +13,7 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::errors::{checkpoint_error, close_error, log_failed, open_error};
 use crate::now;
+use crate::progress::RecoveryProgress;
 use crate::wake::{self, WakeReader};
 
 /// The one method whose work is bound by its request: an event. A read's length says nothing
@@ -38,7 +39,7 @@ impl Engine {
         snapshot_log_bytes = 268_435_456, history_retention_days = 30,
         history_retention_bytes = 4_294_967_296, write_queue_bytes_max = 67_108_864,
         tokens = None, identifiers_max = 0, memory_bytes_max = 0,
-        workspace_identifiers_max = 0, workspace_memory_bytes_max = 0,
+        workspace_identifiers_max = 0, workspace_memory_bytes_max = 0, progress = None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords to their one caller")]
     fn open(
@@ -56,6 +57,7 @@ impl Engine {
         memory_bytes_max: u64,
         workspace_identifiers_max: u64,
         workspace_memory_bytes_max: u64,
+        progress: Option<Py<RecoveryProgress>>,
     ) -> PyResult<Engine> {
         let tokens = tokens.map(parsed_tokens).transpose()?;
         let options = Options {
@@ -70,7 +72,9 @@ impl Engine {
             process: ceiling(identifiers_max, memory_bytes_max),
             workspace: ceiling(workspace_identifiers_max, workspace_memory_bytes_max),
         };
-        py.detach(|| Engine::recover(data_dir, options, ceilings, tokens))
+        let unwatched = RecoveryProgress::default();
+        let progress = progress.as_ref().map_or(&unwatched, Py::get);
+        py.detach(|| Engine::recover(data_dir, options, ceilings, tokens, progress))
     }
 
     /// One RPC: (position, code, payload).
@@ -281,12 +285,14 @@ impl Engine {
         options: Options,
         ceilings: Ceilings,
         tokens: Option<Tokens>,
+        progress: &RecoveryProgress,
     ) -> PyResult<Engine> {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(open_error)?;
         let hash_seed = u64::from_le_bytes(seed);
         let (store, recovery) = match data_dir {
-            Some(dir) => Store::open(&dir, options, hash_seed).map_err(open_error)?,
+            Some(dir) => Store::open_watched(&dir, options, hash_seed, &progress.inner)
+                .map_err(open_error)?,
             None => (Store::in_memory(hash_seed), Recovery::default()),
         };
         let store = store.bounded_by(ceilings);

@@ -8,6 +8,7 @@
 mod engine;
 mod errors;
 mod offline;
+mod progress;
 mod wake;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,6 +28,8 @@ mod _native {
     use crate::errors::{LogFailedError, OpenError};
     #[pymodule_export]
     use crate::offline::{restore, verify};
+    #[pymodule_export]
+    use crate::progress::RecoveryProgress;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

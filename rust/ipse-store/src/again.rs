@@ -16,6 +16,7 @@ use crate::error::{CheckpointError, CloseError, OpenError};
 use crate::fs::Disk;
 use crate::inventory::Summary;
 use crate::options::{Options, SyncPolicy};
+use crate::progress::RecoveryProgress;
 use crate::reading::{Visit, read_log};
 use crate::rebuild::Rebuilt;
 use crate::restore::RestoreError;
@@ -91,7 +92,13 @@ impl Again {
             history_retention_bytes: u64::MAX,
             ..Options::default()
         };
-        let (store, _) = Store::open_unfinished(disk.clone(), dir, options, HASH_SEED)?;
+        let (store, _) = Store::open_unfinished(
+            disk.clone(),
+            dir,
+            options,
+            HASH_SEED,
+            &RecoveryProgress::default(),
+        )?;
         let mut again = Vec::new();
         let mut left = &self.later[..];
         loop {

@@ -15,6 +15,7 @@ use crate::format::{
 };
 use crate::fs::Disk;
 use crate::options::Options;
+use crate::progress::RecoveryProgress;
 use crate::replay::{Opening, Tail, Walk};
 use crate::reserve::Reserve;
 use crate::segment::{Manifest, Segment, SegmentHeader};
@@ -60,6 +61,7 @@ pub(crate) fn recover(
     dir: &Path,
     options: &Options,
     hash_seed: u64,
+    progress: &RecoveryProgress,
 ) -> Result<Recovered, OpenError> {
     let started = Instant::now();
     let found = Found::look(disk.as_ref(), dir)?;
@@ -69,7 +71,7 @@ pub(crate) fn recover(
         found.remove_temporaries()?;
         create(disk.as_ref(), dir, place, hash_seed)?
     } else {
-        Opening::new(found, hash_seed)?.replay()?.repair(place)?
+        Opening::new(found, hash_seed, progress)?.replay()?.repair(place)?
     };
     recovered.recovery.seconds = started.elapsed().as_secs_f64();
     Ok(recovered)

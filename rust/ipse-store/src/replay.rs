@@ -12,6 +12,7 @@ use crate::error::OpenError;
 use crate::format::{FRAME_HEADER_BYTES, snapshot_name};
 use crate::frame::{Frame, FrameKind};
 use crate::planted::{Fault, is_planted};
+use crate::progress::RecoveryProgress;
 use crate::reading::Frames;
 use crate::recovery::Recovery;
 use crate::segment::{SegmentHeader, read_file};
@@ -27,6 +28,7 @@ pub(crate) struct Opening<'d> {
     pub(crate) broken_snapshots: Vec<u64>,
     pub(crate) recovery: Recovery,
     pub(crate) bytes_since_snapshot: u64,
+    progress: &'d RecoveryProgress,
 }
 
 /// The newest segment after replay.
@@ -50,7 +52,11 @@ pub(crate) struct Walk {
 }
 
 impl<'d> Opening<'d> {
-    pub(crate) fn new(found: Found<'d>, hash_seed: u64) -> Result<Opening<'d>, OpenError> {
+    pub(crate) fn new(
+        found: Found<'d>,
+        hash_seed: u64,
+        progress: &'d RecoveryProgress,
+    ) -> Result<Opening<'d>, OpenError> {
         let headers = found.headers()?;
         let mut opening = Opening {
             headers,
@@ -60,6 +66,7 @@ impl<'d> Opening<'d> {
             recovery: Recovery::default(),
             bytes_since_snapshot: 0,
             found,
+            progress,
         };
         opening.load_snapshot(hash_seed)?;
         Ok(opening)
@@ -102,14 +109,29 @@ impl<'d> Opening<'d> {
 
     fn try_snapshot(&self, position: u64, hash_seed: u64) -> Result<State, OpenError> {
         let path = self.found.dir.join(snapshot_name(position));
-        snapshot::load_at(self.found.disk, &path, position, self.headers[0].log_id, hash_seed)
+        let disk = self.found.disk;
+        let size = snapshot::length(disk, &path)?;
+        self.progress.expect(size.saturating_add(self.log_bytes(position)));
+        snapshot::load_at(disk, &path, position, self.headers[0].log_id, hash_seed, self.progress)
+    }
+
+    /// The first segment that holds what is after a position.
+    fn first_after(&self, position: u64) -> usize {
+        let after = position.saturating_add(1);
+        let start = self.headers.partition_point(|header| header.first_position <= after);
+        start.saturating_sub(1)
+    }
+
+    /// Bytes of the segments that hold what is after a position.
+    fn log_bytes(&self, position: u64) -> u64 {
+        let segments = &self.headers[self.first_after(position)..];
+        segments.iter().fold(0, |sum, header| sum.saturating_add(header.size))
     }
 
     /// Applies the log after the snapshot.
     pub(crate) fn replay(mut self) -> Result<Tail<'d>, OpenError> {
-        let after = self.recovery.snapshot_log_position.saturating_add(1);
-        let start = self.headers.partition_point(|header| header.first_position <= after);
-        let mut index = start.saturating_sub(1);
+        let mut index = self.first_after(self.recovery.snapshot_log_position);
+        self.progress.expect(self.log_bytes(self.recovery.snapshot_log_position));
         loop {
             let header = self.headers[index];
             let path = self.found.segment_path(header.number);
@@ -117,6 +139,7 @@ impl<'d> Opening<'d> {
             let mut frames = Frames::new(&header, &bytes);
             let clean = self.replay_frames(&mut frames, &path)?;
             let damage = frames.damage();
+            self.progress.add(header.size.saturating_sub(frames.end as u64));
             index += 1;
             let Some(next) = self.headers.get(index) else {
                 if !is_planted(Fault::ForgiveAll) {
@@ -136,8 +159,10 @@ impl<'d> Opening<'d> {
     /// Replays frames until they end; says whether the last marks a clean shutdown.
     fn replay_frames(&mut self, frames: &mut Frames<'_>, path: &Path) -> Result<bool, OpenError> {
         let mut clean = false;
+        self.progress.add(frames.end as u64);
         while let Some((start, frame)) = frames.next(path)? {
             self.replay_frame(&frame, start, path)?;
+            self.progress.add(frame.size() as u64);
             clean = frame.header.kind == FrameKind::CleanShutdown;
         }
         Ok(clean)

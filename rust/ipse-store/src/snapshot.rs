@@ -15,6 +15,7 @@ use crate::format::{
 };
 use crate::frame::{u32_at, u64_at};
 use crate::fs::{Disk, DiskFile};
+use crate::progress::RecoveryProgress;
 use crate::segment::{POSITION_MAX, check_header, seal};
 use crate::state::{State, StateLoader};
 
@@ -105,7 +106,7 @@ pub(crate) fn verify(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
         Some((_, verifier)) => verifier.finish().map_err(|problem| problem.to_string()),
         None => Ok(()),
     };
-    read(disk, path, |_, part| {
+    read(disk, path, &RecoveryProgress::default(), |_, part| {
         let Some((workspace, part)) = part else { return Ok(()) };
         if current.as_ref().is_none_or(|(number, _)| *number != workspace) {
             finish(current.replace((workspace, Verifier::default())))?;
@@ -116,6 +117,12 @@ pub(crate) fn verify(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
     finish(current.take()).map_err(|problem| OpenError::corrupt(path, 0, problem))
 }
 
+/// How long a snapshot's file is.
+pub(crate) fn length(disk: &dyn Disk, path: &Path) -> Result<u64, IoFailed> {
+    let file = disk.open_to_read(path).map_err(IoFailed::new("open", path))?;
+    file.length().map_err(IoFailed::new("read", path))
+}
+
 /// Loads the state that the snapshot of `position` of a log holds.
 pub(crate) fn load_at(
     disk: &dyn Disk,
@@ -123,8 +130,9 @@ pub(crate) fn load_at(
     position: u64,
     log_id: u64,
     hash_seed: u64,
+    progress: &RecoveryProgress,
 ) -> Result<State, OpenError> {
-    let (state, found) = load(disk, path, hash_seed)?;
+    let (state, found) = load(disk, path, hash_seed, progress)?;
     if state.position().0 != position {
         return Err(OpenError::corrupt(path, 16, "its position is not that of its name"));
     }
@@ -135,9 +143,14 @@ pub(crate) fn load_at(
 }
 
 /// Loads the state that a snapshot holds, and the id of the log that it belongs to.
-fn load(disk: &dyn Disk, path: &Path, hash_seed: u64) -> Result<(State, u64), OpenError> {
+fn load(
+    disk: &dyn Disk,
+    path: &Path,
+    hash_seed: u64,
+    progress: &RecoveryProgress,
+) -> Result<(State, u64), OpenError> {
     let mut loader = None;
-    let header = read(disk, path, |header, part| {
+    let header = read(disk, path, progress, |header, part| {
         let loader = loader.get_or_insert_with(|| StateLoader::new(hash_seed, header.position));
         part.map_or(Ok(()), |(workspace, part)| loader.add(workspace, part))
     })?;
@@ -294,9 +307,10 @@ type OnPart<'f> = &'f mut dyn FnMut(&SnapshotHeader, Option<(u32, Part)>) -> Res
 fn read(
     disk: &dyn Disk,
     path: &Path,
+    progress: &RecoveryProgress,
     mut on_part: impl FnMut(&SnapshotHeader, Option<(u32, Part)>) -> Result<(), String>,
 ) -> Result<SnapshotHeader, OpenError> {
-    let mut reader = SnapshotReader::open(disk, path)?;
+    let mut reader = SnapshotReader::open(disk, path, progress)?;
     let header = reader.header()?;
     on_part(&header, None).map_err(|problem| OpenError::corrupt(path, 0, problem))?;
     while reader.footer.offset < reader.footer_offset {
@@ -314,10 +328,15 @@ struct SnapshotReader<'a> {
     /// What was found so far: what the footer must say.
     footer: Footer,
     section: Vec<u8>,
+    progress: &'a RecoveryProgress,
 }
 
 impl<'a> SnapshotReader<'a> {
-    fn open(disk: &dyn Disk, path: &'a Path) -> Result<SnapshotReader<'a>, OpenError> {
+    fn open(
+        disk: &dyn Disk,
+        path: &'a Path,
+        progress: &'a RecoveryProgress,
+    ) -> Result<SnapshotReader<'a>, OpenError> {
         let file = disk.open_to_read(path).map_err(IoFailed::new("open", path))?;
         let length = file.length().map_err(IoFailed::new("read", path))?;
         let footer_offset = length
@@ -326,7 +345,8 @@ impl<'a> SnapshotReader<'a> {
             .ok_or_else(|| OpenError::corrupt(path, length, "the file is cut short"))?;
         let whole = crc32fast::Hasher::new();
         let footer = Footer::default();
-        Ok(SnapshotReader { path, file, footer_offset, whole, footer, section: Vec::new() })
+        let section = Vec::new();
+        Ok(SnapshotReader { path, file, footer_offset, whole, footer, section, progress })
     }
 
     fn header(&mut self) -> Result<SnapshotHeader, OpenError> {
@@ -419,6 +439,7 @@ impl<'a> SnapshotReader<'a> {
         read.map_err(IoFailed::new("read", self.path))?;
         self.whole.update(bytes);
         self.footer.offset += bytes.len() as u64;
+        self.progress.add(bytes.len() as u64);
         Ok(())
     }
 

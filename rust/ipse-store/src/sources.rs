@@ -15,6 +15,7 @@ use crate::format::{
 };
 use crate::fs::Disk;
 use crate::inventory::{Inventory, Summary};
+use crate::progress::RecoveryProgress;
 use crate::reading::SegmentFile;
 use crate::segment::SegmentHeader;
 use crate::snapshot;
@@ -141,7 +142,14 @@ impl Source {
     /// Loads the snapshot at a position.
     pub(crate) fn load(&self, disk: &dyn Disk, position: u64) -> Result<State, OpenError> {
         let path = self.snapshot_path(position);
-        snapshot::load_at(disk, &path, position, self.log_id, HASH_SEED)
+        snapshot::load_at(
+            disk,
+            &path,
+            position,
+            self.log_id,
+            HASH_SEED,
+            &RecoveryProgress::default(),
+        )
     }
 
     /// Where the snapshot at a position is that the list has.

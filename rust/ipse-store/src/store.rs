@@ -26,6 +26,7 @@ use crate::history::{self, Wanted};
 use crate::options::Options;
 use crate::pace::Distribution;
 use crate::planted::{self, Fault, is_planted};
+use crate::progress::RecoveryProgress;
 use crate::recovery::{Recovery, recover};
 use crate::retention;
 use crate::segment::SegmentHeader;
@@ -135,7 +136,17 @@ impl Store {
         options: Options,
         hash_seed: u64,
     ) -> Result<(Store, Recovery), OpenError> {
-        Store::open_on(failpoints::disk(), dir, options, hash_seed)
+        Store::open_watched(dir, options, hash_seed, &RecoveryProgress::default())
+    }
+
+    /// [`Store::open`], which says meanwhile how far it has come.
+    pub fn open_watched(
+        dir: &Path,
+        options: Options,
+        hash_seed: u64,
+        progress: &RecoveryProgress,
+    ) -> Result<(Store, Recovery), OpenError> {
+        Store::open_served(failpoints::disk(), dir, options, hash_seed, progress)
     }
 
     /// [`Store::open`] on another disk than the operating system's.
@@ -145,9 +156,19 @@ impl Store {
         options: Options,
         hash_seed: u64,
     ) -> Result<(Store, Recovery), OpenError> {
+        Store::open_served(disk, dir, options, hash_seed, &RecoveryProgress::default())
+    }
+
+    fn open_served(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: Options,
+        hash_seed: u64,
+        progress: &RecoveryProgress,
+    ) -> Result<(Store, Recovery), OpenError> {
         disk.create_dir(dir).map_err(IoFailed::new("create", dir))?;
         check_served(disk.as_ref(), dir)?;
-        Store::open_unfinished(disk, dir, options, hash_seed)
+        Store::open_unfinished(disk, dir, options, hash_seed, progress)
     }
 
     /// The same of a directory that is there and may be one that no server is to start from.
@@ -156,10 +177,11 @@ impl Store {
         dir: &Path,
         options: Options,
         hash_seed: u64,
+        progress: &RecoveryProgress,
     ) -> Result<(Store, Recovery), OpenError> {
         let disk = planted::over(disk);
         let lock = lock(disk.as_ref(), dir)?;
-        let recovered = recover(&disk, dir, &options, hash_seed)?;
+        let recovered = recover(&disk, dir, &options, hash_seed, progress)?;
         let shared = Arc::new(Shared::new(recovered.state));
         *locked(&shared.progress.segments) = recovered.segments;
         let snapshots = Snapshots {
@@ -724,8 +746,7 @@ fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Send + Sync>, OpenError> 
 fn loaded(disk: &dyn Disk, dir: &Path, position: u64) -> Result<Checkpoint, OpenError> {
     let file_name = snapshot_name(position);
     let path = dir.join(&file_name);
-    let file = disk.open(&path).map_err(IoFailed::new("open", &path))?;
-    let size_bytes = file.length().map_err(IoFailed::new("read", &path))?;
+    let size_bytes = snapshot::length(disk, &path)?;
     Ok(Checkpoint { file_name, size_bytes, log_position: position, seconds: 0.0 })
 }
 

@@ -2,13 +2,15 @@
 
 mod story;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ipse_store::simulated::SimulatedDisk;
-use ipse_store::{CheckpointError, LogPosition, OpenError, Options, Store, SyncPolicy};
+use ipse_store::{
+    CheckpointError, LogPosition, OpenError, Options, RecoveryProgress, Store, SyncPolicy,
+};
 use story::{always, check, expected, open, options, run, step};
 
 const STEPS: u64 = 40;
@@ -66,6 +68,68 @@ fn a_dropped_store_is_recovered() {
         drop(store);
         disk.crash(end);
     }
+}
+
+/// Sizes of the files of a directory with this extension, by name.
+fn sizes(dir: &Path, extension: &str) -> Vec<(PathBuf, u64)> {
+    let entries = std::fs::read_dir(dir).expect("there").map(|entry| entry.expect("there").path());
+    let mut files: Vec<_> = entries
+        .filter(|path| path.extension() == Some(extension.as_ref()))
+        .map(|path| (path.clone(), path.metadata().expect("there").len()))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Flips a bit.
+fn damage(path: &Path, offset: usize) {
+    let mut bytes = std::fs::read(path).expect("there");
+    bytes[offset] ^= 1;
+    std::fs::write(path, bytes).expect("writable");
+}
+
+fn total(files: &[(PathBuf, u64)]) -> u64 {
+    files.iter().map(|(_, size)| size).sum()
+}
+
+#[test]
+fn recovery_says_how_much_of_snapshot_and_log_was_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let dir = directory.path();
+    let watched = || {
+        let progress = RecoveryProgress::default();
+        let opened = Store::open_watched(dir, always(), 1, &progress);
+        (opened, progress.now())
+    };
+    let (store, now) = watched();
+    assert_eq!(now, (0, 0), "there is nothing to be read");
+    let (store, _) = store.expect("new");
+    run(&store, STEPS / 2);
+    store.checkpoint().expect("a snapshot");
+    let before = sizes(dir, "wal").len();
+    run(&store, STEPS);
+    store.close(false).expect("closed");
+    let (snapshots, log) = (sizes(dir, "snap"), sizes(dir, "wal"));
+    assert!(before > 1 && log.len() > before + 1, "segments before the snapshot, and after it");
+
+    let (opened, (read, to_read)) = watched();
+    assert_eq!(opened.expect("whole").1.snapshot_log_position, STEPS / 2);
+    assert_eq!(to_read, total(&snapshots) + total(&log[before - 1..]));
+    assert_eq!(read, to_read);
+
+    // A snapshot that breaks off is read in vain, and the log from its beginning instead.
+    let whole = std::fs::read(&snapshots[0].0).expect("there");
+    damage(&snapshots[0].0, whole.len() - 1);
+    let (opened, (read, to_read)) = watched();
+    assert_eq!(opened.expect("the log has all").1.snapshot_log_position, 0);
+    assert_eq!((read, to_read), (total(&snapshots) + total(&log), read));
+
+    // What cannot be read ends it on the way.
+    damage(&log[1].0, 100);
+    let (opened, (read, to_read)) = watched();
+    assert!(matches!(opened.err().expect("refused"), OpenError::Corrupt { .. }));
+    assert!(log[0].1 < read && read < to_read, "{read} of {to_read}");
+    assert_eq!(to_read, total(&log));
 }
 
 #[test]
