@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import itertools
 import json
@@ -256,8 +257,10 @@ def _resident_bytes(pid: int) -> int:
 def _tree(pid: int) -> Iterator[int]:
     yield pid
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from _tree(int(child))
+        # A thread may end while its name is read.
+        with contextlib.suppress(FileNotFoundError):
+            for child in (task / "children").read_text().split():
+                yield from _tree(int(child))
 
 
 async def _fill(channel: grpc.aio.Channel, people: int) -> None:

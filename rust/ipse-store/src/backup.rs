@@ -17,7 +17,7 @@ use crate::error::{CheckpointError, OpenError};
 use crate::format::{BACKUP_NAME, BACKUPS_NAME, BACKUPS_TEMPORARY_NAME, ERASURES_NAME};
 use crate::inventory::{Inventory, Summary};
 use crate::reading::SegmentFile;
-use crate::snapshot;
+use crate::snapshot::{self, Pace};
 use crate::store::{Files, Store};
 
 /// Length of a label.
@@ -177,7 +177,7 @@ fn copy_files(
         let copied = copy.snapshot(&files.dir.join(&name), snapshot, None);
         inventory.files.push(copied.map_err(OpenError::from)?);
         // What was written well may be read badly years later: better found out today.
-        snapshot::verify(disk, &copy.path(&name))?;
+        snapshot::verify(disk, &copy.path(&name), Pace::Half)?;
         first = first.min(snapshot);
     }
     // Not against the manifest: the log may have gone on between the two.

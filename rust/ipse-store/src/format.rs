@@ -257,8 +257,9 @@ pub const KIND_REWRITTEN: u8 = 3;
 
 /// A group's payload is closed once it is this long; one record more may pass it.
 pub const GROUP_BYTES_TARGET: usize = 16 << 20;
-/// A section's payload is closed once it is this long; one part more may pass it.
-pub const SECTION_BYTES_TARGET: usize = 4 << 20;
+/// A section's payload is closed once it is this long; one part more may pass it. Each is synced,
+/// and the log's own sync waits for that.
+pub const SECTION_BYTES_TARGET: usize = 1 << 20;
 
 /// The file that is locked.
 pub const LOCK_NAME: &str = "LOCK";

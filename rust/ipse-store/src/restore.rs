@@ -24,6 +24,7 @@ use crate::fs::{Disk, RealDisk};
 use crate::inventory::{Inventory, Summary};
 use crate::rebuild::{Rebuilt, rebuild};
 use crate::segment::Manifest;
+use crate::snapshot::{self, Pace};
 use crate::sources::Source;
 
 /// What is to be restored.
@@ -208,7 +209,7 @@ fn write_files(
     if rebuilt.snapshot > 0 {
         let path = source.snapshot_path(rebuilt.snapshot);
         copy.snapshot(&path, rebuilt.snapshot, other)?;
-        crate::snapshot::verify(disk, &copy.path(&snapshot_name(rebuilt.snapshot)))?;
+        snapshot::verify(disk, &copy.path(&snapshot_name(rebuilt.snapshot)), Pace::Full)?;
     }
     let kept = source.segments.partition_point(|s| s.header.first_position <= last + 1);
     let segments = &source.segments[..kept];

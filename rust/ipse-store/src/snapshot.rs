@@ -4,6 +4,8 @@
 //! nor reading holds more than a section in memory beside the graphs.
 
 use std::path::Path;
+use std::thread;
+use std::time::Instant;
 
 use ipse_core::snapshot::{Frozen, Part, Verifier};
 
@@ -59,16 +61,34 @@ impl FreeSpace<'_> {
     }
 }
 
+/// How much of the processors and of the disk the work on a snapshot leaves to calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Nobody calls.
+    Full,
+    /// After each piece a rest, as long as it took.
+    Half,
+}
+
+impl Pace {
+    fn rest(self, since: Instant) {
+        if self == Pace::Half {
+            thread::sleep(since.elapsed());
+        }
+    }
+}
+
 /// Writes the graphs as the snapshot of `position` and returns its size in bytes.
 pub(crate) fn write(
     room: &FreeSpace<'_>,
     position: u64,
     log_id: u64,
     graphs: Vec<Frozen>,
+    pace: Pace,
 ) -> Result<u64, CheckpointError> {
     let FreeSpace { disk, dir, .. } = room;
     let temporary = dir.join(SNAPSHOT_TEMPORARY_NAME);
-    let written = write_temporary(room, &temporary, position, log_id, graphs);
+    let written = write_temporary(room, &temporary, position, log_id, graphs, pace);
     if written.is_err() {
         // What is left of it takes room that the log may need; the next start removes it too.
         let _ = disk.remove(&temporary);
@@ -86,33 +106,38 @@ fn write_temporary(
     position: u64,
     log_id: u64,
     graphs: Vec<Frozen>,
+    pace: Pace,
 ) -> Result<u64, CheckpointError> {
-    let mut writer = SnapshotWriter::create(room, path, position, log_id, graphs.len())?;
+    let mut writer = SnapshotWriter::create(room, path, position, log_id, graphs.len(), pace)?;
     for (workspace, graph) in (0..).zip(graphs) {
         for part in graph.into_parts() {
             writer.add(workspace, &part)?;
         }
     }
     let size = writer.finish()?;
-    verify(room.disk, path).map_err(CheckpointError::Unreadable)?;
+    verify(room.disk, path, pace).map_err(CheckpointError::Unreadable)?;
     Ok(size)
 }
 
 /// Reads a snapshot in one pass and compares each workspace with the state hash that it
 /// promises: log that a snapshot covers is deleted on its word.
-pub(crate) fn verify(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
+pub(crate) fn verify(disk: &dyn Disk, path: &Path, pace: Pace) -> Result<(), OpenError> {
     let mut current: Option<(u32, Verifier)> = None;
     let finish = |done: Option<(u32, Verifier)>| match done {
         Some((_, verifier)) => verifier.finish().map_err(|problem| problem.to_string()),
         None => Ok(()),
     };
+    let mut began = Instant::now();
     read(disk, path, &RecoveryProgress::default(), |_, part| {
         let Some((workspace, part)) = part else { return Ok(()) };
         if current.as_ref().is_none_or(|(number, _)| *number != workspace) {
             finish(current.replace((workspace, Verifier::default())))?;
         }
         let Some((_, verifier)) = &mut current else { return Ok(()) };
-        verifier.add(part).map_err(|problem| problem.to_string())
+        verifier.add(part).map_err(|problem| problem.to_string())?;
+        pace.rest(began);
+        began = Instant::now();
+        Ok(())
     })?;
     finish(current.take()).map_err(|problem| OpenError::corrupt(path, 0, problem))
 }
@@ -213,6 +238,8 @@ struct SnapshotWriter<'a> {
     footer: Footer,
     section: Vec<u8>,
     section_parts: u32,
+    section_began: Instant,
+    pace: Pace,
 }
 
 impl<'a> SnapshotWriter<'a> {
@@ -222,6 +249,7 @@ impl<'a> SnapshotWriter<'a> {
         position: u64,
         log_id: u64,
         workspaces: usize,
+        pace: Pace,
     ) -> Result<SnapshotWriter<'a>, IoFailed> {
         let disk = room.disk;
         let workspaces = u32::try_from(workspaces).expect("workspaces have 32-bit numbers");
@@ -235,6 +263,8 @@ impl<'a> SnapshotWriter<'a> {
             footer: Footer { position, workspaces, ..Footer::default() },
             section: Vec::new(),
             section_parts: 0,
+            section_began: Instant::now(),
+            pace,
         };
         let header = SnapshotHeader { workspaces, position, salt, log_id };
         writer.write(&header.to_bytes())?;
@@ -263,6 +293,7 @@ impl<'a> SnapshotWriter<'a> {
         self.section.clear();
         self.section.resize(SECTION_HEADER_BYTES, 0);
         self.section_parts = 0;
+        self.section_began = Instant::now();
     }
 
     /// Synced one by one, so that the last sync has little to do and delays no commit.
@@ -283,6 +314,7 @@ impl<'a> SnapshotWriter<'a> {
         self.footer.sections += 1;
         self.footer.parts += u64::from(self.section_parts);
         self.section = section;
+        self.pace.rest(self.section_began);
         self.begin_section();
         Ok(())
     }

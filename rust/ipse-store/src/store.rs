@@ -30,7 +30,7 @@ use crate::progress::RecoveryProgress;
 use crate::recovery::{Recovery, recover};
 use crate::retention;
 use crate::segment::SegmentHeader;
-use crate::snapshot::{self, FreeSpace};
+use crate::snapshot::{self, FreeSpace, Pace};
 use crate::sources::check_served;
 use crate::state::{LogPosition, State, WorkspaceIndex};
 use crate::writer::{self, End, Inner, Queue, Shared};
@@ -297,7 +297,7 @@ impl Store {
         if upkeep.writer.is_none() {
             return Err(CheckpointError::Closed);
         }
-        self.checkpoint_and_erase(files, completed)
+        self.checkpoint_and_erase(files, completed, Pace::Half)
     }
 
     /// A checkpoint, and then `work` with the files and the log position of the newest snapshot:
@@ -311,7 +311,7 @@ impl Store {
         if upkeep.writer.is_none() {
             return Err(CheckpointError::Closed.into());
         }
-        let snapshot = self.checkpoint_and_erase(files, &[])?;
+        let snapshot = self.checkpoint_and_erase(files, &[], Pace::Half)?;
         work(files, snapshot.log_position)
     }
 
@@ -393,8 +393,11 @@ impl Store {
             return Ok(());
         }
         let broken = self.shared.lock_whole().is_err();
-        let snapshot =
-            if checkpoint { self.checkpoint_and_erase(files, &[]).map(|_| ()) } else { Ok(()) };
+        let snapshot = if checkpoint {
+            self.checkpoint_and_erase(files, &[], Pace::Full).map(|_| ())
+        } else {
+            Ok(())
+        };
         self.stop(&mut upkeep, if broken { End::Abandon } else { End::Clean });
         match self.failure() {
             Some(failed) => Err(failed.into()),
@@ -418,14 +421,15 @@ impl Store {
         &self,
         files: &Files,
         completed: &[Noted],
+        pace: Pace,
     ) -> Result<Checkpoint, CheckpointError> {
         let erasing = Erasing::of(&self.shared.lock_whole()?.state, completed);
-        let checkpoint = self.checkpoint_files(files)?;
+        let checkpoint = self.checkpoint_files(files, pace)?;
         if erasing.is_empty() {
             return Ok(checkpoint);
         }
         self.erase_files(files, &erasing, checkpoint.log_position)?;
-        self.checkpoint_files(files)
+        self.checkpoint_files(files, pace)
     }
 
     fn erase_files(
@@ -457,7 +461,7 @@ impl Store {
         Ok(())
     }
 
-    fn checkpoint_files(&self, files: &Files) -> Result<Checkpoint, CheckpointError> {
+    fn checkpoint_files(&self, files: &Files, pace: Pace) -> Result<Checkpoint, CheckpointError> {
         let started = Instant::now();
         let (position, newest_s, covered_bytes, graphs) = {
             let inner = self.shared.lock_whole()?;
@@ -474,7 +478,7 @@ impl Store {
         let room = self.free_space(files);
         let size_before = locked(&files.snapshots).newest.as_ref().map_or(0, |n| n.size_bytes);
         room.check(size_before)?;
-        let size_bytes = snapshot::write(&room, position, files.log_id, graphs)?;
+        let size_bytes = snapshot::write(&room, position, files.log_id, graphs, pace)?;
         let checkpoint = Checkpoint {
             file_name: snapshot_name(position),
             size_bytes,
