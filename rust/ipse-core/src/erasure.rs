@@ -138,7 +138,9 @@ impl Redactor {
             let is_theirs = identifier.profiles.iter().any(|profile| {
                 self.profiles.get(&profile.0).is_some_and(|erased| record.sequence < *erased)
             });
-            if is_theirs || self.by_hash.contains_key(&hash) {
+            // What was erased before and came back is somebody's anew: it is still named.
+            let ends = self.by_hash.get(&hash).and_then(|known| known.last());
+            if is_theirs || ends.is_some_and(|&(end, _)| record.sequence < end) {
                 let known = self.by_hash.entry(hash).or_default();
                 // Those before the record of the expiry are of this row, that record too.
                 let end = SequenceNumber(record.sequence.0 + 1);
