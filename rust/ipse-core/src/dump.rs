@@ -139,7 +139,11 @@ impl Graph {
         let mut seen: Vec<_> = self.last_seen.iter().collect();
         seen.sort_unstable();
         seen.into_iter()
-            .try_for_each(|(id, day)| writeln!(out, "identifier {} seen {}", id.0, day.start()))
+            .try_for_each(|(id, day)| writeln!(out, "identifier {} seen {}", id.0, day.start()))?;
+        let mut seen: Vec<_> = self.anonymous_seen.iter().collect();
+        seen.sort_unstable();
+        seen.into_iter()
+            .try_for_each(|(root, day)| writeln!(out, "profile {} seen {}", root + 1, day.start()))
     }
 
     fn write_erasures(&self, out: &mut String) -> std::fmt::Result {

@@ -28,7 +28,7 @@ pub const PART_ROWS_MAX: usize = 16_384;
 /// A piece of a graph. The order is: one `Workspace`, then `Profiles`, `Identifiers`,
 /// `Links`, `Holders`, `Evidence`, `Attributions`, `Departures`, `Partings`, `Traits`,
 /// `RememberedEvents`, `RememberedRefusals`, `Suppressions`, `Erasures`, `PendingErasures`,
-/// `LastSeen`, each zero or more times.
+/// `LastSeen`, `AnonymousSeen`, each zero or more times.
 ///
 /// All columns of one part have the same length, at most [`PART_ROWS_MAX`].
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +65,8 @@ pub enum Part {
     PendingErasures(PendingErasuresPart),
     /// When identifiers that may expire were last seen, in no order.
     LastSeen(LastSeenPart),
+    /// When anonymous profiles that may expire were last seen, in no order.
+    AnonymousSeen(AnonymousSeenPart),
 }
 
 /// What there is one of in a workspace.
@@ -312,6 +314,15 @@ pub struct LastSeenPart {
     pub day: Vec<u32>,
 }
 
+/// When anonymous profiles that may expire were last seen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AnonymousSeenPart {
+    /// The root, counted from 0.
+    pub profile: Vec<u32>,
+    /// The day, counted from 0001-01-01.
+    pub day: Vec<u32>,
+}
+
 /// The parts do not make a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPart(pub String);
@@ -444,6 +455,12 @@ impl ErasuresPart {
 impl PendingErasuresPart {
     fn other_columns(&self) -> [usize; 2] {
         [self.profiles.len(), self.identifiers.len()]
+    }
+}
+
+impl AnonymousSeenPart {
+    fn other_columns(&self) -> [usize; 1] {
+        [self.day.len()]
     }
 }
 

@@ -4,9 +4,10 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use ipse_core::change::{ErasureCompleted, ExpiredIdentifier, ProfileNumber, Record};
+use ipse_core::change::{ErasureCompleted, Expired, ExpiredIdentifier, ProfileNumber, Record};
 use ipse_core::command::{Erasable, Erase, Operation};
 use ipse_core::decide::ErasureDecision;
+use ipse_core::identifier::FORMER_ID;
 use ipse_core::{Change, Graph, Refusal, Rules, SentIdentifier, SequenceNumber, Timestamp, rules};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -60,6 +61,17 @@ fn erasing_holds_under_rules_that_mix_policies() {
 #[test]
 fn erasing_and_expiring_hold_together() {
     MIXED.into_iter().for_each(|rules| hold(&with_expiry(rules)));
+}
+
+#[test]
+fn erasing_and_the_expiry_of_anonymous_profiles_hold_together() {
+    MIXED.into_iter().for_each(|rules| hold(&with_anonymous_expiry(rules)));
+    MIXED.into_iter().for_each(|rules| hold(&with_expiry(&with_anonymous_expiry(rules))));
+}
+
+/// The same rules, under which anonymous profiles expire after a day.
+fn with_anonymous_expiry(rules: &str) -> String {
+    rules.replacen("[workspace]\n", "[workspace]\nanonymous_expires_after_days = 1\n", 1)
 }
 
 /// The same rules, under which whatever may expires after two days.
@@ -239,6 +251,8 @@ impl World {
             let mut expected = before.persons[number].clone();
             expected.held.retain(|id, _| !gone.contains(id) || !after.owners(id).is_empty());
             prop_assert_eq!(&person.held, &expected.held, "profile {}", number);
+            let is_gone = |former: &String| gone.contains(&(FORMER_ID.to_owned(), former.clone()));
+            expected.former_ids.retain(|former| !is_gone(former));
             prop_assert_eq!(&person.former_ids, &expected.former_ids);
         }
         Ok(())
@@ -257,6 +271,7 @@ impl World {
         while let Some(expired) = self.backend.graph().decide_expiry(self.now()) {
             let elsewhere = self.twin.decide_expiry(self.now());
             prop_assert_eq!(Some(&expired), elsewhere.as_ref());
+            self.check_anonymous(&expired)?;
             let before = People::of(self.backend.graph());
             self.commit(Change::Expired(expired.clone()));
             let after = People::of(self.backend.graph());
@@ -267,6 +282,18 @@ impl World {
             let gone: Vec<Id> = expired.identifiers.iter().map(named).collect();
             prop_assert!(gone.iter().all(|id| after.owners(id).is_empty()));
             self.check_others(&before, &after, &gone)?;
+        }
+        Ok(())
+    }
+
+    /// Who is known loses what its namespace lets expire, and nothing else.
+    fn check_anonymous(&self, expired: &Expired<'_>) -> Holds {
+        let graph = self.backend.graph();
+        for known in &expired.identifiers {
+            let of_namespace = graph.rules().namespace(&known.namespace);
+            let expires = of_namespace.is_some_and(|rules| rules.expires_after_days.is_some());
+            let is_anonymous = |&number| graph.profile(number).is_some_and(|p| !p.known());
+            prop_assert!(expires || known.profiles.iter().all(is_anonymous), "{:?}", known);
         }
         Ok(())
     }

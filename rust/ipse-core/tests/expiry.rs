@@ -3,14 +3,20 @@
 mod support;
 
 use ipse_core::change::ProfileNumber;
+use ipse_core::command::{Erasable, Erase, MergeProfiles, Operation, SplitProfile};
+use ipse_core::decide::ErasureDecision;
 use ipse_core::limits::EXPIRED_IDENTIFIERS_MAX;
-use ipse_core::{Change, Event, Graph, Target, Timestamp};
+use ipse_core::{Change, Event, Graph, Record, SequenceNumber, Target, Timestamp};
 use support::core::reload;
 use support::small::{self, seen};
 use support::timestamp;
 
 const RULES: &str = "[namespaces.email]\npriority = 1\nlimit = \"none\"\n\
                      [namespaces.session]\npriority = 2\nlimit = \"none\"\n";
+
+const ANONYMOUS: &str = "[workspace]\nanonymous_expires_after_days = 2\n\
+                         [namespaces.user]\npriority = 1\nlogin = true\nlimit = \"none\"\n\
+                         [namespaces.cookie]\npriority = 2\nlimit = \"none\"\n";
 
 #[test]
 fn what_was_not_seen_for_long_leaves_and_comes_again_as_new() {
@@ -74,6 +80,166 @@ fn many_expire_in_bounded_records_and_make_room_for_as_many() {
     assert!(graph.memory().bytes - before < 2_500 * 160, "{:?}", graph.memory());
 }
 
+#[test]
+fn an_anonymous_profile_expires_as_a_whole() {
+    let mut graph = small::graph(ANONYMOUS, day(0));
+    observe(&mut graph, 0, &["cookie=a", "cookie=b"]);
+    observe(&mut graph, 1, &["cookie=c"]);
+
+    assert_eq!(expire(&mut graph, 2), [""; 0]);
+    let gone = expire(&mut graph, 3);
+
+    let one = |value| format!("{value} of [ProfileNumber(1)] seen 2026-01-01T00:00:00.000Z");
+    assert_eq!(gone, [one("cookie=a"), one("cookie=b")]);
+    assert_eq!((graph.counts().identifiers, graph.counts().links), (1, 0));
+    assert_eq!(expire(&mut graph, 4).len(), 1);
+    assert_eq!(expire(&mut graph, 99), [""; 0], "a profile without identifiers has nothing left");
+    let target = observe(&mut graph, 99, &["cookie=a"]);
+    assert_eq!(target, Some(Target::Created(ProfileNumber(3))));
+    assert_eq!(graph.state_hash(), reload(&graph, 5).state_hash());
+}
+
+#[test]
+fn what_is_seen_of_an_anonymous_profile_keeps_all_of_it_and_is_recorded_once_a_day() {
+    let mut graph = small::graph(ANONYMOUS, day(0));
+    observe(&mut graph, 0, &["cookie=a", "cookie=b"]);
+    assert!(observe(&mut graph, 2, &["cookie=a"]).is_some(), "the day is news");
+    assert_eq!(observe(&mut graph, 2, &["cookie=a"]), None);
+    assert_eq!(observe(&mut graph, 2, &["cookie=b"]), None, "its profile's day is known");
+    assert_eq!(expire(&mut graph, 4), [""; 0]);
+    assert!(observe(&mut graph, 4, &["cookie=b", "cookie=c"]).is_some());
+    assert_eq!(expire(&mut graph, 6), [""; 0]);
+    assert_eq!(expire(&mut graph, 7).len(), 3);
+}
+
+#[test]
+fn who_is_known_does_not_expire_nor_what_was_merged_into_them() {
+    let mut graph = small::graph(ANONYMOUS, day(0));
+    observe(&mut graph, 0, &["user=ann", "cookie=a"]);
+    observe(&mut graph, 0, &["cookie=b"]);
+    observe(&mut graph, 0, &["cookie=c"]);
+    observe(&mut graph, 1, &["cookie=b", "cookie=c"]);
+    observe(&mut graph, 2, &["user=ann", "cookie=b"]);
+    assert_eq!(graph.counts().profiles, 1);
+    assert_eq!(expire(&mut graph, 99), [""; 0]);
+    assert_eq!(observe(&mut graph, 99, &["cookie=c"]), None, "no day is kept of them");
+}
+
+#[test]
+fn who_is_anonymous_again_expires_from_that_day_on() {
+    let mut graph = small::graph(ANONYMOUS, day(0));
+    observe(&mut graph, 0, &["user=ann", "cookie=a", "cookie=b", "cookie=c"]);
+    split(&mut graph, 5, "cookie=c");
+    split(&mut graph, 6, "user=ann");
+    let of = |number: u32, value: &str, seen: &str| {
+        format!("cookie={value} of [ProfileNumber({number})] seen 2026-01-{seen}T00:00:00.000Z")
+    };
+    assert_eq!(expire(&mut graph, 7), [""; 0]);
+    assert_eq!(expire(&mut graph, 8), [of(2, "c", "06")]);
+    assert_eq!(expire(&mut graph, 9), [of(1, "a", "07"), of(1, "b", "07")]);
+    assert_eq!(expire(&mut graph, 99), [""; 0], "whoever has the login is known");
+    assert_eq!(graph.state_hash(), reload(&graph, 5).state_hash());
+}
+
+#[test]
+fn two_anonymous_profiles_that_are_merged_were_seen_when_either_was() {
+    for (target, source) in [(1, 2), (2, 1)] {
+        let mut graph = small::graph(ANONYMOUS, day(0));
+        observe(&mut graph, 0, &["cookie=a"]);
+        observe(&mut graph, 2, &["cookie=b"]);
+        let command = MergeProfiles {
+            operation: Operation::default(),
+            target: ProfileNumber(target),
+            sources: vec![Some(ProfileNumber(source))],
+            force: false,
+        };
+        let decision = graph.decide_merge(&command, day(2)).expect("both are there");
+        let change = Change::EventResolved(decision.resolved.to_static());
+        small::commit(&mut graph, day(2), change);
+        assert_eq!(expire(&mut graph, 4), [""; 0]);
+        assert_eq!(expire(&mut graph, 5).len(), 2);
+    }
+}
+
+#[test]
+fn what_a_known_profile_holds_too_stays() {
+    let rules = format!("{ANONYMOUS}shared = true\n[namespaces.tab]\nlimit = \"none\"\n");
+    let mut graph = small::graph(&rules, day(0));
+    observe(&mut graph, 0, &["user=ann", "cookie=kiosk"]);
+    observe(&mut graph, 0, &["tab=t"]);
+    observe(&mut graph, 0, &["tab=t", "cookie=kiosk"]);
+    assert_eq!(graph.owners("cookie", "kiosk").expect("a namespace").len(), 2);
+    assert_eq!(expire(&mut graph, 3).len(), 1);
+    assert_eq!(graph.owners("cookie", "kiosk").expect("a namespace").len(), 2);
+    assert_eq!(expire(&mut graph, 99), [""; 0]);
+    split(&mut graph, 99, "user=ann");
+    assert_eq!(expire(&mut graph, 101), [""; 0]);
+    assert_eq!(expire(&mut graph, 102).len(), 1, "nobody is known by it any more");
+}
+
+#[test]
+fn a_large_anonymous_profile_leaves_in_bounded_records() {
+    let mut graph = small::graph(ANONYMOUS, day(0));
+    for number in 0..250 {
+        observe(&mut graph, 0, &["cookie=first", &format!("cookie={number:03}")]);
+    }
+    let counts = [(); 4].map(|()| expire(&mut graph, 3).len());
+    assert_eq!(counts, [EXPIRED_IDENTIFIERS_MAX, EXPIRED_IDENTIFIERS_MAX, 51, 0]);
+}
+
+#[test]
+fn anonymous_profiles_expire_under_rules_that_say_so_only() {
+    let without = ANONYMOUS.replace("anonymous_expires_after_days = 2\n", "");
+    let mut graph = small::graph(&without, day(0));
+    observe(&mut graph, 0, &["cookie=a"]);
+    assert_eq!(observe(&mut graph, 3, &["cookie=a"]), None);
+    set_rules(&mut graph, 10, ANONYMOUS);
+    assert_eq!(expire(&mut graph, 12), [""; 0]);
+    set_rules(&mut graph, 12, &without);
+    assert_eq!(expire(&mut graph, 99), [""; 0]);
+    set_rules(&mut graph, 99, ANONYMOUS);
+    set_rules(&mut graph, 100, &ANONYMOUS.replace("limit = \"none\"\n[", "limit = 9\n["));
+    assert_eq!(expire(&mut graph, 102).len(), 1);
+}
+
+#[test]
+fn what_came_back_after_an_erasure_and_expired_is_still_named_in_between() {
+    let mut graph = expiring(1);
+    observe(&mut graph, 0, &["session=s1"]);
+    let erase = Erase {
+        operation: Operation::default(),
+        what: Erasable::Identifier(small::sent("session=s1")),
+        suppress: false,
+    };
+    let Ok(ErasureDecision::New(erased)) = graph.decide_erase(&erase, day(0)) else {
+        panic!("it is there to be erased")
+    };
+    small::commit(&mut graph, day(0), Change::Erased(erased));
+    let event = seen(&["session=s1"]);
+    let decision = graph.decide(&event, day(0)).expect("a good event");
+    let change = Change::EventResolved(decision.resolved.to_static());
+    let again = Record { sequence: SequenceNumber(4), log_time: day(0), change };
+    graph.apply(&again);
+    let expired = graph.decide_expiry(day(2)).expect("it was seen two days ago");
+    let expired =
+        Record { sequence: SequenceNumber(5), log_time: day(2), change: Change::Expired(expired) };
+    let mut redactor = graph.redactor();
+    redactor.learn(&expired);
+    assert_eq!(redactor.redact(&again), None);
+}
+
+fn split(graph: &mut Graph, at: i64, identifier: &str) {
+    let command = SplitProfile {
+        operation: Operation::default(),
+        profile: ProfileNumber(1),
+        identifiers: vec![small::sent(identifier)],
+        together: true,
+    };
+    let decision = graph.decide_split(&command, day(at)).expect("the profile holds it");
+    let change = Change::EventResolved(decision.resolved.to_static());
+    small::commit(graph, day(at), change);
+}
+
 fn expiring(days: u32) -> Graph {
     small::graph(&with_expiry(days), day(0))
 }
@@ -87,9 +253,9 @@ fn fill(graph: &mut Graph, at: i64, sessions: u32) {
         let session = format!("session=s{at}-{number:06}");
         let event = seen(&[&session]);
         let decision = graph.decide(&event, day(at)).expect("a good event");
-        let sequence = ipse_core::SequenceNumber(graph.sequence().0 + 1);
+        let sequence = SequenceNumber(graph.sequence().0 + 1);
         let change = Change::EventResolved(decision.resolved);
-        graph.apply(&ipse_core::Record { sequence, log_time: day(at), change });
+        graph.apply(&Record { sequence, log_time: day(at), change });
     }
 }
 

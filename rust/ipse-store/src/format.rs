@@ -218,6 +218,7 @@
 //!                       profiles, identifiers, traits, flags, segments, records, files
 //! tag 15 pending_erasures   sequence, [profile, …], [erased, …]
 //! tag 16 last_seen      identifier (index), day from 0001-01-01
+//! tag 17 anonymous_seen profile (index of its root), day from 0001-01-01
 //!
 //! flags       of a profile: 1 marked known, 2 merged below another whose id retired,
 //!             4 erased; of an identifier: 1 was a source of a login or a link;
@@ -342,6 +343,8 @@ pub mod part_tag {
     pub const PENDING_ERASURES: u64 = 15;
     /// [`ipse_core::snapshot::LastSeenPart`].
     pub const LAST_SEEN: u64 = 16;
+    /// [`ipse_core::snapshot::AnonymousSeenPart`].
+    pub const ANONYMOUS_SEEN: u64 = 17;
 }
 
 /// Name of a segment's file.

@@ -3,6 +3,7 @@
 //! It decides nothing and cannot fail. What it is given was decided on this very state, or
 //! was read back and validated against it; anything else is a bug and panics.
 
+mod anonymous;
 mod deleting;
 mod erasing;
 mod evidence;
@@ -49,6 +50,7 @@ impl Graph {
         );
         self.sequence = record.sequence;
         self.log_time = record.log_time;
+        let touched = self.touched(&record.change);
         match &record.change {
             Change::WorkspaceCreated { name, profile_key, rules } => {
                 self.create_workspace(name, *profile_key, rules);
@@ -60,6 +62,9 @@ impl Graph {
             Change::WorkspaceDeleted(deleted) => self.delete(deleted),
             Change::Gone => self.clear([0; 16]),
             Change::Expired(expired) => self.expire(expired),
+        }
+        if let Some(touched) = touched {
+            self.refresh_touched(&touched, &record.change);
         }
     }
 
@@ -86,6 +91,7 @@ impl Graph {
         }
         if rules.has_expiry() || before.has_expiry() {
             self.recount_last_seen();
+            self.recount_anonymous_seen();
         }
         if !rules.has_pair_limits_of(&before) {
             self.pair_counts = self.counted_pairs();

@@ -6,6 +6,7 @@ use crate::limits::PARTINGS_MAX;
 use crate::union_find::Node;
 
 use super::Graph;
+use super::anonymous::anonymous_seen_hash;
 use super::attributions::attribution_hash;
 use super::departures::departure_hash;
 use super::erasures::{pending_hash, receipt_hash, suppression_hash};
@@ -35,6 +36,7 @@ impl Graph {
         agree("links", self.link_count, links)?;
         agree("pairs", self.pair_counts.sorted(), self.counted_pairs().sorted())?;
         self.check_last_seen()?;
+        self.check_anonymous_seen()?;
         let absorbed = (0..self.profiles.len()).filter(|&n| self.profiles.parent(n).is_some());
         let ids = (0..self.identifiers.rows.len()).map(IdentifierId);
         let blanks = ids.filter(|&id| self.identifiers.rows.row(id).is_blank()).count();
@@ -55,6 +57,15 @@ impl Graph {
         let expiring = expiring.filter(|&id| self.may_expire(id)).count();
         agree("identifiers that may expire", kept.count(), expiring)?;
         agree("days of identifiers", self.last_seen.len(), (expiring, expiring))
+    }
+
+    fn check_anonymous_seen(&self) -> Result<(), String> {
+        let expiring = (0..self.profiles.len()).filter(|&node| self.may_expire_whole(node));
+        let expiring: Vec<Node> = expiring.collect();
+        let lacks = expiring.iter().find(|&&root| self.anonymous_seen.of(root).is_none());
+        agree("a profile that may expire without a day", lacks, None)?;
+        let count = expiring.len();
+        agree("days of profiles", self.anonymous_seen.len(), (count, count))
     }
 
     fn recounted_sizes(&self) -> BTreeMap<u32, u32> {
@@ -192,6 +203,8 @@ impl Graph {
         self.evidence.iter().for_each(|(id, link)| state.add(evidence_hash(id, link)));
         self.attributions.iter().for_each(|row| state.add(attribution_hash(row)));
         self.last_seen.iter().for_each(|(id, day)| state.add(last_seen_hash(id, day)));
+        let seen = self.anonymous_seen.iter();
+        seen.for_each(|(root, day)| state.add(anonymous_seen_hash(root, day)));
         self.departures.iter().for_each(|(node, by)| state.add(departure_hash(node, by)));
         self.partings.iter().for_each(|(id, side)| state.add(parting_hash(id, side)));
         for (node, rows) in self.traits.iter() {

@@ -36,7 +36,8 @@ impl Graph {
             + self.remembered_events.bytes()
             + self.remembered_refusals.bytes()
             + self.erasures.bytes()
-            + self.last_seen.bytes();
+            + self.last_seen.bytes()
+            + self.anonymous_seen.bytes();
         Memory { identifiers: self.counts().identifiers, bytes }
     }
 }

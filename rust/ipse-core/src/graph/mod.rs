@@ -5,6 +5,7 @@
 //! profile nodes); what is rare lies in side tables (further links and holders, evidence, traits,
 //! what is remembered). All of them are in chunks that a view can share, see [`crate::snapshot`].
 
+pub(crate) mod anonymous;
 mod apply;
 mod arena;
 pub(crate) mod attributed;
@@ -50,6 +51,7 @@ use crate::profile_id::ProfileId;
 use crate::rules::Rules;
 use crate::time::Timestamp;
 
+use anonymous::AnonymousSeen;
 use attributions::Attributions;
 use departures::Departures;
 use erasures::Erasures;
@@ -96,6 +98,7 @@ pub struct Graph {
     pub(crate) remembered_refusals: RememberedRefusals,
     pub(crate) erasures: Erasures,
     pub(crate) last_seen: LastSeen,
+    pub(crate) anonymous_seen: AnonymousSeen,
     state: StateHash,
 }
 
@@ -148,6 +151,7 @@ impl Graph {
             remembered_refusals: RememberedRefusals::default(),
             erasures: Erasures::default(),
             last_seen: LastSeen::default(),
+            anonymous_seen: AnonymousSeen::default(),
             state: StateHash::default(),
         }
     }

@@ -27,6 +27,7 @@ pub(crate) enum Kind {
     Suppression = 13,
     Erasure = 14,
     LastSeen = 15,
+    AnonymousSeen = 16,
 }
 
 /// The sum.

@@ -16,6 +16,7 @@ impl Rules {
         lines.extend(self.caps());
         lines.extend(self.ambiguous_events());
         lines.push(self.histories());
+        lines.extend(self.anonymous_expiry());
         lines.extend(self.commands());
         lines.extend(self.trait_lines());
         lines.extend(self.namespaces.iter().map(|namespace| self.namespace_line(namespace)));
@@ -153,6 +154,14 @@ impl Rules {
             }
         };
         text.to_owned()
+    }
+
+    fn anonymous_expiry(&self) -> Option<String> {
+        let days = count(self.anonymous_expires_after_days?, "day");
+        Some(format!(
+            "A profile that is not known loses its identifiers when none of them was seen for \
+             {days}."
+        ))
     }
 
     fn commands(&self) -> Vec<String> {

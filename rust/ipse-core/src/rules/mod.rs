@@ -78,6 +78,9 @@ pub struct Rules {
     pub survivorship: Survivorship,
     /// The same, by trait.
     pub trait_survivorship: HashMap<Box<str>, Survivorship, foldhash::fast::FixedState>,
+    /// Days without being seen after which a profile that is not known loses its identifiers;
+    /// none: never.
+    pub anonymous_expires_after_days: Option<u32>,
     auto_add: Option<NamespaceRules>,
     namespaces: Vec<NamespaceRules>,
     by_name: HashMap<Box<str>, usize, foldhash::fast::FixedState>,
@@ -213,7 +216,7 @@ impl Rules {
         self.uses.hashes
     }
 
-    /// Whether identifiers of any namespace expire.
+    /// Whether identifiers of any namespace expire, or those of anonymous profiles.
     pub fn has_expiry(&self) -> bool {
         self.uses.expiry
     }
@@ -231,7 +234,8 @@ impl Rules {
             shared: any(|n| n.shared),
             pair_limits: any(|n| !n.pair_limits.is_empty()),
             hashes: any(|n| n.sha256_of.is_some()),
-            expiry: any(|n| n.expires_after_days.is_some()),
+            expiry: self.anonymous_expires_after_days.is_some()
+                || any(|n| n.expires_after_days.is_some()),
         };
     }
 

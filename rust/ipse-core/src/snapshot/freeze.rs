@@ -21,9 +21,10 @@ use crate::graph::traits::{TraitRow, Traits};
 use crate::time::Day;
 
 use super::{
-    AttributionsPart, DeparturesPart, ErasuresPart, EvidencePart, HoldersPart, IdentifiersPart,
-    LastSeenPart, LinksPart, PART_ROWS_MAX, Part, PartingsPart, PendingErasuresPart, ProfilesPart,
-    RememberedEventsPart, RememberedRefusalsPart, SuppressionsPart, TraitsPart, WorkspacePart,
+    AnonymousSeenPart, AttributionsPart, DeparturesPart, ErasuresPart, EvidencePart, HoldersPart,
+    IdentifiersPart, LastSeenPart, LinksPart, PART_ROWS_MAX, Part, PartingsPart,
+    PendingErasuresPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
+    SuppressionsPart, TraitsPart, WorkspacePart,
 };
 
 /// A consistent view of a graph, taken at the cost of some reference counts.
@@ -43,6 +44,7 @@ pub struct Frozen {
     remembered_refusals: VecDeque<RefusalHash>,
     erasures: Erasures,
     last_seen: Sharded<u32, Day>,
+    anonymous_seen: Sharded<u32, Day>,
 }
 
 impl Graph {
@@ -79,6 +81,7 @@ impl Graph {
             remembered_refusals: self.remembered_refusals.freeze(),
             erasures: self.erasures.clone(),
             last_seen: self.last_seen.freeze(),
+            anonymous_seen: self.anonymous_seen.freeze(),
         }
     }
 }
@@ -109,7 +112,8 @@ impl Frozen {
                 .chain(event_parts(self.remembered_events))
                 .chain(refusal_parts(self.remembered_refusals))
                 .chain(erasure_parts(self.erasures))
-                .chain(parts_of(last_seen_rows(self.last_seen), last_seen_part)),
+                .chain(parts_of(last_seen_rows(self.last_seen), last_seen_part))
+                .chain(parts_of(last_seen_rows(self.anonymous_seen), anonymous_seen_part)),
         )
     }
 }
@@ -243,6 +247,13 @@ fn last_seen_rows(last_seen: Sharded<u32, Day>) -> impl Iterator<Item = Vec<(u32
 fn last_seen_part(rows: Vec<(u32, Day)>) -> Part {
     Part::LastSeen(LastSeenPart {
         identifier: rows.iter().map(|(id, _)| *id).collect(),
+        day: rows.iter().map(|(_, day)| day.0).collect(),
+    })
+}
+
+fn anonymous_seen_part(rows: Vec<(u32, Day)>) -> Part {
+    Part::AnonymousSeen(AnonymousSeenPart {
+        profile: rows.iter().map(|(root, _)| *root).collect(),
         day: rows.iter().map(|(_, day)| day.0).collect(),
     })
 }

@@ -12,14 +12,14 @@ use crate::limits::{IDENTIFIER_VALUE_BYTES_MAX, NAMESPACES_MAX, PARTINGS_MAX};
 use crate::rules::Rules;
 
 use super::rows::{
-    Checked, attributions_of, columns, departures_of, ensure, events_of, evidence_of, holder_of,
-    holders_of, kept_time, last_seen_of, links_of, marks_of, partings_of, pending_of, receipts_of,
-    sequence, traits_of,
+    Checked, anonymous_seen_of, attributions_of, columns, departures_of, ensure, events_of,
+    evidence_of, holder_of, holders_of, kept_time, last_seen_of, links_of, marks_of, partings_of,
+    pending_of, receipts_of, sequence, traits_of,
 };
 use super::{
-    AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, InvalidPart,
-    LastSeenPart, LinksPart, Part, PartingsPart, ProfilesPart, RememberedEventsPart,
-    RememberedRefusalsPart, SuppressionsPart, TraitsPart, WorkspacePart,
+    AnonymousSeenPart, AttributionsPart, DeparturesPart, EvidencePart, HoldersPart,
+    IdentifiersPart, InvalidPart, LastSeenPart, LinksPart, Part, PartingsPart, ProfilesPart,
+    RememberedEventsPart, RememberedRefusalsPart, SuppressionsPart, TraitsPart, WorkspacePart,
 };
 
 /// The deepest that a tree of 2^32 nodes, joined by size, can be.
@@ -71,6 +71,7 @@ impl Loader {
                 Ok(())
             }
             Part::LastSeen(part) => self.add_last_seen(&part),
+            Part::AnonymousSeen(part) => self.add_anonymous_seen(&part),
         }
     }
 
@@ -79,6 +80,7 @@ impl Loader {
         ensure(self.kind >= 1, || "it has no workspace part".to_owned())?;
         self.set_edges()?;
         self.graph.restore_profile_hashes();
+        self.check_anonymous_seen()?;
         let (found, promised) = (self.graph.state_hash(), self.state_hash);
         ensure(found == promised, || {
             format!("its state hash is {found:032x}, but {promised:032x} was promised")
@@ -262,6 +264,24 @@ impl Loader {
         Ok(())
     }
 
+    fn add_anonymous_seen(&mut self, part: &AnonymousSeenPart) -> Checked {
+        for (root, day) in anonymous_seen_of(part)? {
+            let is_new = self.graph.anonymous_seen.of(root).is_none();
+            ensure(is_new, || format!("the day of profile {root} stands twice"))?;
+            self.graph.set_anonymous_seen(root, day);
+        }
+        Ok(())
+    }
+
+    /// Once edges and marks stand: only then it is clear who is anonymous.
+    fn check_anonymous_seen(&self) -> Checked {
+        let nodes = self.graph.profiles.len();
+        self.graph.anonymous_seen.iter().try_for_each(|(root, _)| {
+            let may_be = root < nodes && self.graph.may_expire_whole(root);
+            ensure(may_be, || format!("profile {root} was not to be seen"))
+        })
+    }
+
     /// Sets the edges of all merges, children before their parents, so that each node's
     /// counts are whole when it is hung below another.
     fn set_edges(&mut self) -> Checked {
@@ -338,5 +358,6 @@ fn kind_of(part: &Part) -> u8 {
         Part::Erasures(_) => 14,
         Part::PendingErasures(_) => 15,
         Part::LastSeen(_) => 16,
+        Part::AnonymousSeen(_) => 17,
     }
 }

@@ -20,9 +20,9 @@ use crate::graph::traits::TraitRow;
 use crate::time::{Day, Timestamp};
 
 use super::{
-    AttributionsPart, DeparturesPart, ErasuresPart, EvidencePart, HoldersPart, IdentifiersPart,
-    InvalidPart, LastSeenPart, LinksPart, PART_ROWS_MAX, PartingsPart, PendingErasuresPart,
-    ProfilesPart, RememberedEventsPart, TraitsPart,
+    AnonymousSeenPart, AttributionsPart, DeparturesPart, ErasuresPart, EvidencePart, HoldersPart,
+    IdentifiersPart, InvalidPart, LastSeenPart, LinksPart, PART_ROWS_MAX, PartingsPart,
+    PendingErasuresPart, ProfilesPart, RememberedEventsPart, TraitsPart,
 };
 
 pub(super) type Checked = Result<(), InvalidPart>;
@@ -154,6 +154,17 @@ pub(super) fn last_seen_of(part: &LastSeenPart) -> Result<Vec<(IdentifierId, Day
     let seen = |(&id, &day): (&u32, &u32)| {
         ensure(Day(day).is_kept(), || format!("identifier {id} was seen on day {day}"))?;
         Ok((IdentifierId(id), Day(day)))
+    };
+    rows.map(seen).collect()
+}
+
+/// The days of a part, each with the root of its profile.
+pub(super) fn anonymous_seen_of(part: &AnonymousSeenPart) -> Result<Vec<(u32, Day)>, InvalidPart> {
+    columns(part.profile.len(), &part.other_columns())?;
+    let rows = part.profile.iter().zip(&part.day);
+    let seen = |(&root, &day): (&u32, &u32)| {
+        ensure(Day(day).is_kept(), || format!("profile {root} was seen on day {day}"))?;
+        Ok((root, Day(day)))
     };
     rows.map(seen).collect()
 }

@@ -4,6 +4,7 @@
 //! graph can see (an identifier that stands twice, merges in a circle) shows in the sum.
 
 use crate::change::ProfileNumber;
+use crate::graph::anonymous::anonymous_seen_hash;
 use crate::graph::attributions::attribution_hash;
 use crate::graph::departures::departure_hash;
 use crate::graph::erasures::{pending_hash, receipt_hash, suppression_hash};
@@ -21,9 +22,9 @@ use crate::graph::{WorkspaceRecord, workspace_hash};
 
 use super::load::check_workspace;
 use super::rows::{
-    Checked, attributions_of, columns, departures_of, ensure, events_of, evidence_of, holder_of,
-    holders_of, last_seen_of, links_of, marks_of, partings_of, pending_of, receipts_of, sequence,
-    time, traits_of,
+    Checked, anonymous_seen_of, attributions_of, columns, departures_of, ensure, events_of,
+    evidence_of, holder_of, holders_of, last_seen_of, links_of, marks_of, partings_of, pending_of,
+    receipts_of, sequence, time, traits_of,
 };
 use super::{
     DeparturesPart, IdentifiersPart, LinksPart, Part, ProfilesPart, RememberedEventsPart,
@@ -87,6 +88,11 @@ impl Verifier {
             Part::LastSeen(part) => {
                 let rows = last_seen_of(&part)?;
                 rows.iter().for_each(|&(id, day)| self.sum.add(last_seen_hash(id, day)));
+                Ok(())
+            }
+            Part::AnonymousSeen(part) => {
+                let rows = anonymous_seen_of(&part)?;
+                rows.iter().for_each(|&(root, day)| self.sum.add(anonymous_seen_hash(root, day)));
                 Ok(())
             }
         }

@@ -2,9 +2,9 @@
 
 use ipse_core::change::RulesVersion;
 use ipse_core::snapshot::{
-    AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, LastSeenPart,
-    LinksPart, PART_ROWS_MAX, Part, PartingsPart, ProfilesPart, RememberedEventsPart,
-    RememberedRefusalsPart, SuppressionsPart, TraitsPart, WorkspacePart,
+    AnonymousSeenPart, AttributionsPart, DeparturesPart, EvidencePart, HoldersPart,
+    IdentifiersPart, LastSeenPart, LinksPart, PART_ROWS_MAX, Part, PartingsPart, ProfilesPart,
+    RememberedEventsPart, RememberedRefusalsPart, SuppressionsPart, TraitsPart, WorkspacePart,
 };
 use ipse_core::{EventResolved, SequenceNumber};
 
@@ -51,6 +51,10 @@ pub fn encode_part(buffer: &mut Vec<u8>, workspace: u32, part: &Part) {
             write_uints(out, &part.identifier);
             write_uints(out, &part.day);
         }
+        Part::AnonymousSeen(part) => {
+            write_uints(out, &part.profile);
+            write_uints(out, &part.day);
+        }
     }
 }
 
@@ -85,6 +89,7 @@ fn shape(part: &Part) -> (usize, u64) {
         Part::Erasures(_) => (RECEIPT_COLUMNS, part_tag::ERASURES),
         Part::PendingErasures(_) => (PENDING_COLUMNS, part_tag::PENDING_ERASURES),
         Part::LastSeen(_) => (2, part_tag::LAST_SEEN),
+        Part::AnonymousSeen(_) => (2, part_tag::ANONYMOUS_SEEN),
     }
 }
 
@@ -113,6 +118,10 @@ fn read_columns(input: &mut Reader<'_>, fields: usize) -> Result<Part, Malformed
         }
         (part_tag::LAST_SEEN, 2) => Part::LastSeen(LastSeenPart {
             identifier: read_u32s(input, "identifier")?,
+            day: read_u32s(input, "day")?,
+        }),
+        (part_tag::ANONYMOUS_SEEN, 2) => Part::AnonymousSeen(AnonymousSeenPart {
+            profile: read_u32s(input, "profile")?,
             day: read_u32s(input, "day")?,
         }),
         (tag, fields) => {

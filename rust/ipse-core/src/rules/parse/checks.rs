@@ -24,6 +24,7 @@ pub(super) fn check(top: &TableReader<'_>, rules: &Rules) {
     checks.canonical_id();
     checks.commands();
     checks.anonymous_history();
+    checks.anonymous_expiry();
     for namespace in rules.namespaces() {
         checks.ownership(namespace);
         checks.relations(namespace);
@@ -142,6 +143,13 @@ impl Checks<'_> {
             let message = "\"nobody\" needs a namespace with login = true: else every event is \
                            nobody's";
             self.problem(&["workspace", "anonymous_history"], message);
+        }
+    }
+
+    fn anonymous_expiry(&self) {
+        if self.rules.anonymous_expires_after_days.is_some() && !self.has_login() {
+            let message = "needs a namespace with login = true: else every profile expires";
+            self.problem(&["workspace", "anonymous_expires_after_days"], message);
         }
     }
 

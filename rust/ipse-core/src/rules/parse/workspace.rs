@@ -9,6 +9,7 @@ use super::super::{
     Survivor, Survivorship, Trigger, Uses,
 };
 use super::namespace::{KINDS, default_namespace};
+use crate::limits::EXPIRY_DAYS_MAX;
 
 /// Segment's caps on one profile.
 const DEFAULT_MERGES_MAX: u32 = 100;
@@ -102,6 +103,8 @@ fn caps(table: &TableReader<'_>, rules: &mut Rules) {
     // An event looks at every holder of its shared identifiers.
     let holders_max = table.get("holders_max").and_then(|entry| entry.number(1..=HOLDERS_CAP_MAX));
     set(&mut rules.holders_max, holders_max);
+    let days = table.get("anonymous_expires_after_days");
+    rules.anonymous_expires_after_days = days.and_then(|entry| entry.number(1..=EXPIRY_DAYS_MAX));
     let order = table.get("evict_order");
     let order = order.map_or(Vec::new(), |entry| distinct(&entry, |item| item.word(KINDS)));
     let words = [
@@ -146,6 +149,7 @@ fn defaults() -> Rules {
         attributes_history: true,
         survivorship: Survivorship::Newest,
         trait_survivorship: HashMap::default(),
+        anonymous_expires_after_days: None,
         auto_add: None,
         namespaces: Vec::new(),
         by_name: HashMap::default(),

@@ -92,6 +92,11 @@ fn a_bad_word_in_the_workspace_is_named_with_the_good_ones() {
     check_line("workspace", "holders_max = 0", "holders_max: must be from 1 to 10000");
     check_line(
         "workspace",
+        "anonymous_expires_after_days = 0",
+        "anonymous_expires_after_days: must be from 1 to 36500",
+    );
+    check_line(
+        "workspace",
         "evict_order = [\"car\"]",
         "evict_order[0]: \"car\" is not one of: person",
     );
@@ -127,6 +132,10 @@ fn keys_of_the_workspace_must_fit_each_other() {
     check(
         "[workspace]\nanonymous_history = \"nobody\"\n[namespaces.a]",
         "line 2: workspace.anonymous_history: \"nobody\" needs a namespace with login = true",
+    );
+    check(
+        "[workspace]\nanonymous_expires_after_days = 9\n[namespaces.a]",
+        "line 2: workspace.anonymous_expires_after_days: needs a namespace with login = true",
     );
     check(
         "[workspace]\ntrigger = \"key\"\nkey = \"a\"\n[namespaces.a]\nshared = true",

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use ipse_core::SequenceNumber;
 use ipse_core::change::RulesVersion;
 use ipse_core::snapshot::{
-    AttributionsPart, DeparturesPart, EvidencePart, HoldersPart, IdentifiersPart, LastSeenPart,
-    LinksPart, Part, PartingsPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
-    TraitsPart, WorkspacePart,
+    AnonymousSeenPart, AttributionsPart, DeparturesPart, EvidencePart, HoldersPart,
+    IdentifiersPart, LastSeenPart, LinksPart, Part, PartingsPart, ProfilesPart,
+    RememberedEventsPart, RememberedRefusalsPart, TraitsPart, WorkspacePart,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -33,6 +33,8 @@ pub(super) fn part() -> impl Strategy<Value = Part> {
         sequences().prop_map(|hash| Part::RememberedRefusals(RememberedRefusalsPart { hash })),
         (numbers(), numbers())
             .prop_map(|(identifier, day)| Part::LastSeen(LastSeenPart { identifier, day })),
+        (numbers(), numbers())
+            .prop_map(|(profile, day)| Part::AnonymousSeen(AnonymousSeenPart { profile, day })),
     ]
 }
 
