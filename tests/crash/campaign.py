@@ -157,7 +157,8 @@ class Campaign:
         """Returns when it is time for a kill, or when the process died of its point: which."""
         if self.point is None:
             count = chance.randint(ANSWERS_MIN, ANSWERS_MAX)
-            assert told.await_answers(count, START_SECONDS_MAX), self.server.log()
+            answered = told.await_answers(count, START_SECONDS_MAX)
+            assert answered, f"the server ended by itself or hangs:\n{self.server.log()[-2_000:]}"
             return "at random"
         name = self.point.split(":")[0]
         if told.await_answers(POINT_ANSWERS_MAX, START_SECONDS_MAX):
