@@ -55,8 +55,6 @@ impl Dispatch {
         let look = self.look(workspace)?;
         if !read_only {
             check_writable(&look.locked)?;
-        }
-        if !read_only {
             self.admission.check_log(self.store.expected_wait(), size)?;
         }
         // Last: what is refused for another reason takes nothing from the workspace's share.

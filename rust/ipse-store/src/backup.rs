@@ -12,7 +12,7 @@ use ipse_core::Timestamp;
 
 use crate::copies::{Copy, Through, names};
 use crate::directory::Found;
-use crate::erasing::{self, Place};
+use crate::erasing;
 use crate::error::{CheckpointError, OpenError};
 use crate::format::{BACKUP_NAME, BACKUPS_NAME, BACKUPS_TEMPORARY_NAME, ERASURES_NAME};
 use crate::inventory::{Inventory, Summary};
@@ -143,8 +143,7 @@ impl Store {
         lines.drain(..(lines.len() + 1).saturating_sub(REGISTER_LINES_MAX));
         lines.push(line);
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        let place = Place { room: &self.free_space(files) };
-        place.replace(BACKUPS_TEMPORARY_NAME, BACKUPS_NAME, text.as_bytes())?;
+        self.free_space(files).replace(BACKUPS_TEMPORARY_NAME, BACKUPS_NAME, text.as_bytes())?;
         Ok(())
     }
 }

@@ -50,11 +50,6 @@ struct Workspace {
     pending: Vec<Record<'static>>,
 }
 
-/// A data directory, and what may be taken of its disk.
-pub(crate) struct Place<'d> {
-    pub(crate) room: &'d FreeSpace<'d>,
-}
-
 /// Frames of a segment as they are to be.
 struct Rewritten {
     frames: Vec<u8>,
@@ -94,7 +89,7 @@ impl Erasing {
     /// are written to. Gives the headers of all these as they are then.
     pub(crate) fn rewrite(
         &self,
-        place: &Place<'_>,
+        room: &FreeSpace<'_>,
         segments: &[SegmentHeader],
     ) -> Result<(Vec<SegmentHeader>, ErasureCompleted), CheckpointError> {
         let (mut headers, mut done) = (Vec::new(), ErasureCompleted::default());
@@ -104,13 +99,13 @@ impl Erasing {
         // Newest first: see [`Redactor::redact`].
         for (number, end) in sealed.rev() {
             if self.workspaces.iter().any(|workspace| workspace.expires) {
-                place.rewrite(number, end, &|workspace, record| {
+                room.rewrite(number, end, &|workspace, record| {
                     learned.borrow_mut().get_mut(&workspace)?.learn(record);
                     None
                 })?;
             }
             let has_hashes = Cell::new(false);
-            let (header, redacted) = place.rewrite(number, end, &|workspace, record| {
+            let (header, redacted) = room.rewrite(number, end, &|workspace, record| {
                 let learned = learned.borrow();
                 let redactor = learned.get(&workspace)?;
                 has_hashes.set(has_hashes.get() || redactor.strip(record).is_some());
@@ -126,7 +121,7 @@ impl Erasing {
         // Those without hashes too, if they were rewritten: it reads them back before any older
         // file is deleted.
         for (at, number, end) in again.into_iter().rev() {
-            (headers[at], _) = place.rewrite(number, end, &|workspace, record| {
+            (headers[at], _) = room.rewrite(number, end, &|workspace, record| {
                 self.redactor(workspace)?.strip(record)
             })?;
         }
@@ -134,16 +129,16 @@ impl Erasing {
     }
 
     /// Notes in the register what a restored backup must be rid of again.
-    pub(crate) fn note(&self, place: &Place<'_>, log_id: u64) -> Result<(), CheckpointError> {
+    pub(crate) fn note(&self, room: &FreeSpace<'_>, log_id: u64) -> Result<(), CheckpointError> {
         let unreadable = CheckpointError::Unreadable;
-        let FreeSpace { disk, dir, .. } = *place.room;
+        let FreeSpace { disk, dir, .. } = *room;
         let mut register = Register::read(disk, dir).map_err(unreadable)?;
         register.add(self.workspaces.iter().flat_map(|workspace| workspace.noted(log_id)));
         let backups = lines(disk, &dir.join(BACKUPS_NAME)).map_err(unreadable)?;
         let times = backups.iter().filter_map(|line| line.split(' ').next());
         register.forget_needless_hashes(times.min());
         let text = register.text();
-        place.replace(ERASURES_TEMPORARY_NAME, ERASURES_NAME, text.as_bytes())
+        room.replace(ERASURES_TEMPORARY_NAME, ERASURES_NAME, text.as_bytes())
     }
 
     /// The redactors, to learn from what expired as the files are read.
@@ -164,12 +159,11 @@ impl Workspace {
     }
 }
 
-impl Place<'_> {
+impl FreeSpace<'_> {
     /// Deletes every snapshot but the one at `position`, and all that was set aside; says how
     /// many files that was.
     pub(crate) fn remove_older(&self, position: u64) -> Result<u32, IoFailed> {
-        let names =
-            self.room.disk.list(self.room.dir).map_err(IoFailed::new("list", self.room.dir))?;
+        let names = self.disk.list(self.dir).map_err(IoFailed::new("list", self.dir))?;
         let is_older = |name: &String| {
             snapshot_position(name).is_some_and(|at| at != position)
                 || name.ends_with(".torn")
@@ -177,12 +171,12 @@ impl Place<'_> {
         };
         let mut removed = 0;
         for name in names.iter().filter(|name| is_older(name)) {
-            let path = self.room.dir.join(name);
-            self.room.disk.remove_large(&path).map_err(IoFailed::new("remove", &path))?;
+            let path = self.dir.join(name);
+            self.disk.remove_large(&path).map_err(IoFailed::new("remove", &path))?;
             removed += 1;
         }
         if removed > 0 {
-            self.room.disk.sync_dir(self.room.dir).map_err(IoFailed::new("sync", self.room.dir))?;
+            self.disk.sync_dir(self.dir).map_err(IoFailed::new("sync", self.dir))?;
         }
         Ok(removed)
     }
@@ -195,8 +189,8 @@ impl Place<'_> {
         end: u64,
         redact: &dyn Fn(u32, &Record<'_>) -> Option<Record<'static>>,
     ) -> Result<(SegmentHeader, u64), CheckpointError> {
-        let path = self.room.dir.join(segment_name(number));
-        let bytes = read_file(self.room.disk, &path)?;
+        let path = self.dir.join(segment_name(number));
+        let bytes = read_file(self.disk, &path)?;
         let mut header = SegmentHeader::of(&bytes, &path).map_err(CheckpointError::Unreadable)?;
         let rewritten = rewrite_frames(&header, &bytes, end, &path, redact)
             .map_err(CheckpointError::Unreadable)?;
@@ -216,24 +210,21 @@ impl Place<'_> {
         name: &str,
         bytes: &[u8],
     ) -> Result<(), CheckpointError> {
-        self.room.check(bytes.len() as u64)?;
-        let path = self.room.dir.join(temporary);
+        self.check(bytes.len() as u64)?;
+        let path = self.dir.join(temporary);
         let written = self.write(&path, bytes);
         if written.is_err() {
             // What is left of it takes room; the next start removes it too.
-            let _ = self.room.disk.remove(&path);
+            let _ = self.disk.remove(&path);
         }
         written?;
-        self.room
-            .disk
-            .rename(&path, &self.room.dir.join(name))
-            .map_err(IoFailed::new("rename", &path))?;
-        self.room.disk.sync_dir(self.room.dir).map_err(IoFailed::new("sync", self.room.dir))?;
+        self.disk.rename(&path, &self.dir.join(name)).map_err(IoFailed::new("rename", &path))?;
+        self.disk.sync_dir(self.dir).map_err(IoFailed::new("sync", self.dir))?;
         Ok(())
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), IoFailed> {
-        let file = self.room.disk.create(path).map_err(IoFailed::new("create", path))?;
+        let file = self.disk.create(path).map_err(IoFailed::new("create", path))?;
         for (index, piece) in bytes.chunks(PIECE_BYTES).enumerate() {
             let offset = (index * PIECE_BYTES) as u64;
             file.write_at(offset, piece).map_err(IoFailed::new("write", path))?;

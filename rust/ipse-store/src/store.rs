@@ -16,7 +16,7 @@ use ipse_core::rules::RulesText;
 use ipse_core::{Change, Graph, Record, Timestamp};
 
 use crate::ceilings::Ceilings;
-use crate::erasing::{self, Erasing, Place};
+use crate::erasing::{self, Erasing};
 use crate::erasures::Noted;
 use crate::error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError, Unreadable};
 use crate::failpoints;
@@ -443,12 +443,11 @@ impl Store {
         }
         let segments = locked(&self.shared.progress.segments).clone();
         let room = self.free_space(files);
-        let place = Place { room: &room };
-        let (rewritten, mut done) = erasing.rewrite(&place, &segments)?;
+        let (rewritten, mut done) = erasing.rewrite(&room, &segments)?;
         self.shared.progress.resize(&rewritten);
         locked(&files.snapshots).older = None;
-        done.files = place.remove_older(position)?;
-        erasing.note(&place, files.log_id)?;
+        done.files = room.remove_older(position)?;
+        erasing.note(&room, files.log_id)?;
         let mut locked = self.lock();
         for (workspace, erasure) in erasing.erasures() {
             let log_time = locked.graph(workspace).log_time();

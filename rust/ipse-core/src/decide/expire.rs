@@ -68,7 +68,7 @@ impl Graph {
         let end = today.minus(days);
         let mut once: HashSet<IdentifierId, FixedState> = HashSet::default();
         let mut expiring = Vec::new();
-        for (root, last_seen) in self.anonymous_seen.before(end) {
+        for (root, last_seen) in self.anonymous_seen.before((), end) {
             let mut ids = self.leaving_with(root, end);
             ids.retain(|id| !once.contains(id));
             let room = EXPIRED_IDENTIFIERS_MAX - expiring.len();

@@ -4,74 +4,16 @@
 //! a profile and not of each of its identifiers, so that a merge, a login or a sighting is one
 //! step, and what expires first comes first however much the profiles hold.
 
-use std::collections::BTreeSet;
-
 use crate::time::Day;
 use crate::union_find::Node;
 
 use super::Graph;
 use super::identifiers::IdentifierId;
-use super::sharded::Sharded;
+use super::last_seen::Days;
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
-/// Bytes of an entry in a tree whose nodes are two thirds full.
-const TREE_ENTRY_BYTES: u64 = (size_of::<(Day, Node)>() * 3 / 2) as u64;
-
 /// The days of all anonymous profiles that hold identifiers, by root.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct AnonymousSeen {
-    by_root: Sharded<u32, Day>,
-    by_day: BTreeSet<(Day, Node)>,
-}
-
-impl AnonymousSeen {
-    /// When a profile was last seen, if that is kept of it.
-    pub(crate) fn of(&self, root: Node) -> Option<Day> {
-        self.by_root.get(&root).copied()
-    }
-
-    /// Sets it; gives the day before.
-    pub(crate) fn set(&mut self, root: Node, day: Day) -> Option<Day> {
-        let before = self.by_root.insert(root, day);
-        if let Some(before) = before {
-            self.by_day.remove(&(before, root));
-        }
-        self.by_day.insert((day, root));
-        before
-    }
-
-    /// Forgets it; gives it.
-    pub(crate) fn remove(&mut self, root: Node) -> Option<Day> {
-        let day = self.by_root.remove(&root)?;
-        self.by_day.remove(&(day, root));
-        Some(day)
-    }
-
-    /// The profiles that were last seen before a day, by day and number.
-    pub(crate) fn before(&self, day: Day) -> impl Iterator<Item = (Node, Day)> {
-        self.by_day.range(..(day, 0)).map(|&(day, root)| (root, day))
-    }
-
-    /// All of them, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Node, Day)> {
-        self.by_root.iter().map(|(&root, &day)| (root, day))
-    }
-
-    /// How many there are, and how many in order.
-    pub(crate) fn len(&self) -> (usize, usize) {
-        (self.by_root.len(), self.by_day.len())
-    }
-
-    /// About what the tables take in memory.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.by_root.bytes() + TREE_ENTRY_BYTES * self.by_day.len() as u64
-    }
-
-    /// A view.
-    pub(crate) fn freeze(&self) -> Sharded<u32, Day> {
-        self.by_root.clone()
-    }
-}
+pub(crate) type AnonymousSeen = Days<(), Node>;
 
 impl Graph {
     /// Whether the rules let the profile of a node expire as a whole: it is a root that is not

@@ -10,7 +10,7 @@ use super::index::{IdentifierHash, Index};
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
 /// An identifier's row, counted from 0 in the order of first attachment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct IdentifierId(pub(crate) u32);
 
 /// The node of an identifier that nobody holds.

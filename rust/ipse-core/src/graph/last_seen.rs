@@ -1,10 +1,12 @@
-//! When identifiers that may expire were last seen, to the day of the log.
+//! When what may expire was last seen, to the day of the log: identifiers, and profiles that
+//! nobody is known by ([`super::anonymous`]).
 //!
-//! Only those of namespaces that the rules let expire are here: nothing else pays for it. A day
-//! is read off the records, so that replay gives the same; an event that would move it is
-//! recorded, once a day for each identifier.
+//! Only what the rules let expire is here: nothing else pays for it. A day is read off the
+//! records, so that replay gives the same; an event that would move it is recorded, once a day for
+//! each identifier.
 
 use std::collections::BTreeSet;
+use std::hash::Hash;
 
 use crate::time::Day;
 
@@ -12,69 +14,73 @@ use super::identifiers::IdentifierId;
 use super::sharded::Sharded;
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
-/// Bytes of an entry in a tree whose nodes are two thirds full.
-const TREE_ENTRY_BYTES: u64 = (size_of::<(u16, Day, IdentifierId)>() * 3 / 2) as u64;
+/// The days of all identifiers that may expire, by row, in groups by namespace.
+pub(crate) type LastSeen = Days<u16, IdentifierId>;
 
-/// The days of all identifiers that may expire.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LastSeen {
-    by_identifier: Sharded<u32, Day>,
-    /// The same, by namespace and day: what expires first comes first.
-    by_day: BTreeSet<(u16, Day, IdentifierId)>,
+/// A day of each of some things, in groups that expire apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Days<G, K> {
+    by_key: Sharded<K, Day>,
+    /// The same, by group and day: what expires first comes first.
+    by_day: BTreeSet<(G, Day, K)>,
 }
 
-impl LastSeen {
-    /// When an identifier was last seen, if that is kept of it.
-    pub(crate) fn of(&self, id: IdentifierId) -> Option<Day> {
-        self.by_identifier.get(&id.0).copied()
+impl<G, K> Default for Days<G, K> {
+    fn default() -> Days<G, K> {
+        Days { by_key: Sharded::default(), by_day: BTreeSet::new() }
+    }
+}
+
+impl<G: Copy + Ord, K: Copy + Default + Hash + Ord> Days<G, K> {
+    /// Bytes of an entry in a tree whose nodes are two thirds full.
+    const TREE_ENTRY_BYTES: u64 = (size_of::<(G, Day, K)>() * 3 / 2) as u64;
+
+    /// When it was last seen, if that is kept of it.
+    pub(crate) fn of(&self, key: K) -> Option<Day> {
+        self.by_key.get(&key).copied()
     }
 
     /// Sets it; gives the day before.
-    pub(crate) fn set(&mut self, namespace: u16, id: IdentifierId, day: Day) -> Option<Day> {
-        let before = self.by_identifier.insert(id.0, day);
+    pub(crate) fn set(&mut self, group: G, key: K, day: Day) -> Option<Day> {
+        let before = self.by_key.insert(key, day);
         if let Some(before) = before {
-            self.by_day.remove(&(namespace, before, id));
+            self.by_day.remove(&(group, before, key));
         }
-        self.by_day.insert((namespace, day, id));
+        self.by_day.insert((group, day, key));
         before
     }
 
     /// Forgets it; gives it.
-    pub(crate) fn remove(&mut self, namespace: u16, id: IdentifierId) -> Option<Day> {
-        let day = self.by_identifier.remove(&id.0)?;
-        self.by_day.remove(&(namespace, day, id));
+    pub(crate) fn remove(&mut self, group: G, key: K) -> Option<Day> {
+        let day = self.by_key.remove(&key)?;
+        self.by_day.remove(&(group, day, key));
         Some(day)
     }
 
-    /// The identifiers of a namespace that were last seen before a day, by day and number.
-    pub(crate) fn before(
-        &self,
-        namespace: u16,
-        day: Day,
-    ) -> impl Iterator<Item = (IdentifierId, Day)> {
-        let first = (namespace, Day(0), IdentifierId(0));
-        let end = (namespace, day, IdentifierId(0));
-        self.by_day.range(first..end).map(|&(_, day, id)| (id, day))
+    /// What was last seen before a day, of one group, by day and key.
+    pub(crate) fn before(&self, group: G, day: Day) -> impl Iterator<Item = (K, Day)> {
+        let range = (group, Day(0), K::default())..(group, day, K::default());
+        self.by_day.range(range).map(|&(_, day, key)| (key, day))
     }
 
     /// All of them, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (IdentifierId, Day)> {
-        self.by_identifier.iter().map(|(&id, &day)| (IdentifierId(id), day))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, Day)> {
+        self.by_key.iter().map(|(&key, &day)| (key, day))
     }
 
     /// How many there are, and how many in order.
     pub(crate) fn len(&self) -> (usize, usize) {
-        (self.by_identifier.len(), self.by_day.len())
+        (self.by_key.len(), self.by_day.len())
     }
 
     /// About what the tables take in memory.
     pub(crate) fn bytes(&self) -> u64 {
-        self.by_identifier.bytes() + TREE_ENTRY_BYTES * self.by_day.len() as u64
+        self.by_key.bytes() + Self::TREE_ENTRY_BYTES * self.by_day.len() as u64
     }
 
     /// A view.
-    pub(crate) fn freeze(&self) -> Sharded<u32, Day> {
-        self.by_identifier.clone()
+    pub(crate) fn freeze(&self) -> Sharded<K, Day> {
+        self.by_key.clone()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A consistent view of a graph, and its way into parts.
 
 use std::collections::VecDeque;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::change::SequenceNumber;
@@ -19,6 +20,7 @@ use crate::graph::remembered::{RefusalHash, RememberedEvent};
 use crate::graph::sharded::Sharded;
 use crate::graph::traits::{TraitRow, Traits};
 use crate::time::Day;
+use crate::union_find::Node;
 
 use super::{
     AnonymousSeenPart, AttributionsPart, DeparturesPart, ErasuresPart, EvidencePart, HoldersPart,
@@ -43,8 +45,8 @@ pub struct Frozen {
     remembered_events: VecDeque<Arc<RememberedEvent>>,
     remembered_refusals: VecDeque<RefusalHash>,
     erasures: Erasures,
-    last_seen: Sharded<u32, Day>,
-    anonymous_seen: Sharded<u32, Day>,
+    last_seen: Sharded<IdentifierId, Day>,
+    anonymous_seen: Sharded<Node, Day>,
 }
 
 impl Graph {
@@ -112,8 +114,8 @@ impl Frozen {
                 .chain(event_parts(self.remembered_events))
                 .chain(refusal_parts(self.remembered_refusals))
                 .chain(erasure_parts(self.erasures))
-                .chain(parts_of(last_seen_rows(self.last_seen), last_seen_part))
-                .chain(parts_of(last_seen_rows(self.anonymous_seen), anonymous_seen_part)),
+                .chain(parts_of(day_rows(self.last_seen), last_seen_part))
+                .chain(parts_of(day_rows(self.anonymous_seen), anonymous_seen_part)),
         )
     }
 }
@@ -240,18 +242,20 @@ fn partings_part(rows: Vec<(IdentifierId, Side)>) -> Part {
     })
 }
 
-fn last_seen_rows(last_seen: Sharded<u32, Day>) -> impl Iterator<Item = Vec<(u32, Day)>> + Send {
-    last_seen.into_shards().map(|shard| shard.iter().map(|(&id, &day)| (id, day)).collect())
+fn day_rows<K: Copy + Eq + Hash + Send + Sync>(
+    days: Sharded<K, Day>,
+) -> impl Iterator<Item = Vec<(K, Day)>> + Send {
+    days.into_shards().map(|shard| shard.iter().map(|(&key, &day)| (key, day)).collect())
 }
 
-fn last_seen_part(rows: Vec<(u32, Day)>) -> Part {
+fn last_seen_part(rows: Vec<(IdentifierId, Day)>) -> Part {
     Part::LastSeen(LastSeenPart {
-        identifier: rows.iter().map(|(id, _)| *id).collect(),
+        identifier: rows.iter().map(|(id, _)| id.0).collect(),
         day: rows.iter().map(|(_, day)| day.0).collect(),
     })
 }
 
-fn anonymous_seen_part(rows: Vec<(u32, Day)>) -> Part {
+fn anonymous_seen_part(rows: Vec<(Node, Day)>) -> Part {
     Part::AnonymousSeen(AnonymousSeenPart {
         profile: rows.iter().map(|(root, _)| *root).collect(),
         day: rows.iter().map(|(_, day)| day.0).collect(),

@@ -59,7 +59,7 @@ impl Graph {
     }
 
     pub(crate) fn set_anonymous_seen(&mut self, root: Node, day: Day) {
-        if let Some(before) = self.anonymous_seen.set(root, day) {
+        if let Some(before) = self.anonymous_seen.set((), root, day) {
             self.state.remove(anonymous_seen_hash(root, before));
         }
         self.state.add(anonymous_seen_hash(root, day));
@@ -118,7 +118,7 @@ impl Graph {
     }
 
     fn forget_anonymous_seen(&mut self, root: Node) -> Option<Day> {
-        let day = self.anonymous_seen.remove(root)?;
+        let day = self.anonymous_seen.remove((), root)?;
         self.state.remove(anonymous_seen_hash(root, day));
         Some(day)
     }
