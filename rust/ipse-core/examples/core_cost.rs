@@ -10,12 +10,15 @@
 
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
+mod support;
+
 use std::borrow::Cow;
 use std::hint::black_box;
 use std::time::Instant;
 
 use ipse_core::rules::{RulesText, preset};
-use ipse_core::{Change, Event, Graph, Record, SentIdentifier, SequenceNumber, Timestamp};
+use ipse_core::{Change, Event, Graph, SentIdentifier, Timestamp};
+use support::{apply, now, resident_bytes};
 
 const PER_PERSON: u32 = 4;
 
@@ -90,15 +93,6 @@ fn new_graph() -> Graph {
     graph
 }
 
-fn apply(graph: &mut Graph, change: Change<'_>) {
-    let sequence = SequenceNumber(graph.sequence().0 + 1);
-    graph.apply(&Record { sequence, log_time: now(), change });
-}
-
-fn now() -> Timestamp {
-    Timestamp::from_millis(1_700_000_000_000).expect("it is within range")
-}
-
 /// Creates everybody; nanoseconds of an event, the making of its text left out.
 fn load(graph: &mut Graph, people: u32) -> f64 {
     let mut spent = 0;
@@ -138,12 +132,4 @@ fn steady(graph: &Graph, people: u32, events: u32) -> f64 {
 
 fn batches(total: u32) -> impl Iterator<Item = std::ops::Range<u32>> {
     (0..total).step_by(1_000).map(move |start| start..total.min(start + 1_000))
-}
-
-/// Bytes of this process in memory; 0 where the system does not say.
-fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-    kib.unwrap_or(0u64) * 1024
 }

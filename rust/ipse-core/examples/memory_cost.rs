@@ -9,11 +9,12 @@
 
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
+mod support;
+
 use std::borrow::Cow;
 
-use ipse_core::{
-    Change, Event, Graph, Record, SentIdentifier, SentTrait, SequenceNumber, Timestamp, TraitValue,
-};
+use ipse_core::{Change, Event, Graph, SentIdentifier, SentTrait, TraitValue};
+use support::{apply, now, resident_bytes};
 
 const RULES: &str = "[namespaces.user]\npriority = 1\nlimit = \"none\"\n\
                      [namespaces.email]\npriority = 2\nlimit = \"none\"\n\
@@ -98,21 +99,4 @@ fn new_graph(workload: &str) -> Graph {
     };
     apply(&mut graph, created);
     graph
-}
-
-fn apply(graph: &mut Graph, change: Change<'_>) {
-    let sequence = SequenceNumber(graph.sequence().0 + 1);
-    graph.apply(&Record { sequence, log_time: now(), change });
-}
-
-fn now() -> Timestamp {
-    Timestamp::from_millis(1_700_000_000_000).expect("it is within range")
-}
-
-/// Bytes of this process in memory; 0 where the system does not say.
-fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-    kib.unwrap_or(0u64) * 1024
 }
