@@ -7,7 +7,6 @@
 
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
-use std::borrow::Cow;
 use std::time::Instant;
 
 use ipse_core::change::ProfileNumber;
@@ -125,7 +124,7 @@ fn event(identifiers: Vec<SentIdentifier<'_>>) -> Event<'_> {
 }
 
 fn sent(namespace: &'static str, n: u32) -> SentIdentifier<'static> {
-    SentIdentifier { namespace: namespace.into(), value: Cow::Owned(format!("{namespace}-{n:08}")) }
+    SentIdentifier::new(namespace, format!("{namespace}-{n:08}"))
 }
 
 fn new_graph(rules: &str) -> Graph {

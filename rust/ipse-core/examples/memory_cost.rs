@@ -11,8 +11,6 @@
 
 mod support;
 
-use std::borrow::Cow;
-
 use ipse_core::{Change, Event, Graph, SentIdentifier, SentTrait, TraitValue};
 use support::{apply, now, resident_bytes};
 
@@ -64,10 +62,8 @@ impl Person {
     }
 
     fn shows(&self, graph: &mut Graph, shown: &[usize], has_traits: bool) {
-        let sent = |&at: &usize| SentIdentifier {
-            namespace: Cow::Borrowed(self.identifiers[at].0),
-            value: Cow::Borrowed(&self.identifiers[at].1),
-        };
+        let sent =
+            |&at: &usize| SentIdentifier::new(self.identifiers[at].0, &self.identifiers[at].1);
         let set = |name: usize| SentTrait {
             name: format!("trait-{name}").into(),
             value: Some(TraitValue::Text(format!("value {name} of {}", self.number).into())),

@@ -8,7 +8,6 @@
 
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
-use std::borrow::Cow;
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -93,9 +92,7 @@ fn cost(graph: &Graph, shown: &[(&'static str, String)]) -> f64 {
 }
 
 fn event<'a>(shown: &'a [(&'static str, String)]) -> Event<'a> {
-    let sent = |(namespace, value): &'a (&'static str, String)| SentIdentifier {
-        namespace: Cow::Borrowed(namespace),
-        value: Cow::Borrowed(value),
-    };
+    let sent =
+        |(namespace, value): &'a (&'static str, String)| SentIdentifier::new(*namespace, value);
     Event { kind: "track", identifiers: shown.iter().map(sent).collect(), ..Event::default() }
 }

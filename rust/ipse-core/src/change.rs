@@ -166,7 +166,7 @@ pub struct EventResolved<'a> {
     /// The caller's id of the event or operation; empty if it gave none. A non-empty id is
     /// remembered with `digest`.
     pub event_id: Cow<'a, str>,
-    /// What the event was judged on, see [`crate::decide`]; 0 if it has no id.
+    /// What the event was judged on, see [`crate::decide`]; 0 if it has no id, or is not recorded.
     pub digest: u128,
     /// What was asked for.
     pub verb: Verb,

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::change::{ProfileNumber, Verb};
+use crate::graph::Hint;
 use crate::time::Timestamp;
 
 /// One event. Borrows from the request: an event that teaches nothing allocates little.
@@ -41,6 +42,18 @@ pub struct SentIdentifier<'a> {
     pub namespace: Cow<'a, str>,
     /// The value; decimal text if it was an integer.
     pub value: Cow<'a, str>,
+    /// Where it is likely to be, if that was read ahead.
+    pub hint: Hint,
+}
+
+impl<'a> SentIdentifier<'a> {
+    /// An identifier that nobody has looked for yet.
+    pub fn new(
+        namespace: impl Into<Cow<'a, str>>,
+        value: impl Into<Cow<'a, str>>,
+    ) -> SentIdentifier<'a> {
+        SentIdentifier { namespace: namespace.into(), value: value.into(), hint: Hint::default() }
+    }
 }
 
 /// A trait as it was sent.

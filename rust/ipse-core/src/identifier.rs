@@ -48,6 +48,9 @@ pub fn is_workspace_name(name: &str) -> bool {
 /// than 1,024 bytes, an e-mail without both sides of an @, no valid phone number, what only
 /// stands for an erased value.
 pub fn normalise<'a>(normaliser: Normaliser, value: &'a str) -> Option<Cow<'a, str>> {
+    if is_plainly_normal(normaliser, value) {
+        return Some(Cow::Borrowed(value));
+    }
     let normal = match normaliser {
         Normaliser::None => Cow::Borrowed(value),
         Normaliser::Trim => Cow::Borrowed(value.trim()),
@@ -67,6 +70,48 @@ pub fn sha256_hex(value: &str) -> String {
         write!(hex, "{byte:02x}").expect("writing to a string cannot fail");
     }
     hex
+}
+
+/// Whether one look at the bytes tells that a value is in its normal form: most are, and each of
+/// every event is asked.
+fn is_plainly_normal(normaliser: Normaliser, value: &str) -> bool {
+    let bytes = value.as_bytes();
+    let is_usual = (8..=IDENTIFIER_VALUE_BYTES_MAX).contains(&bytes.len());
+    is_usual
+        && match normaliser {
+            Normaliser::None | Normaliser::Trim => all_words(bytes, is_graphic),
+            Normaliser::Lowercase => all_words(bytes, is_graphic_lower),
+            Normaliser::Email => {
+                let at = bytes.iter().rposition(|&byte| byte == b'@');
+                let is_inside = at.is_some_and(|at| at > 0 && at + 1 < bytes.len());
+                is_inside && all_words(bytes, is_graphic_lower)
+            }
+            Normaliser::Phone(_) => false,
+        }
+}
+
+/// Whether something holds of all bytes, asked of eight at once; of the last eight where they are
+/// no multiple of that. There are at least eight.
+fn all_words(bytes: &[u8], holds: impl Fn(u64) -> bool) -> bool {
+    let (words, _) = bytes.as_chunks::<8>();
+    let last = bytes.last_chunk::<8>();
+    words.iter().chain(last).all(|word| holds(u64::from_le_bytes(*word)))
+}
+
+const EACH: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x80 * EACH;
+
+/// Whether all eight bytes are ASCII that shows: above the space, below DEL. Added to a byte below
+/// 128, what is missing to 128 sets its highest bit and never carries.
+fn is_graphic(word: u64) -> bool {
+    let is_ascii = word & HIGH == 0;
+    is_ascii && (word + (0x80 - 0x21) * EACH) & !(word + EACH) & HIGH == HIGH
+}
+
+/// The same, and no upper-case letter among them.
+fn is_graphic_lower(word: u64) -> bool {
+    let from = |first: u8| word + u64::from(0x80 - first) * EACH;
+    is_graphic(word) && from(b'A') & !from(b'Z' + 1) & HIGH == 0
 }
 
 fn is_name(name: &str, punctuation: &[u8]) -> bool {
@@ -144,6 +189,37 @@ mod tests {
         for bad in ["ann", "@x.com", "ann@", "a nn@x.com", ""] {
             check(Normaliser::Email, bad, None);
         }
+    }
+
+    #[test]
+    fn bytes_are_judged_alike_one_by_one_and_eight_at_once() {
+        for byte in 0..=u8::MAX {
+            for at in 0..8 {
+                let mut bytes = *b"a-z.0_9~";
+                bytes[at] = byte;
+                let word = u64::from_le_bytes(bytes);
+                let is_lower = byte.is_ascii_graphic() && !byte.is_ascii_uppercase();
+                assert_eq!(is_graphic(word), byte.is_ascii_graphic(), "{byte} at {at}");
+                assert_eq!(is_graphic_lower(word), is_lower, "{byte} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_plainly_normal_is_what_the_long_way_makes_of_it() {
+        let odd = ["ann@example.com", "@example.com", "ann.example@", "annexample", "a@b@c.com.ua"];
+        let long = "x".repeat(1024);
+        for value in odd.into_iter().chain(["Ann@Example.COM", "ann @x.com", "12345678", &long]) {
+            for normaliser in [Normaliser::Trim, Normaliser::Lowercase, Normaliser::Email] {
+                if is_plainly_normal(normaliser, value) {
+                    let spaced = format!(" {value}");
+                    let spaced = normalise(normaliser, &spaced);
+                    assert_eq!(spaced.as_deref(), Some(value), "{normaliser:?}");
+                }
+            }
+        }
+        assert!(is_plainly_normal(Normaliser::Email, "ann@example.com"));
+        assert!(!is_plainly_normal(Normaliser::Email, "ann.example@"));
     }
 
     #[test]

@@ -36,10 +36,7 @@ fn begin() -> CoreBackend {
 }
 
 fn event<'a>(event_id: &'a str, identifiers: &[(&'a str, &'a str)]) -> Event<'a> {
-    let sent = |(namespace, value): &(&'a str, &'a str)| SentIdentifier {
-        namespace: (*namespace).into(),
-        value: (*value).into(),
-    };
+    let sent = |(namespace, value): &(&'a str, &'a str)| SentIdentifier::new(*namespace, *value);
     Event {
         event_id,
         kind: "track",

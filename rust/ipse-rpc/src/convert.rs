@@ -41,18 +41,12 @@ pub(crate) fn sent_time(
 
 /// An identifier of a request that was read where it lies.
 pub(crate) fn sent_identifier<'a>(identifier: &request::Identifier<'a>) -> SentIdentifier<'a> {
-    SentIdentifier {
-        namespace: Cow::Borrowed(identifier.namespace),
-        value: Cow::Borrowed(identifier.value),
-    }
+    SentIdentifier::new(identifier.namespace, identifier.value)
 }
 
 /// An identifier of a generated message.
 pub(crate) fn decoded_identifier(identifier: &v1::Identifier) -> SentIdentifier<'_> {
-    SentIdentifier {
-        namespace: Cow::Borrowed(&identifier.namespace),
-        value: Cow::Borrowed(&identifier.value),
-    }
+    SentIdentifier::new(&identifier.namespace, &identifier.value)
 }
 
 /// A trait; `field` is its place in the request.

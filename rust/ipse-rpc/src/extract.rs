@@ -183,7 +183,9 @@ impl<'n, 'a> Extraction<'n, 'a> {
         match prefixed_value(reached.node, from) {
             Ok(Some(value)) => {
                 let namespace = Cow::Borrowed(&*sources.namespace);
-                self.identifier(SentIdentifier { namespace, value }, side, || place(path, reached));
+                self.identifier(SentIdentifier::new(namespace, value), side, || {
+                    place(path, reached)
+                });
             }
             Ok(None) => {}
             Err(reason) => self.ignore(|| place(path, reached), reason),
@@ -213,7 +215,9 @@ impl<'n, 'a> Extraction<'n, 'a> {
             let path = || format!("{}.{spelling}", place(path, reached));
             let namespace = Cow::Borrowed(&*sources.namespace);
             match identifier_value(node) {
-                Ok(value) => self.identifier(SentIdentifier { namespace, value }, Side::Own, path),
+                Ok(value) => {
+                    self.identifier(SentIdentifier::new(namespace, value), Side::Own, path)
+                }
                 Err(reason) => self.ignore(path, reason),
             }
         }
@@ -244,7 +248,7 @@ impl<'n, 'a> Extraction<'n, 'a> {
     fn external_ids(&mut self, source: &'a Source) {
         self.elements(source, |this, element, path| match external_id(element) {
             Ok((namespace, value)) => {
-                let identifier = SentIdentifier { namespace, value };
+                let identifier = SentIdentifier::new(namespace, value);
                 this.identifier(identifier, Side::Own, || path() + ".id");
             }
             Err((field, reason)) => this.ignore(|| path() + field, reason),

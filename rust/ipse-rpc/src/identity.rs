@@ -171,18 +171,24 @@ impl Dispatch {
         told: &mut impl Listener,
     ) -> Result<LogPosition, Refused> {
         let read = |event| ReadEvent::read(event, batch.asked, &mapping.mapping);
-        let events: Vec<_> = batch.events.iter().map(|event| (event, read(event))).collect();
+        let mut events: Vec<_> = batch.events.iter().map(read).collect();
         let Batch { workspace, read_only, now, .. } = *batch;
         let turn = self.turn_of(batch.size(), workspace, batch.asked.verb, read_only, now)?;
-        Ok(turn.for_each(events, |turn, (event, read)| match turn {
-            Ok(turn) if batch.is_outdated(event, &mapping, turn) => {
+        Ok(turn.for_each(0..events.len(), |turn, at| {
+            let turn = match turn {
+                Ok(turn) => turn,
+                Err(closing) => return told(Err(closing)),
+            };
+            if at % Graph::READ_AHEAD_EVENTS == 0 {
+                read_ahead(turn.graph(), &mut events[at..]);
+            }
+            if batch.is_outdated(&batch.events[at], &mapping, turn) {
                 // Rules were set since: it is read again, under the lock, as that is rare.
                 let newest = self.mappings.of(turn.workspace(), turn.graph());
-                let read = ReadEvent::read(event, batch.asked, &newest.mapping);
-                resolve_one(turn, read, told);
+                let mut read = ReadEvent::read(&batch.events[at], batch.asked, &newest.mapping);
+                return resolve_one(turn, &mut read, told);
             }
-            Ok(turn) => resolve_one(turn, read, told),
-            Err(closing) => told(Err(closing)),
+            resolve_one(turn, &mut events[at], told);
         }))
     }
 
@@ -219,15 +225,21 @@ impl Told<'_> {
     }
 }
 
+/// Fetches what the next events will meet, before the first of them is decided.
+fn read_ahead(graph: &Graph, events: &mut [Result<ReadEvent<'_>, Status>]) {
+    let next = events.iter_mut().take(Graph::READ_AHEAD_EVENTS).flatten();
+    graph.read_ahead(next.flat_map(|event| &mut event.identifiers));
+}
+
 fn resolve_one(
     turn: &mut Turn<'_>,
-    event: Result<ReadEvent<'_>, Status>,
+    event: &mut Result<ReadEvent<'_>, Status>,
     told: &mut impl Listener,
 ) {
-    let mut read = match event {
+    let read = match event {
         Ok(read) => read,
         Err(status) => {
-            return told(Err(turn.count_refusal(status)));
+            return told(Err(turn.count_refusal(status.clone())));
         }
     };
     let (place, ignored) = (read.place, std::mem::take(&mut read.ignored));

@@ -30,7 +30,7 @@ pub(crate) struct ReadEvent<'a> {
     source: &'a str,
     timestamp: Option<Timestamp>,
     key_namespace: &'a str,
-    identifiers: Vec<SentIdentifier<'a>>,
+    pub(crate) identifiers: Vec<SentIdentifier<'a>>,
     sources: Vec<SentIdentifier<'a>>,
     force: bool,
     traits: Vec<SentTrait<'a>>,

@@ -8,7 +8,6 @@
 
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
-use std::borrow::Cow;
 use std::error::Error;
 
 use ipse_core::{Change, Event, Record, SentIdentifier, SequenceNumber, Timestamp};
@@ -94,10 +93,7 @@ impl Cpu {
 
 fn event(number: u64) -> Event<'static> {
     let person = number / 3;
-    let sent = |namespace: &'static str, value: String| SentIdentifier {
-        namespace: Cow::Borrowed(namespace),
-        value: Cow::Owned(value),
-    };
+    let sent = |namespace: &'static str, value: String| SentIdentifier::new(namespace, value);
     Event {
         kind: "track",
         source: "bench",

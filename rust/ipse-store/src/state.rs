@@ -285,8 +285,6 @@ impl StateLoader {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use ipse_core::{Event, SentIdentifier};
 
     use super::*;
@@ -302,10 +300,7 @@ mod tests {
             rules: "[namespaces.email]\n".into(),
         };
         state.commit(workspace, now, created).expect("the first record");
-        let email = SentIdentifier {
-            namespace: Cow::Borrowed("email"),
-            value: Cow::Borrowed("ann@example.com"),
-        };
+        let email = SentIdentifier::new("email", "ann@example.com");
         let event = Event { identifiers: vec![email], ..Event::default() };
         let decision = state.graph(workspace).decide(&event, now).expect("a good event");
         let mut resolved = decision.resolved;

@@ -123,7 +123,7 @@ fn read<'a>(
 ) -> Result<(), Refusal> {
     let first = candidates.len();
     for (at, sent) in identifiers.iter().enumerate() {
-        let index = graph.namespaces().index(&sent.namespace);
+        let index = graph.namespace_of(sent);
         fields::check_identifier(field, at, sent, index.is_some())?;
         let is_added = added.contains(&sent.namespace.as_ref());
         candidates.push(candidate(graph, key, sent, index, is_added));
@@ -305,12 +305,10 @@ fn judge<'a>(
     let rules = rules.filter(|_| candidate.index.is_some() || is_added);
     let normaliser = rules.map_or(Normaliser::None, |rules| rules.normaliser);
     let normal = normalise(normaliser, &sent.value).ok_or(Rule::InvalidValue)?;
-    if *normal != *sent.value {
-        candidate.raw = Some(Cow::Borrowed(&sent.value));
-    }
+    candidate.raw = raw_of(&normal, &sent.value);
     candidate.value = normal;
     if let Some(index) = candidate.index {
-        let id = graph.identifiers.find(index, &candidate.value);
+        let id = graph.find_hinted(sent.hint, index, &candidate.value);
         candidate.found = id.and_then(|id| Some(Found { id, root: graph.root_of(id)? }));
     }
     let rules = rules.ok_or(Rule::UnknownNamespace)?;
@@ -322,6 +320,15 @@ fn judge<'a>(
         Some(pattern) if !pattern.is_match(&candidate.value) => Err(Rule::InvalidValue),
         _ => Ok(()),
     }
+}
+
+/// A value as it was sent, if normalising changed it. Most are part of what was sent, and all of it.
+pub(super) fn raw_of<'a>(normal: &Cow<'a, str>, sent: &'a str) -> Option<Cow<'a, str>> {
+    let is_changed = match normal {
+        Cow::Borrowed(part) => part.len() != sent.len(),
+        Cow::Owned(normal) => *normal != *sent,
+    };
+    is_changed.then_some(Cow::Borrowed(sent))
 }
 
 fn role(rules: &NamespaceRules) -> Role {

@@ -1,6 +1,7 @@
 //! Decide: what an event, a command, or new rules mean for a graph. Reads only.
 //!
-//! An event goes through five steps, a file each: its fields are checked ([`fields`]), its
+//! An event that shows again what is known is answered at once ([`steady`]). Any other goes
+//! through five steps, a file each: its fields are checked ([`fields`]), its
 //! identifiers become candidates ([`candidates`]), a repeat gets its recorded answer
 //! ([`repeat`]), a policy of the rules chooses whose it is and which candidates stay
 //! ([`resolve`], and [`drop_lowest`], [`greedy`], [`explicit`] or [`replay`] behind it), and
@@ -34,6 +35,7 @@ mod pairs;
 mod repeat;
 mod replay;
 mod resolve;
+mod steady;
 mod survivor;
 mod teach;
 #[cfg(test)]
@@ -138,15 +140,20 @@ impl Graph {
         event: &'a Event<'a>,
         moment: impl Into<Moment>,
     ) -> Result<Decision<'a>, Refusal> {
-        self.decide_event(event, &moment.into())
+        let Moment { now, room } = moment.into();
+        if let Some(decision) = steady::decide(self, event, now) {
+            debug_assert_eq!(self.decide_in_steps(event, now, &room).as_ref(), Ok(&decision));
+            return Ok(decision);
+        }
+        self.decide_in_steps(event, now, &room)
     }
 
-    fn decide_event<'a>(
+    fn decide_in_steps<'a>(
         &self,
         event: &'a Event<'a>,
-        Moment { now, room }: &Moment,
+        now: Timestamp,
+        room: &Room,
     ) -> Result<Decision<'a>, Refusal> {
-        let now = *now;
         fields::check(event)?;
         let (mut candidates, sources) = candidates::of_event(self, event)?;
         fields::check_time(event, now)?;
@@ -167,17 +174,17 @@ impl Graph {
         room.check(&resolved, is_short)?;
         self.check_capacity(&resolved)?;
         let lesson = teach::lesson(self, &event.traits, &resolved, timestamp, room)?;
+        // A command with an id is recorded whatever it comes to, for its repeat.
+        let is_command = event.verb != Verb::Observe && !event.event_id.is_empty();
+        let teaches = lesson.teaches || is_command || self.is_seen_anew(&resolved.identifiers, now);
         Ok(Decision {
             known: resolved.known,
-            // A command with an id is recorded whatever it comes to, for its repeat.
-            teaches: lesson.teaches
-                || self.is_seen_anew(&resolved.identifiers, now)
-                || event.verb != Verb::Observe && !event.event_id.is_empty(),
+            teaches,
             repeated: None,
             attributed_by: self.attributed_by(&resolved.target, &resolved.identifiers),
             resolved: EventResolved {
                 event_id: Cow::Borrowed(event.event_id),
-                digest,
+                digest: if teaches { digest } else { 0 },
                 verb: event.verb,
                 kind: Cow::Borrowed(event.kind),
                 source: Cow::Borrowed(event.source),

@@ -132,8 +132,7 @@ impl<'a> Work<'_, 'a> {
         value: Option<&'a str>,
     ) -> Result<Option<Candidate<'a>>, Refusal> {
         let Some(value) = value else { return Ok(None) };
-        let sent =
-            SentIdentifier { namespace: Cow::Borrowed(namespace), value: Cow::Borrowed(value) };
+        let sent = SentIdentifier::new(namespace, value);
         let candidate =
             read_one(self.fit.graph, &self.added, &sent, &format!("changes[{at}].{field}"))?;
         if self.judged.iter().any(|(earlier, _)| earlier.is_same(&candidate)) {

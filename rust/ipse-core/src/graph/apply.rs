@@ -105,13 +105,13 @@ impl Graph {
             if let Some(extra) = &event.extra {
                 self.apply_extra(root, extra);
             }
-            self.attach_all(root, event, imported);
-            self.link_all(&event.identifiers);
+            let kept = self.settle_all(root, event, imported);
+            self.link_all(&kept);
             if self.rules().has_pair_limits() {
-                self.link_pairs(root, event);
+                self.link_pairs(root, event, &kept);
             }
             if self.rules().keeps_evidence() {
-                self.observe_all(event);
+                self.observe_all(event, &kept);
             }
             if matches!(event.verb, Verb::Link | Verb::Merge | Verb::Modify) {
                 self.reunite(root);
@@ -243,41 +243,60 @@ impl Graph {
         self.attributions.add(attribution);
     }
 
-    fn attach_all(&mut self, root: Node, event: &EventResolved<'_>, imported: Option<&Imported>) {
+    /// Gives identifiers the places that their verdicts say; those that the target keeps, in order.
+    fn settle_all(
+        &mut self,
+        root: Node,
+        event: &EventResolved<'_>,
+        imported: Option<&Imported>,
+    ) -> Vec<IdentifierId> {
         let sources = event.extra.as_ref().map_or(0, |extra| usize::from(extra.sources));
         let first_source = event.identifiers.len() - sources;
+        let mut kept = Vec::with_capacity(event.identifiers.len());
         for (at, observed) in event.identifiers.iter().enumerate() {
             let time = imported.map_or(event.timestamp, |imported| imported.identifier_times[at]);
-            match &observed.verdict {
-                Verdict::Attached => self.attach(root, observed, time),
-                Verdict::Transferred { from } => {
-                    let id = self.expect_identifier(observed);
-                    self.detach(self.root_of_profile(*from), id);
-                    if event.verb == Verb::Modify {
-                        self.forget_evidence(id);
-                    }
-                    self.hold(id, Holder { node: root, sequence: self.sequence, time });
-                }
-                Verdict::Removed => {
-                    let id = self.expect_identifier(observed);
-                    self.detach(root, id);
+            let Some(id) = self.settle(root, event.verb, observed, time) else { continue };
+            if event.verb == Verb::Link && at >= first_source {
+                self.mark_source(id);
+            }
+            kept.push(id);
+        }
+        kept
+    }
+
+    fn settle(
+        &mut self,
+        root: Node,
+        verb: Verb,
+        observed: &ObservedIdentifier<'_>,
+        time: Timestamp,
+    ) -> Option<IdentifierId> {
+        match &observed.verdict {
+            Verdict::Attached => Some(self.attach(root, observed, time)),
+            Verdict::AlreadyAttached => Some(self.expect_identifier(observed)),
+            Verdict::Transferred { from } => {
+                let id = self.expect_identifier(observed);
+                self.detach(self.root_of_profile(*from), id);
+                if verb == Verb::Modify {
                     self.forget_evidence(id);
                 }
-                Verdict::AlreadyAttached | Verdict::Dropped(_) | Verdict::Refused(_) => {}
+                self.hold(id, Holder { node: root, sequence: self.sequence, time });
+                Some(id)
             }
-            if event.verb == Verb::Link && at >= first_source && observed.verdict.is_kept() {
-                self.mark_source(observed);
+            Verdict::Removed => {
+                let id = self.expect_identifier(observed);
+                self.detach(root, id);
+                self.forget_evidence(id);
+                None
             }
+            Verdict::Dropped(_) | Verdict::Refused(_) => None,
         }
     }
 
-    /// Links the strongest identifier that the target holds with each of the others.
-    fn link_all(&mut self, identifiers: &[ObservedIdentifier<'_>]) {
-        let mut kept = identifiers.iter().filter(|observed| observed.verdict.is_kept());
-        let Some(strongest) = kept.next() else { return };
-        let stronger = self.expect_identifier(strongest);
-        for observed in kept {
-            let weaker = self.expect_identifier(observed);
+    /// Links the strongest identifier that the target keeps with each of the others.
+    fn link_all(&mut self, kept: &[IdentifierId]) {
+        let Some((&stronger, others)) = kept.split_first() else { return };
+        for &weaker in others {
             if !self.is_former_id(weaker) {
                 self.link(Link { stronger, weaker, sequence: self.sequence });
             }

@@ -142,6 +142,16 @@ impl IdentifierRows {
         self.rows.bytes() + self.arena.bytes()
     }
 
+    /// Whether a row is that of an identifier.
+    pub(crate) fn is(&self, id: IdentifierId, namespace: u16, value: &str) -> bool {
+        self.row(id).namespace == namespace && self.value_bytes(id) == value.as_bytes()
+    }
+
+    /// The first byte of a value; 0 if it is blank.
+    pub(crate) fn first_byte(&self, id: IdentifierId) -> u8 {
+        self.value_bytes(id).first().copied().unwrap_or_default()
+    }
+
     fn value_bytes(&self, id: IdentifierId) -> &[u8] {
         let row = self.row(id);
         self.arena.get(row.text, row.text_length)
@@ -208,8 +218,16 @@ impl Identifiers {
 
     /// The identifier, if it was ever attached.
     pub(crate) fn find(&self, namespace: u16, value: &str) -> Option<IdentifierId> {
-        let hash = self.index.hash(namespace, value.as_bytes());
-        self.find_hashed(hash, namespace, value)
+        self.find_hashed(self.hash(namespace, value), namespace, value)
+    }
+
+    pub(crate) fn hash(&self, namespace: u16, value: &str) -> IdentifierHash {
+        self.index.hash(namespace, value.as_bytes())
+    }
+
+    /// The row that nearly always is the one of a hash, without a look at its text.
+    pub(crate) fn likely(&self, hash: IdentifierHash) -> Option<IdentifierId> {
+        self.index.find(hash, |_| true).map(IdentifierId)
     }
 
     fn find_hashed(
@@ -218,17 +236,13 @@ impl Identifiers {
         namespace: u16,
         value: &str,
     ) -> Option<IdentifierId> {
-        let is_it = |row| {
-            let id = IdentifierId(row);
-            self.rows.row(id).namespace == namespace
-                && self.rows.value_bytes(id) == value.as_bytes()
-        };
+        let is_it = |row| self.rows.is(IdentifierId(row), namespace, value);
         self.index.find(hash, is_it).map(IdentifierId)
     }
 
     /// The identifier, if it is there; else adds it, attached to a node or to [`NO_NODE`].
     pub(crate) fn intern(&mut self, namespace: u16, value: &str, holder: Holder) -> Interned {
-        let hash = self.index.hash(namespace, value.as_bytes());
+        let hash = self.hash(namespace, value);
         if let Some(id) = self.find_hashed(hash, namespace, value) {
             return Interned::Found(id);
         }

@@ -19,7 +19,7 @@ struct Slot {
 }
 
 /// The hash of an identifier under this process's seed. Never stored, never shown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct IdentifierHash(u64);
 
 /// The table.

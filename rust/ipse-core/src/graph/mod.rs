@@ -5,6 +5,7 @@
 //! profile nodes); what is rare lies in side tables (further links and holders, evidence, traits,
 //! what is remembered). All of them are in chunks that a view can share, see [`crate::snapshot`].
 
+mod ahead;
 pub(crate) mod anonymous;
 mod apply;
 mod arena;
@@ -68,6 +69,7 @@ use remembered::{RememberedEvents, RememberedRefusals};
 use state_hash::{Kind, RecordHash, RecordHasher, StateHash};
 use traits::Traits;
 
+pub use ahead::Hint;
 pub use attributions::AttributionView;
 pub use erasures::{PendingErasure, Receipt};
 pub use held::{HeldTrait, LinkView};

@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-
 use crate::identifier::FORMER_ID;
 use crate::limits::NAMESPACES_MAX;
 use crate::rules::{NamespaceRules, Rules};
@@ -15,12 +13,73 @@ use crate::rules::{NamespaceRules, Rules};
 #[derive(Clone, Debug)]
 pub(crate) struct Namespaces {
     names: Vec<Arc<str>>,
-    by_name: HashMap<Arc<str>, u16, foldhash::fast::FixedState>,
+    by_name: ByName,
     rules: Arc<Rules>,
     /// By index: what the rules in force say, found without a look-up.
     in_force: Vec<InForce>,
     /// The namespace of former ids, once there is one.
     former_id: Option<u16>,
+}
+
+/// Indexes by name. Each identifier of every event asks, and names are few and short: eight bytes
+/// of either end tell most apart.
+#[derive(Clone, Debug, Default)]
+struct ByName {
+    /// A power of two of them, at least four for each name: nearly all names are where they are
+    /// looked for first.
+    slots: Vec<Option<u16>>,
+}
+
+impl ByName {
+    fn find(&self, name: &str, names: &[Arc<str>]) -> Option<u16> {
+        let mut at = slot(name.as_bytes());
+        loop {
+            // Nothing is found where there are no slots yet.
+            let index = (*self.slots.get(at & self.slots.len().wrapping_sub(1))?)?;
+            if *names[usize::from(index)] == *name {
+                return Some(index);
+            }
+            at += 1;
+        }
+    }
+
+    /// Adds the newest of the names.
+    fn add_newest(&mut self, names: &[Arc<str>]) {
+        if 4 * names.len() > self.slots.len() {
+            self.slots = vec![None; (8 * names.len()).next_power_of_two()];
+            (0..names.len()).for_each(|index| self.insert(index, names));
+        } else {
+            self.insert(names.len() - 1, names);
+        }
+    }
+
+    fn insert(&mut self, index: usize, names: &[Arc<str>]) {
+        let mut at = slot(names[index].as_bytes());
+        while self.slots[at & (self.slots.len() - 1)].is_some() {
+            at += 1;
+        }
+        let at = at & (self.slots.len() - 1);
+        self.slots[at] = Some(u16::try_from(index).expect("namespaces are bounded"));
+    }
+}
+
+fn slot(name: &[u8]) -> usize {
+    let ends = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        (Some(first), Some(last)) => {
+            u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(29)
+        }
+        _ => short_ends(name),
+    };
+    ((ends ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
+}
+
+fn short_ends(name: &[u8]) -> u64 {
+    match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+        }
+        _ => name.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +102,7 @@ impl Namespaces {
     pub(crate) fn with_names(rules: Arc<Rules>, names: &[String]) -> Namespaces {
         let mut namespaces = Namespaces {
             names: Vec::new(),
-            by_name: HashMap::default(),
+            by_name: ByName::default(),
             rules: rules.clone(),
             in_force: Vec::new(),
             former_id: None,
@@ -91,7 +150,7 @@ impl Namespaces {
     }
 
     pub(crate) fn index(&self, name: &str) -> Option<u16> {
-        self.by_name.get(name).copied()
+        self.by_name.find(name, &self.names)
     }
 
     pub(crate) fn name(&self, index: u16) -> &str {
@@ -153,8 +212,8 @@ impl Namespaces {
             self.former_id = Some(index);
         }
         let name: Arc<str> = name.into();
-        self.names.push(name.clone());
-        self.by_name.insert(name, index);
+        self.names.push(name);
+        self.by_name.add_newest(&self.names);
         index
     }
 

@@ -508,7 +508,7 @@ fn sent(pairs: &[Pair]) -> Vec<SentIdentifier<'_>> {
 }
 
 fn sent_pair((namespace, value): &Pair) -> SentIdentifier<'_> {
-    SentIdentifier { namespace: namespace.into(), value: value.into() }
+    SentIdentifier::new(namespace, value)
 }
 
 fn sent_trait(set: &Trait) -> SentTrait<'_> {

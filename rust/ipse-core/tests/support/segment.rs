@@ -168,10 +168,7 @@ fn event(call: &Call) -> Event<'_> {
         identifiers: call
             .ids
             .iter()
-            .map(|(namespace, value)| SentIdentifier {
-                namespace: namespace.into(),
-                value: value.into(),
-            })
+            .map(|(namespace, value)| SentIdentifier::new(namespace, value))
             .collect(),
         ..Event::default()
     }

@@ -28,5 +28,5 @@ pub(crate) fn seen<'a>(identifiers: &[&'a str]) -> Event<'a> {
 /// An identifier.
 pub(crate) fn sent(text: &str) -> SentIdentifier<'_> {
     let (namespace, value) = text.split_once('=').expect("namespace=value");
-    SentIdentifier { namespace: namespace.into(), value: value.into() }
+    SentIdentifier::new(namespace, value)
 }

@@ -263,7 +263,7 @@ fn values(namespace: &'static str, namespaces: usize) -> Vec<SentIdentifier<'sta
 }
 
 fn sent(namespace: &'static str, value: &'static str) -> SentIdentifier<'static> {
-    SentIdentifier { namespace: namespace.into(), value: value.into() }
+    SentIdentifier::new(namespace, value)
 }
 
 fn operation() -> impl Strategy<Value = Operation<'static>> {

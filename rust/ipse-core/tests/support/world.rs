@@ -146,10 +146,7 @@ pub(crate) fn core_event(event: &ModelEvent) -> Event<'_> {
         identifiers: event
             .identifiers
             .iter()
-            .map(|(namespace, value)| SentIdentifier {
-                namespace: (*namespace).into(),
-                value: (*value).into(),
-            })
+            .map(|(namespace, value)| SentIdentifier::new(*namespace, *value))
             .collect(),
         traits: traits
             .into_iter()

@@ -52,7 +52,7 @@ pub(crate) fn now(step: i64) -> Timestamp {
 }
 
 pub(crate) fn sent(namespace: &'static str, value: String) -> SentIdentifier<'static> {
-    SentIdentifier { namespace: namespace.into(), value: value.into() }
+    SentIdentifier::new(namespace, value)
 }
 
 pub(crate) fn observe(

@@ -138,10 +138,7 @@ fn command(locked: &mut Locked<'_>, number: u64) -> LogPosition {
 /// merge and refuse come up.
 fn resolve(locked: &mut Locked<'_>, number: u64) -> LogPosition {
     let workspace = WorkspaceIndex(u32::from(number > 2 && number.is_multiple_of(3)));
-    let identifier = |namespace: &'static str, value: String| SentIdentifier {
-        namespace: Cow::Borrowed(namespace),
-        value: Cow::Owned(value),
-    };
+    let identifier = |namespace: &'static str, value: String| SentIdentifier::new(namespace, value);
     let event_id = format!("event-{number}");
     let event = Event {
         event_id: &event_id,

@@ -52,9 +52,8 @@ impl World {
 }
 
 fn event<'a>(identifiers: &[(&str, &str)]) -> Event<'a> {
-    let sent = |&(namespace, value): &(&str, &str)| SentIdentifier {
-        namespace: Cow::Owned(namespace.to_owned()),
-        value: Cow::Owned(value.to_owned()),
+    let sent = |&(namespace, value): &(&str, &str)| {
+        SentIdentifier::new(namespace.to_owned(), value.to_owned())
     };
     Event { identifiers: identifiers.iter().map(sent).collect(), ..Event::default() }
 }

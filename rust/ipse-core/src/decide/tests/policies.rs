@@ -6,15 +6,11 @@ use crate::command::*;
 use crate::event::{Event, SentIdentifier};
 use crate::rules::preset;
 use crate::{Decision, Refusal, Timestamp};
-use std::borrow::Cow;
 
 pub(super) fn sent<'a>(list: &str) -> Vec<SentIdentifier<'a>> {
     let one = |pair: &str| {
         let (namespace, value) = pair.split_once('=').expect("namespace=value");
-        SentIdentifier {
-            namespace: Cow::Owned(namespace.to_owned()),
-            value: Cow::Owned(value.to_owned()),
-        }
+        SentIdentifier::new(namespace.to_owned(), value.to_owned())
     };
     list.split_whitespace().map(one).collect()
 }

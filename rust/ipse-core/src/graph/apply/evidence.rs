@@ -11,12 +11,9 @@ use crate::graph::identifiers::IdentifierId;
 impl Graph {
     /// Takes every pair of identifiers that a record kept as seen together, then displaces what
     /// it displaced.
-    pub(super) fn observe_all(&mut self, event: &EventResolved<'_>) {
-        let kept = event.identifiers.iter().filter(|observed| observed.verdict.is_kept());
-        let ids: Vec<IdentifierId> = kept
-            .map(|observed| self.expect_identifier(observed))
-            .filter(|&id| !self.is_former_id(id))
-            .collect();
+    pub(super) fn observe_all(&mut self, event: &EventResolved<'_>, kept: &[IdentifierId]) {
+        let ids = kept.iter().copied().filter(|&id| !self.is_former_id(id));
+        let ids: Vec<IdentifierId> = ids.collect();
         let forces = event.verb == Verb::Link;
         // A whole profile that comes in is linked as a star: pairs would be half a million.
         let centres = if ids.len() > EVENT_IDENTIFIERS_MAX { 1 } else { ids.len() };

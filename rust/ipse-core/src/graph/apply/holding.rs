@@ -21,22 +21,27 @@ impl Graph {
         root: Node,
         observed: &ObservedIdentifier<'_>,
         time: Timestamp,
-    ) {
+    ) -> IdentifierId {
         let workspace = self.workspace.as_mut().expect("record 1 created the workspace");
         let namespace = workspace.namespaces.add(&observed.namespace);
         let holder = Holder { node: root, sequence: self.sequence, time };
-        if is_pseudonym(&observed.value) {
-            return match self.find_recorded(&observed.namespace, &observed.value) {
-                Some(id) => self.hold(id, holder),
-                None => {
-                    let id = self.identifiers.add_blank(namespace, holder);
-                    self.list(id, root);
-                }
-            };
-        }
-        match self.identifiers.intern(namespace, &observed.value, holder) {
-            Interned::Found(id) => self.hold(id, holder),
-            Interned::Added(id) => self.list(id, root),
+        let interned = if is_pseudonym(&observed.value) {
+            match self.find_recorded(&observed.namespace, &observed.value) {
+                Some(id) => Interned::Found(id),
+                None => Interned::Added(self.identifiers.add_blank(namespace, holder)),
+            }
+        } else {
+            self.identifiers.intern(namespace, &observed.value, holder)
+        };
+        match interned {
+            Interned::Found(id) => {
+                self.hold(id, holder);
+                id
+            }
+            Interned::Added(id) => {
+                self.list(id, root);
+                id
+            }
         }
     }
 
@@ -136,8 +141,7 @@ impl Graph {
     }
 
     /// Notes that an identifier was a source.
-    pub(super) fn mark_source(&mut self, observed: &ObservedIdentifier<'_>) {
-        let id = self.expect_identifier(observed);
+    pub(super) fn mark_source(&mut self, id: IdentifierId) {
         if self.identifiers.rows.row(id).was_source() {
             return;
         }

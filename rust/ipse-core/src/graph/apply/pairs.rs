@@ -12,11 +12,14 @@ use crate::graph::identifiers::IdentifierId;
 use crate::graph::links::Link;
 
 impl Graph {
-    pub(super) fn link_pairs(&mut self, root: Node, event: &EventResolved<'_>) {
-        let kept = event.identifiers.iter().filter(|observed| observed.verdict.is_kept());
-        let kept = kept.map(|observed| self.expect_identifier(observed));
+    pub(super) fn link_pairs(
+        &mut self,
+        root: Node,
+        event: &EventResolved<'_>,
+        kept: &[IdentifierId],
+    ) {
         let is_limited = |id: &IdentifierId| self.is_pair_limited(*id);
-        let kept: Vec<IdentifierId> = kept.filter(is_limited).collect();
+        let kept: Vec<IdentifierId> = kept.iter().copied().filter(is_limited).collect();
         for (at, &a) in kept.iter().enumerate() {
             kept[at + 1..].iter().for_each(|&b| self.link_pair(a, b));
         }

@@ -1,0 +1,84 @@
+//! Calls of one kind, request bytes in and answer bytes out, as often as is asked.
+//!
+//! `cargo run --release -p ipse-rpc --example calls -- KIND CALLS`
+//!
+//! KIND is `steady` (an event of a known person that teaches nothing), `teaching` (one that creates
+//! a person of three identifiers), `batch` (100 steady events) or `profile` (a read by identifier).
+//! Made for callgrind: the difference between two numbers of calls is what they cost, free of
+//! everything else.
+
+#![allow(clippy::print_stdout, reason = "its output is its purpose")]
+
+use std::error::Error;
+
+use ipse_core::Timestamp;
+use ipse_rpc::Dispatch;
+use ipse_rpc::proto::v1;
+use ipse_store::{Recovery, Store};
+use prost::Message;
+
+const RESOLVE_EVENT: &str = "/ipse.v1.IdentityService/ResolveEvent";
+const RESOLVE_EVENTS: &str = "/ipse.v1.IdentityService/ResolveEvents";
+const GET_PROFILE: &str = "/ipse.v1.IdentityService/GetProfile";
+const PEOPLE: usize = 1_000;
+const BATCH_EVENTS: usize = 100;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let kind = arguments.next().unwrap_or_else(|| "steady".to_owned());
+    let calls: usize = arguments.next().map_or(Ok(10_000), |text| text.parse())?;
+    let now = Timestamp::from_millis(1_767_225_600_000).ok_or("a time of this century")?;
+    let dispatch = Dispatch::new(Store::in_memory(1), Recovery::default(), now);
+    dispatch.ensure_default_workspace(now).map_err(|status| status.message().to_owned())?;
+    let call = |method: &str, request: &[u8]| {
+        let reply = dispatch.call(method, request, None, None, now);
+        reply.result.map_err(|status| status.message().to_owned())
+    };
+    for person in 0..PEOPLE {
+        call(RESOLVE_EVENT, &event_of(person))?;
+    }
+    let (method, request): (_, fn(usize) -> Vec<u8>) = match &*kind {
+        "steady" => (RESOLVE_EVENT, event_of),
+        "teaching" => (RESOLVE_EVENT, |at| event_of(PEOPLE + at)),
+        "batch" => (RESOLVE_EVENTS, batch_from),
+        "profile" => (GET_PROFILE, lookup_of),
+        _ => return Err(format!("{kind:?} is none of steady, teaching, batch, profile").into()),
+    };
+    let different = if kind == "teaching" { calls } else { PEOPLE };
+    let requests: Vec<Vec<u8>> = (0..different).map(request).collect();
+    let mut bytes = 0;
+    for at in 0..calls {
+        bytes += call(method, &requests[at % different])?.len();
+    }
+    println!("{{\"kind\": \"{kind}\", \"calls\": {calls}, \"answer_bytes\": {bytes}}}");
+    Ok(())
+}
+
+fn event_of(person: usize) -> Vec<u8> {
+    v1::ResolveEventRequest { event: Some(event(person)), ..Default::default() }.encode_to_vec()
+}
+
+fn batch_from(first: usize) -> Vec<u8> {
+    let events = (first..).take(BATCH_EVENTS).map(|at| event(at % PEOPLE)).collect();
+    v1::ResolveEventsRequest { events, ..Default::default() }.encode_to_vec()
+}
+
+fn lookup_of(person: usize) -> Vec<u8> {
+    let lookup = v1::ProfileLookup {
+        lookup: Some(v1::profile_lookup::Lookup::Identifier(identifier("user_id", person))),
+    };
+    v1::GetProfileRequest { lookup: Some(lookup), ..Default::default() }.encode_to_vec()
+}
+
+fn event(person: usize) -> v1::Event {
+    v1::Event {
+        r#type: "track".to_owned(),
+        source: "web".to_owned(),
+        identifiers: ["user_id", "anonymous_id", "ios.id"].map(|n| identifier(n, person)).to_vec(),
+        ..Default::default()
+    }
+}
+
+fn identifier(namespace: &str, person: usize) -> v1::Identifier {
+    v1::Identifier { namespace: namespace.to_owned(), value: format!("{namespace}-{person:012}") }
+}
