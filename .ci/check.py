@@ -22,16 +22,22 @@ class Check:
     remedy: str
 
 
-# The generator of message code is a workspace of its own.
+# The generators, of message code and of load, are workspaces of their own.
 PROTOGEN = ("--manifest-path", "rust/ipse-protogen/Cargo.toml")
+LOADGEN = ("--manifest-path", "benchmarks/loadgen/Cargo.toml")
 
 # The quick ones first.
 CHECKS = (
     Check("Rust format", ("cargo", "fmt", "--all", "--check"), "cargo fmt --all"),
     Check(
-        "Rust format of the generator",
+        "Rust format of the message code's generator",
         ("cargo", "fmt", *PROTOGEN, "--check"),
         f"cargo fmt {' '.join(PROTOGEN)}",
+    ),
+    Check(
+        "Rust format of the load generator",
+        ("cargo", "fmt", *LOADGEN, "--check"),
+        f"cargo fmt {' '.join(LOADGEN)}",
     ),
     Check("Python format", ("ruff", "format", "--check"), "ruff format"),
     Check("proto format", ("buf", "format", "--diff", "--exit-code"), "buf format --write"),
@@ -41,6 +47,11 @@ CHECKS = (
     Check(
         "Rust lint",
         ("cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"),
+        "change the code at the lines that are named",
+    ),
+    Check(
+        "Rust lint of the load generator",
+        ("cargo", "clippy", *LOADGEN, "--all-targets", "--locked", "--", "-D", "warnings"),
         "change the code at the lines that are named",
     ),
     Check(

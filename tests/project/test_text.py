@@ -26,7 +26,7 @@ FORBIDDEN = {
     "a merge that was not finished": r"(?m)^(?:<{7}|>{7}) ",
 }
 # Cargo writes the name of its index into each entry of the lock file.
-LOCK_FILES = {"Cargo.lock", "rust/ipse-protogen/Cargo.lock"}
+LOCK_FILES = {"Cargo.lock", "rust/ipse-protogen/Cargo.lock", "benchmarks/loadgen/Cargo.lock"}
 # Kept byte for byte as it was written elsewhere, by people or by another program.
 COPIED = re.compile(r"/(?:data|golden|generated|corpus)/|python/ipse/v1/")
 
