@@ -10,6 +10,7 @@ import platform
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,11 @@ RESULTS = ROOT / "benchmarks" / "results"
 def main() -> None:
     arguments = _arguments()
     settings = {"quick": plan.QUICK, "full": plan.FULL, "long": plan.LONG}[arguments.mode]
+    if arguments.identifiers:
+        settings = replace(settings, sizes=(arguments.identifiers,))
     loadgen.build()
+    if arguments.rows is None:
+        single.build_core()
     results: dict[str, Any] = {
         "machine": _machine(),
         "settings": f"{settings.rounds} rounds of {settings.seconds:g} s, medians.",
@@ -35,12 +40,12 @@ def main() -> None:
     for identifiers in settings.sizes:
         is_last = identifiers == settings.sizes[-1]
         rows = plan.ROWS if is_last else plan.ROWS[: plan.ROWS_OF_SMALLER_SIZES]
-        if arguments.rows:
+        if arguments.rows is not None:
             rows = tuple(row for row in plan.ROWS if row.key in arguments.rows)
         results["sizes"].append(_measure_size(identifiers, rows, settings, arguments))
         # Kept at each step: an hour's work is not lost with its last minute.
         report.write(results, arguments.out)
-    if arguments.rows:
+    if arguments.rows is not None:
         return
     results["core"] = [single.core(size) for size in settings.core_sizes]
     with _data_directory(arguments.directory) as directory:
@@ -71,9 +76,12 @@ def _arguments() -> argparse.Namespace:
         "--out", type=Path, default=RESULTS, help="for results.json, table.md and charts"
     )
     parser.add_argument(
+        "--identifiers", metavar="N", type=int, help="fill systems with so many, and no other size"
+    )
+    parser.add_argument(
         "--rows",
         metavar="KEY",
-        nargs="+",
+        nargs="*",
         help="only these rows, and nothing that is measured once",
     )
     parser.add_argument("--publish", action="store_true", help="put the table into the README")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 
 _LABEL_WIDTH = 190
@@ -14,7 +15,7 @@ _COLOURS = {"ipse": "#2563eb", "empty": "#cbd5e1"}
 _OTHER_COLOUR = "#94a3b8"
 
 
-def bars(title: str, unit: str, values: dict[str, float]) -> str:
+def bars(title: str, unit: str, values: dict[str, float], written: Callable[[float], str]) -> str:
     """A bar for each value, as long as it is large, the largest first."""
     width = _LABEL_WIDTH + _BARS_WIDTH + _VALUE_WIDTH
     height = _HEAD + _STEP * len(values) + 8
@@ -34,7 +35,7 @@ def bars(title: str, unit: str, values: dict[str, float]) -> str:
             f'<text x="{_LABEL_WIDTH - 8}" y="{base:.0f}" text-anchor="end">{escape(name)}</text>',
             f'<rect x="{_LABEL_WIDTH}" y="{top}" width="{length:.1f}" height="{_BAR_HEIGHT}"',
             f'  fill="{_colour(name)}"/>',
-            f'<text x="{_LABEL_WIDTH + length + 6:.1f}" y="{base:.0f}">{value:,.0f}</text>',
+            f'<text x="{_LABEL_WIDTH + length + 6:.1f}" y="{base:.0f}">{written(value)}</text>',
         ]
     return "\n".join([*parts, "</svg>", ""])
 

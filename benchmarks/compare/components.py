@@ -20,10 +20,11 @@ def measure(identifiers: int) -> dict[str, Any]:
     if importlib.util.find_spec("scipy") is None:
         return {"missing": "scipy is not installed"}
     blocks = max(1, round(identifiers / loadgen.IDENTIFIERS_OF_A_BLOCK))
-    specification = {"seed": loadgen.SEED, "end_block": blocks, "form": "edges"}
-    rows = loadgen.start("bulk", specification, subprocess.PIPE)
     done = subprocess.run(
-        [sys.executable, "-m", __name__], stdin=rows.stdout, capture_output=True, check=True
+        [sys.executable, "-m", __name__],
+        stdin=loadgen.bulk("edges", blocks),
+        capture_output=True,
+        check=True,
     )
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -67,7 +67,7 @@ class Wish:
         if math.isnan(self.value):
             return f"| {self.what} | {self.wanted} | not measured | |"
         word = "yes" if self.is_reached else "**no**"
-        return f"| {self.what} | {self.wanted} | {_number(self.value)} | {word} |"
+        return f"| {self.what} | {self.wanted} | {number(self.value)} | {word} |"
 
 
 def table(results: dict[str, Any]) -> Iterator[str]:
@@ -88,9 +88,9 @@ def _wishes(found: Found) -> Iterator[Wish]:
 
 
 def _core(found: Found) -> Iterator[Wish]:
-    for size, number in ((100_000, 3e6), (10_000_000, 1.5e6), (50_000_000, 1e6)):
+    for size, wanted in ((100_000, 3e6), (10_000_000, 1.5e6), (50_000_000, 1e6)):
         steady = found.core(size, "steady_events_per_second")
-        yield _least(f"core, steady events/s, {size:,} identifiers", number, steady)
+        yield _least(f"core, steady events/s, {size:,} identifiers", wanted, steady)
     teaching = found.core(10_000_000, "teaching_events_per_second")
     yield _least("core, teaching events/s, 10,000,000 identifiers", 700_000, teaching)
     resident = found.core(10_000_000, "resident_bytes_per_identifier")
@@ -99,9 +99,9 @@ def _core(found: Found) -> Iterator[Wish]:
 
 def _batches(found: Found) -> Iterator[Wish]:
     what = "ResolveEvents, 1,000 a batch, steady"
-    for system, number in ((NATIVE, 500_000), (ASYNCIO, 300_000)):
+    for system, wanted in ((NATIVE, 500_000), (ASYNCIO, 300_000)):
         rate = found.rate("steady_1000", system)
-        yield _least(f"{what}, events/s: {system}", number, rate)
+        yield _least(f"{what}, events/s: {system}", wanted, rate)
         redis = found.rate("steady_1000", REDIS_ALWAYS)
         yield _least(f"{what}: {system}, times {REDIS_ALWAYS}", 5, rate / redis)
         load = found.rate("load_1000", system)
@@ -109,14 +109,14 @@ def _batches(found: Found) -> Iterator[Wish]:
 
 
 def _single_calls(found: Found) -> Iterator[Wish]:
-    for one, other, number in (
+    for one, other, wanted in (
         (ASYNCIO, EMPTY_ASYNCIO, 0.85),
         (NATIVE, EMPTY_NATIVE, 0.8),
         (NATIVE, REDIS_ALWAYS, 2),
         (NATIVE_INTERVAL, REDIS_EVERYSEC, 1.2),
     ):
         share = found.rate("steady_1", one) / found.rate("steady_1", other)
-        yield _least(f"ResolveEvent, 64 in flight: {one}, times {other}", number, share)
+        yield _least(f"ResolveEvent, 64 in flight: {one}, times {other}", wanted, share)
     for figure, row, most in (
         ("p50_ms", "steady_1_half_native", 1),
         ("p99_ms", "steady_1_half_native", 5),
@@ -132,13 +132,14 @@ def _single_calls(found: Found) -> Iterator[Wish]:
     yield _most(what, 1.5, ours / empty)
 
 
-def _least(what: str, number: float, value: float) -> Wish:
-    return Wish(what, f"at least {_number(number)}", value, value >= number)
+def _least(what: str, wanted: float, value: float) -> Wish:
+    return Wish(what, f"at least {number(wanted)}", value, value >= wanted)
 
 
-def _most(what: str, number: float, value: float) -> Wish:
-    return Wish(what, f"at most {_number(number)}", value, value <= number)
+def _most(what: str, wanted: float, value: float) -> Wish:
+    return Wish(what, f"at most {number(wanted)}", value, value <= wanted)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """With as many digits as say something."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

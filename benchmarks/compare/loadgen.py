@@ -10,7 +10,7 @@ from typing import IO, Any
 CRATE = Path(__file__).resolve().parents[1] / "loadgen"
 BLOCK = 1_000
 """People of a block; blocks are what the load is counted in."""
-IDENTIFIERS_OF_A_BLOCK = 3_240
+IDENTIFIERS_OF_A_BLOCK = 3_247
 """About so many different ones."""
 SEED = 7
 
@@ -47,6 +47,14 @@ def start(
     process.stdin.write(json.dumps(specification).encode())
     process.stdin.close()
     return process
+
+
+def bulk(form: str, blocks: int) -> IO[bytes]:
+    """What a plain find-or-merge makes of the load, as it is written; in one of its forms."""
+    specification = {"seed": SEED, "end_block": blocks, "form": form}
+    rows = start("bulk", specification, subprocess.PIPE).stdout
+    assert rows is not None
+    return rows
 
 
 def binary() -> Path:

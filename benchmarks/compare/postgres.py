@@ -12,7 +12,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,9 +19,9 @@ from benchmarks.compare import loadgen
 from benchmarks.compare.redis import free_port
 from benchmarks.compare.systems import (
     FILL_SECONDS_MAX,
-    START_TIMEOUT_S,
     Missing,
     Server,
+    await_start,
     end,
     tool,
 )
@@ -111,7 +110,7 @@ class Postgres(Server):
             **_as_user(self.directory),
         )
         self.pid, self.address = self._process.pid, f"127.0.0.1:{self._port}"
-        self._await_it()
+        await_start(self._process, self._is_up)
         self.ask(SCHEMA)
 
     def stop(self) -> None:
@@ -120,16 +119,9 @@ class Postgres(Server):
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def load(self, blocks: int) -> int:
-        specification: dict[str, Any] = {
-            "seed": loadgen.SEED,
-            "end_block": blocks,
-            "form": "copy",
-        }
-        rows = loadgen.start("bulk", specification, subprocess.PIPE)
-        assert rows.stdout is not None
         subprocess.run(
             [*self._psql(), "-c", "copy identifiers from stdin"],
-            stdin=rows.stdout,
+            stdin=loadgen.bulk("copy", blocks),
             timeout=FILL_SECONDS_MAX,
             check=True,
             stdout=subprocess.DEVNULL,
@@ -155,14 +147,10 @@ class Postgres(Server):
             *("-d", "postgres", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"),
         ]
 
-    def _await_it(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            with contextlib.suppress(subprocess.CalledProcessError):
-                self.ask("select 1")
-                return
-            time.sleep(0.05)
-        raise RuntimeError("postgres did not start")
+    def _is_up(self) -> bool:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            return self.ask("select 1") == "1"
+        return False
 
 
 def _program(name: str) -> str:

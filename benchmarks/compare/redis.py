@@ -13,12 +13,11 @@ import hashlib
 import shutil
 import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmarks.compare import loadgen
-from benchmarks.compare.systems import FILL_SECONDS_MAX, START_TIMEOUT_S, Server, end, tool
+from benchmarks.compare.systems import FILL_SECONDS_MAX, Server, await_start, end, tool
 
 _ROOT = """
 local function root(profile)
@@ -84,7 +83,7 @@ class Redis(Server):
         flags = [part for name, value in settings.items() for part in (f"--{name}", value)]
         self._process = subprocess.Popen([program, *flags], stdout=subprocess.DEVNULL)
         self.pid, self.address = self._process.pid, f"127.0.0.1:{self._port}"
-        self._await_it()
+        await_start(self._process, self._is_up)
         for script, key in ((RESOLVE, "resolve_sha"), (FIND, "find_sha")):
             assert self.ask("SCRIPT", "LOAD", script) == self.protocol[key]
 
@@ -93,16 +92,9 @@ class Redis(Server):
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def load(self, blocks: int) -> int:
-        specification: dict[str, Any] = {
-            "seed": loadgen.SEED,
-            "end_block": blocks,
-            "form": "set",
-        }
-        rows = loadgen.start("bulk", specification, subprocess.PIPE)
-        assert rows.stdout is not None
         subprocess.run(
             [tool("redis-cli"), "-p", str(self._port), "--pipe"],
-            stdin=rows.stdout,
+            stdin=loadgen.bulk("set", blocks),
             stdout=subprocess.DEVNULL,
             timeout=FILL_SECONDS_MAX,
             check=True,
@@ -124,14 +116,10 @@ class Redis(Server):
         )
         return done.stdout.strip()
 
-    def _await_it(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            with contextlib.suppress(subprocess.CalledProcessError):
-                if self.ask("PING") == "PONG":
-                    return
-            time.sleep(0.05)
-        raise RuntimeError("redis-server did not start")
+    def _is_up(self) -> bool:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            return self.ask("PING") == "PONG"
+        return False
 
 
 def free_port() -> int:

@@ -44,7 +44,7 @@ def _write_chart(row: dict[str, Any], path: Path) -> None:
     figure, unit = ("p99_ms", "p99, ms") if is_open else ("events_per_s", "events per second")
     values = {name: found[figure] for name, found in row["systems"].items() if figure in found}
     if values:
-        path.write_text(chart.bars(row["title"], unit, values))
+        path.write_text(chart.bars(row["title"], unit, values, figures.number))
 
 
 def _table(results: dict[str, Any]) -> Iterator[str]:

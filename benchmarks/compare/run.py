@@ -146,9 +146,7 @@ class Bench:
             "known_blocks": server.known_blocks,
             "people": self._settings.sample,
         }
-        return loadgen.run(
-            "check", {"system": server.protocol, "address": server.address, "task": sample}
-        )
+        return server.generate("check", sample)
 
     def _measure_row(self, row: Row, before: list[dict[str, Any]]) -> dict[str, Any]:
         calls_per_s = _half_of(row, before)
@@ -188,30 +186,22 @@ class Bench:
         seconds = seconds or self._settings.seconds
         system.prepare()
         ahead = int((seconds + self._settings.warmup_s) * _AHEAD_PER_S[row.events_per_call])
-        found = loadgen.run(
-            "drive",
-            {
-                "system": server.protocol,
-                "address": server.address,
-                "task": {
-                    "workload": {
-                        "seed": loadgen.SEED,
-                        "phase": row.phase,
-                        "known_blocks": server.known_blocks,
-                        "first_block": server.next_block,
-                    },
-                    "pace": {
-                        "events_per_call": row.events_per_call,
-                        "callers": row.callers,
-                        "calls_per_s": calls_per_s,
-                        "warmup_s": self._settings.warmup_s,
-                        "seconds": seconds,
-                        "events_ahead": min(ahead, _AHEAD_MAX),
-                        "pid": server.pid,
-                    },
-                },
-            },
-        )
+        workload = {
+            "seed": loadgen.SEED,
+            "phase": row.phase,
+            "known_blocks": server.known_blocks,
+            "first_block": server.next_block,
+        }
+        pace = {
+            "events_per_call": row.events_per_call,
+            "callers": row.callers,
+            "calls_per_s": calls_per_s,
+            "warmup_s": self._settings.warmup_s,
+            "seconds": seconds,
+            "events_ahead": min(ahead, _AHEAD_MAX),
+            "pid": server.pid,
+        }
+        found = server.generate("drive", {"workload": workload, "pace": pace})
         server.next_block = found["next_block"]
         if found["server_cpu_s"] is not None and found["events"]:
             thousands = found["events"] / 1_000

@@ -27,13 +27,18 @@ _CONTEXT = (
 )
 
 
+_CORE_COST = ("--release", "--locked", "-p", "ipse-core", "--example", "core_cost")
+
+
+def build_core() -> None:
+    """Compile what measures the core."""
+    subprocess.run(["cargo", "build", *_CORE_COST], cwd=ROOT, check=True)
+
+
 def core(identifiers: int) -> dict[str, Any]:
     """Decisions of the core on one thread, and its memory."""
     done = subprocess.run(
-        [
-            *("cargo", "run", "--quiet", "--release", "--locked", "-p", "ipse-core"),
-            *("--example", "core_cost", "--", str(identifiers)),
-        ],
+        ["cargo", "run", "--quiet", *_CORE_COST, "--", str(identifiers)],
         cwd=ROOT,
         capture_output=True,
         check=True,

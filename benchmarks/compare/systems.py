@@ -69,6 +69,11 @@ class Server(ABC):
         self.known_blocks = self.next_block = self.load(blocks)
         self.fill_seconds = time.monotonic() - started
 
+    def generate(self, command: str, task: dict[str, Any]) -> dict[str, Any]:
+        """What the load generator finds when it asks this server."""
+        target = {"system": self.protocol, "address": self.address, "task": task}
+        return loadgen.run(command, target)
+
     def resident_bytes(self) -> int:
         """Memory of the server."""
         return resident_bytes_of(self.pid)
@@ -91,23 +96,15 @@ class System:
 
 def load_by_calls(server: Server, blocks: int) -> int:
     """The load as events, in batches of 1,000; returns the blocks that were finished in time."""
-    found = loadgen.run(
-        "drive",
-        {
-            "system": server.protocol,
-            "address": server.address,
-            "task": {
-                "workload": {"seed": loadgen.SEED, "phase": "load", "end_block": blocks},
-                "pace": {
-                    "events_per_call": 1_000,
-                    "callers": 4,
-                    "warmup_s": 0,
-                    "seconds": FILL_SECONDS_MAX,
-                    "events_ahead": 0,
-                },
-            },
-        },
-    )
+    pace = {
+        "events_per_call": 1_000,
+        "callers": 4,
+        "warmup_s": 0,
+        "seconds": FILL_SECONDS_MAX,
+        "events_ahead": 0,
+    }
+    workload = {"seed": loadgen.SEED, "phase": "load", "end_block": blocks}
+    found = server.generate("drive", {"workload": workload, "pace": pace})
     if found["refused"]:
         raise RuntimeError(f"refused while loading: {found['first_refusal']}")
     is_whole = found["seconds"] < FILL_SECONDS_MAX
@@ -211,12 +208,16 @@ class DictServer(Spawned):
         return load_by_calls(self, blocks)
 
 
-class AsyncioEcho(Spawned):
-    """The empty server on grpc.aio, with answers of so many bytes by method."""
+class Echo(Spawned):
+    """An empty server, with answers of so many bytes by method."""
 
     def __init__(self, directory: Path, answer_bytes: dict[str, int]) -> None:
         super().__init__(directory)
         self._answer_bytes = answer_bytes
+
+
+class AsyncioEcho(Echo):
+    """On grpc.aio."""
 
     def spawn(self, port_file: Path) -> subprocess.Popen[bytes]:
         sizes = [f"{method}={size}" for method, size in self._answer_bytes.items()]
@@ -224,12 +225,8 @@ class AsyncioEcho(Spawned):
         return subprocess.Popen([sys.executable, "-m", module, str(port_file), *sizes])
 
 
-class NativeEcho(Spawned):
-    """The empty server on hyper, which is part of the load generator, likewise."""
-
-    def __init__(self, directory: Path, answer_bytes: dict[str, int]) -> None:
-        super().__init__(directory)
-        self._answer_bytes = answer_bytes
+class NativeEcho(Echo):
+    """On hyper; it is part of the load generator."""
 
     def spawn(self, port_file: Path) -> subprocess.Popen[bytes]:
         answers = {
@@ -242,12 +239,17 @@ class NativeEcho(Spawned):
 
 def await_port(port_file: Path, process: subprocess.Popen[bytes]) -> str:
     """The address of a server that writes its port when it listens."""
+    await_start(process, port_file.exists)
+    return f"127.0.0.1:{port_file.read_text()}"
+
+
+def await_start(process: subprocess.Popen[bytes], is_up: Callable[[], bool]) -> None:
+    """Returns when a process is up."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not port_file.exists():
+    while not is_up():
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"{process.args!r} did not start")
         time.sleep(0.02)
-    return f"127.0.0.1:{port_file.read_text()}"
 
 
 def end(process: subprocess.Popen[bytes] | None, how: signal.Signals = signal.SIGTERM) -> None:
