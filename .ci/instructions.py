@@ -24,22 +24,22 @@ EXAMPLES = {"core_cost": "ipse-core", "calls": "ipse-rpc"}
 
 @dataclass(frozen=True)
 class Measured:
-    """A path, as the difference between two runs of an example, and how often it is in that."""
+    """A path: the function of an example that walks it, and how often that does."""
 
     name: str
     example: str
-    few: tuple[str, ...]
-    many: tuple[str, ...]
+    function: str
+    arguments: tuple[str, ...]
     times: int
 
 
 PATHS = (
-    Measured("decide_steady", "core_cost", ("40000", "0"), ("40000", "50000"), 50_000),
-    Measured("decide_and_apply", "core_cost", ("40000", "0"), ("80000", "0"), 20_000),
-    Measured("call_steady", "calls", ("steady", "0"), ("steady", "10000"), 10_000),
-    Measured("call_steady_in_batch", "calls", ("batch", "0"), ("batch", "100"), 10_000),
-    Measured("call_teaching", "calls", ("teaching", "0"), ("teaching", "10000"), 10_000),
-    Measured("call_get_profile", "calls", ("profile", "0"), ("profile", "10000"), 10_000),
+    Measured("decide_steady", "core_cost", "decide_all", ("4000", "50000"), 50_000),
+    Measured("decide_and_apply", "core_cost", "teach_all", ("40000", "0"), 20_000),
+    Measured("call_steady", "calls", "count_calls", ("steady", "10000"), 10_000),
+    Measured("call_steady_in_batch", "calls", "count_calls", ("batch", "100"), 10_000),
+    Measured("call_teaching", "calls", "count_calls", ("teaching", "10000"), 10_000),
+    Measured("call_get_profile", "calls", "count_calls", ("profile", "10000"), 10_000),
 )
 
 
@@ -80,19 +80,25 @@ def _build() -> None:
 
 
 def _count(path: Measured) -> int:
-    few, many = (_instructions(path.example, arguments) for arguments in (path.few, path.many))
-    return round((many - few) / path.times)
-
-
-def _instructions(example: str, arguments: tuple[str, ...]) -> int:
-    target = workbench.environment().get("CARGO_TARGET_DIR", workbench.ROOT / "target")
-    program = f"{target}/release/examples/{example}"
-    tool = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
-    run = subprocess.run((*tool, program, *arguments), check=True, text=True, capture_output=True)
+    """Instructions of the path, once."""
+    target = workbench.environment().get("CARGO_TARGET_DIR", str(workbench.ROOT / "target"))
+    run = subprocess.run(
+        (
+            "valgrind",
+            "--tool=callgrind",
+            "--callgrind-out-file=/dev/null",
+            f"--toggle-collect={path.example}::{path.function}*",
+            f"{target}/release/examples/{path.example}",
+            *path.arguments,
+        ),
+        check=True,
+        text=True,
+        capture_output=True,
+    )
     counted = re.search(r"Collected : (\d+)", run.stderr)
-    if counted is None:
-        workbench.stop(f"callgrind counted nothing: {run.stderr}")
-    return int(counted[1])
+    if counted is None or counted[1] == "0":
+        workbench.stop(f"callgrind counted nothing of {path.name}: {run.stderr}")
+    return int(counted[1]) // path.times
 
 
 def _grew(name: str, count: int, recorded: dict[str, int]) -> bool:
@@ -107,7 +113,7 @@ def _written(counts: dict[str, dict[str, int]]) -> str:
         "\n".join([f'["{rustc}"]', *(f"{name} = {count}" for name, count in paths.items())])
         for rustc, paths in sorted(counts.items())
     ]
-    head = "# Instructions of each path by version of rustc; `python3 .ci/instructions.py --update`."
+    head = "# By version of rustc; `python3 .ci/instructions.py --update` writes it."
     return "\n\n".join([head, *tables]) + "\n"
 
 
