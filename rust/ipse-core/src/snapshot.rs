@@ -111,13 +111,52 @@ pub struct ProfilesPart {
     pub flags: Vec<u8>,
 }
 
+/// A column of texts, one after the other in one piece of memory: there are millions of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Texts {
+    all: String,
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    /// Adds a text.
+    pub fn push(&mut self, text: &str) {
+        self.all.push_str(text);
+        self.ends.push(self.all.len());
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts.zip(&self.ends).map(|(&start, &end)| &self.all[start..end])
+    }
+}
+
+impl<'a> FromIterator<&'a str> for Texts {
+    fn from_iter<T: IntoIterator<Item = &'a str>>(texts: T) -> Texts {
+        let mut column = Texts::default();
+        texts.into_iter().for_each(|text| column.push(text));
+        column
+    }
+}
+
 /// Identifiers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IdentifiersPart {
     /// Index into [`WorkspacePart::namespaces`].
     pub namespace: Vec<u16>,
     /// The value after normalising; empty for one that was erased.
-    pub value: Vec<String>,
+    pub value: Texts,
     /// The profile node it is attached to; 0 for none.
     pub profile: Vec<u32>,
     /// The record that attached it.

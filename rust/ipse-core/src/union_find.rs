@@ -28,6 +28,7 @@ pub(crate) enum Union {
     },
 }
 
+/// What is kept of a node that was joined with another.
 #[derive(Clone, Copy, Debug, Default)]
 struct Edge {
     /// The parent, counted from 1; 0 for a root.
@@ -38,44 +39,59 @@ struct Edge {
     sequence: Packed48,
 }
 
-/// The forest.
+/// The forest. Most nodes are never joined with any other, and take four bytes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UnionFind {
+    /// The place of each node's edge, counted from 1; 0 for none.
+    places: Chunked<u32>,
     edges: Chunked<Edge>,
 }
 
 impl UnionFind {
     /// Adds a node that is its own root.
     pub(crate) fn add(&mut self) -> Node {
-        self.edges.push(Edge { parent: 0, size: 1, sequence: Packed48::default() })
+        self.places.push(0)
     }
 
     /// What the forest takes in memory.
     pub(crate) fn bytes(&self) -> u64 {
-        self.edges.bytes()
+        self.places.bytes() + self.edges.bytes()
     }
 
     /// The root of a node's tree.
     pub(crate) fn find(&self, node: Node) -> Node {
         let mut at = node;
-        loop {
-            match self.edges.get(at).parent {
-                0 => return at,
-                parent => at = parent - 1,
-            }
+        while let Some(parent) = self.edge(at).and_then(|edge| edge.parent.checked_sub(1)) {
+            at = parent;
         }
+        at
     }
 
     /// Nodes in the subtree below and with `node`.
     pub(crate) fn size(&self, node: Node) -> u32 {
-        self.edges.get(node).size
+        self.edge(node).map_or(1, |edge| edge.size)
     }
 
     /// The parent of a node and the record that set it; `None` for a root.
     pub(crate) fn parent(&self, node: Node) -> Option<(Node, SequenceNumber)> {
-        let edge = self.edges.get(node);
+        let edge = self.edge(node)?;
         let parent = edge.parent.checked_sub(1)?;
         Some((parent, SequenceNumber(edge.sequence.get())))
+    }
+
+    /// A small number of a node's own, if it has one: any that was joined has. Who keeps more of
+    /// such nodes finds it by that.
+    pub(crate) fn place(&self, node: Node) -> Option<u32> {
+        self.places.get(node).checked_sub(1)
+    }
+
+    /// The same; the next number, if it had none.
+    pub(crate) fn take_place(&mut self, node: Node) -> u32 {
+        self.place(node).unwrap_or_else(|| {
+            let place = self.edges.push(Edge { size: 1, ..Edge::default() });
+            *self.places.get_mut(node) = place + 1;
+            place
+        })
     }
 
     /// Joins the trees of two nodes by one edge from the smaller root to the larger.
@@ -92,10 +108,19 @@ impl UnionFind {
     /// Hangs a root below another, as a union did before.
     pub(crate) fn link(&mut self, child: Node, root: Node, sequence: SequenceNumber) {
         let size = self.size(child);
-        self.edges.get_mut(root).size += size;
-        let edge = self.edges.get_mut(child);
+        self.edge_mut(root).size += size;
+        let edge = self.edge_mut(child);
         edge.parent = root + 1;
         edge.sequence = Packed48::new(sequence.0);
+    }
+
+    fn edge(&self, node: Node) -> Option<&Edge> {
+        self.place(node).map(|place| self.edges.get(place))
+    }
+
+    fn edge_mut(&mut self, node: Node) -> &mut Edge {
+        let place = self.take_place(node);
+        self.edges.get_mut(place)
     }
 }
 

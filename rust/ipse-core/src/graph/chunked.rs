@@ -77,6 +77,8 @@ impl PackedTime {
 pub(crate) struct Packed48([u16; 3]);
 
 impl Packed48 {
+    pub(crate) const ZERO: Packed48 = Packed48([0; 3]);
+
     /// The number; it must be below 2^48.
     pub(crate) fn new(number: u64) -> Packed48 {
         debug_assert!(number < 1 << 48);

@@ -6,7 +6,7 @@ use crate::time::Timestamp;
 use super::arena::{Arena, TextStart};
 use super::chunked::{Chunked, Packed48, PackedTime};
 use super::holders::Holder;
-use super::index::{IdentifierHash, Index};
+use super::index::{IdentifierHash, Index, Shards};
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
 /// An identifier's row, counted from 0 in the order of first attachment.
@@ -17,12 +17,17 @@ pub(crate) struct IdentifierId(pub(crate) u32);
 pub(crate) const NO_NODE: u32 = u32::MAX;
 
 /// Side tables hold further holders of the identifier.
-const FURTHER: u8 = 1;
+const FURTHER: u16 = 1 << 15;
 /// It was a source of a link.
-const SOURCE: u8 = 2;
+const SOURCE: u16 = 1 << 14;
+/// What is left is the length of its text.
+const TEXT_LENGTH: u16 = (1 << 11) - 1;
 
-/// 40 bytes; with about 14 of the index and the text itself, all that an identifier costs.
+const _: () = assert!(crate::limits::IDENTIFIER_VALUE_BYTES_MAX <= TEXT_LENGTH as usize);
+
+/// What an event reads of an identifier: half a line of the cache, and never of two.
 #[derive(Clone, Debug, Default)]
+#[repr(align(32))]
 pub(crate) struct IdentifierRow {
     text: TextStart,
     /// The profile node it is attached to, the first if there are several; [`NO_NODE`] if
@@ -33,33 +38,32 @@ pub(crate) struct IdentifierRow {
     /// The first identifier that was seen together with this one as the stronger, counted
     /// from 1; 0 for none. Most identifiers have no other, so links cost most people nothing.
     pub(crate) link: u32,
-    text_length: u16,
+    text_length_and_flags: u16,
     pub(crate) namespace: u16,
     attached_sequence: Packed48,
     attached_time: PackedTime,
-    link_sequence: Packed48,
-    flags: u8,
 }
 
-const _: () = assert!(size_of::<IdentifierRow>() == 40, "most of what an identifier costs");
+const _: () = assert!(size_of::<IdentifierRow>() == 32, "most of what an identifier costs");
 
 impl IdentifierRow {
     /// Whether other nodes than its own hold it, too.
     pub(crate) fn has_further_holders(&self) -> bool {
-        self.flags & FURTHER != 0
+        self.text_length_and_flags & FURTHER != 0
     }
 
     pub(crate) fn set_further_holders(&mut self, has: bool) {
-        self.flags = if has { self.flags | FURTHER } else { self.flags & !FURTHER };
+        self.text_length_and_flags &= !FURTHER;
+        self.text_length_and_flags |= if has { FURTHER } else { 0 };
     }
 
     /// Whether it was a source of a link.
     pub(crate) fn was_source(&self) -> bool {
-        self.flags & SOURCE != 0
+        self.text_length_and_flags & SOURCE != 0
     }
 
     pub(crate) fn set_was_source(&mut self) {
-        self.flags |= SOURCE;
+        self.text_length_and_flags |= SOURCE;
     }
 
     /// Its holder, if it has one: the first, if it has several.
@@ -87,7 +91,11 @@ impl IdentifierRow {
 
     /// Whether its value was erased, or is known by a pseudonym only.
     pub(crate) fn is_blank(&self) -> bool {
-        self.text_length == 0
+        self.text_length() == 0
+    }
+
+    fn text_length(&self) -> u16 {
+        self.text_length_and_flags & TEXT_LENGTH
     }
 
     pub(crate) fn attached_sequence(&self) -> SequenceNumber {
@@ -97,27 +105,14 @@ impl IdentifierRow {
     pub(crate) fn attached_time(&self) -> Timestamp {
         self.attached_time.get()
     }
-
-    pub(crate) fn link(&self) -> Option<(IdentifierId, SequenceNumber)> {
-        let stronger = self.link.checked_sub(1)?;
-        Some((IdentifierId(stronger), SequenceNumber(self.link_sequence.get())))
-    }
-
-    pub(crate) fn clear_link(&mut self) {
-        self.link = 0;
-        self.link_sequence = Packed48::default();
-    }
-
-    pub(crate) fn set_link(&mut self, stronger: IdentifierId, sequence: SequenceNumber) {
-        self.link = stronger.0 + 1;
-        self.link_sequence = Packed48::new(sequence.0);
-    }
 }
 
 /// Rows and text, without the index: what a view holds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct IdentifierRows {
     rows: Chunked<IdentifierRow>,
+    /// The record that made the link of each row. Apart, because events do not read it.
+    link_sequences: Chunked<Packed48>,
     arena: Arena,
 }
 
@@ -134,12 +129,15 @@ impl IdentifierRows {
         std::str::from_utf8(self.value_bytes(id)).expect("only UTF-8 text is stored")
     }
 
-    pub(crate) fn text_bytes(&self) -> u64 {
-        self.arena.bytes()
+    /// The link in an identifier's row.
+    pub(crate) fn link(&self, id: IdentifierId) -> Option<(IdentifierId, SequenceNumber)> {
+        let stronger = self.row(id).link.checked_sub(1)?;
+        let sequence = self.link_sequences.get(id.0).get();
+        Some((IdentifierId(stronger), SequenceNumber(sequence)))
     }
 
-    fn bytes(&self) -> u64 {
-        self.rows.bytes() + self.arena.bytes()
+    pub(crate) fn text_bytes(&self) -> u64 {
+        self.arena.bytes()
     }
 
     /// Whether a row is that of an identifier.
@@ -154,7 +152,7 @@ impl IdentifierRows {
 
     fn value_bytes(&self, id: IdentifierId) -> &[u8] {
         let row = self.row(id);
-        self.arena.get(row.text, row.text_length)
+        self.arena.get(row.text, row.text_length())
     }
 }
 
@@ -257,29 +255,74 @@ impl Identifiers {
         self.push(namespace, "", holder)
     }
 
+    /// Adds a row as a snapshot has it, blank or not, and does not index it.
+    pub(crate) fn restore(&mut self, namespace: u16, value: &str, holder: Holder) -> IdentifierId {
+        match value {
+            "" => self.add_blank(namespace, holder),
+            value => self.push(namespace, value, holder),
+        }
+    }
+
+    /// Indexes all rows together, which is much faster than one by one; says whether each
+    /// identifier stands once.
+    pub(crate) fn index_all(&mut self) -> bool {
+        let (rows, index) = (&self.rows, &self.index);
+        let key = |row: u32| {
+            let id = IdentifierId(row);
+            (rows.row(id).namespace, rows.value_bytes(id))
+        };
+        let hashed = (0..rows.len()).filter_map(|row| {
+            let (namespace, value) = key(row);
+            (!value.is_empty()).then(|| (index.hash(namespace, value), row))
+        });
+        let shards = Shards::of(hashed, (rows.len() - self.blank) as usize);
+        self.index.fill(shards, |a, b| key(a) == key(b))
+    }
+
     /// Blanks a value, and forgets what is noted in the row but its links. It has no holder.
     pub(crate) fn blank(&mut self, id: IdentifierId) {
         let row = self.rows.row(id).clone();
         if !row.is_blank() {
             let hash = self.index.hash(row.namespace, self.rows.value_bytes(id));
             self.index.remove(hash, id.0);
-            self.rows.arena.blank(row.text, row.text_length);
-            self.free.add(row.text, row.text_length);
+            self.rows.arena.blank(row.text, row.text_length());
+            self.free.add(row.text, row.text_length());
             self.blank += 1;
         }
-        let (namespace, link, link_sequence) = (row.namespace, row.link, row.link_sequence);
-        *self.row_mut(id) = IdentifierRow {
-            namespace,
-            node: NO_NODE,
-            link,
-            link_sequence,
-            ..IdentifierRow::default()
-        };
+        let (namespace, link) = (row.namespace, row.link);
+        *self.row_mut(id) =
+            IdentifierRow { namespace, node: NO_NODE, link, ..IdentifierRow::default() };
     }
 
-    /// What the table takes in memory.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.rows.bytes() - self.free.bytes() + Index::bytes_of(self.rows.len() - self.blank)
+    /// Sets the link in an identifier's row.
+    pub(crate) fn set_link(
+        &mut self,
+        id: IdentifierId,
+        stronger: IdentifierId,
+        sequence: SequenceNumber,
+    ) {
+        self.row_mut(id).link = stronger.0 + 1;
+        *self.rows.link_sequences.get_mut(id.0) = Packed48::new(sequence.0);
+    }
+
+    pub(crate) fn clear_link(&mut self, id: IdentifierId) {
+        self.row_mut(id).link = 0;
+        *self.rows.link_sequences.get_mut(id.0) = Packed48::default();
+    }
+
+    /// What values take in memory.
+    pub(crate) fn text_bytes(&self) -> u64 {
+        self.rows.text_bytes() - self.free.bytes()
+    }
+
+    /// What rows take in memory: where values are, who holds them, what they are linked with.
+    pub(crate) fn row_bytes(&self) -> u64 {
+        self.rows.rows.bytes() + self.rows.link_sequences.bytes()
+    }
+
+    /// About what the index takes in memory.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        Index::bytes_of(self.rows.len() - self.blank)
     }
 
     /// Rows without a value.
@@ -297,13 +340,14 @@ impl Identifiers {
         };
         let row = IdentifierRow {
             text,
-            text_length: u16::try_from(value.len()).expect("values are at most 1,024 bytes"),
+            text_length_and_flags: text_length(value),
             namespace,
             node: holder.node,
             attached_sequence: Packed48::new(holder.sequence.0),
             attached_time: PackedTime::new(holder.time),
             ..IdentifierRow::default()
         };
+        self.rows.link_sequences.push(Packed48::default());
         IdentifierId(self.rows.rows.push(row))
     }
 
@@ -316,6 +360,11 @@ impl Identifiers {
         (self.rows.len() as usize) < crate::limits::IDENTIFIERS_MAX
             && self.rows.text_bytes() < Arena::BYTES_MAX / 2
     }
+}
+
+fn text_length(value: &str) -> u16 {
+    let length = u16::try_from(value.len()).ok().filter(|&length| length <= TEXT_LENGTH);
+    length.expect("values are at most 1,024 bytes")
 }
 
 /// What the state hash takes of an identifier. Its namespace goes by name: indexes of

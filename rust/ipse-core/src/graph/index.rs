@@ -1,14 +1,11 @@
 //! The hash table from identifiers to their rows.
 //!
 //! Split into shards, so that growing moves one part in 256 at a time and no single insert
-//! stalls the caller. A slot keeps 32 bits of the hash beside the row: growing does not read
+//! stalls the caller. An entry keeps 32 bits of the hash beside the row: growing does not read
 //! the text again, and a false match is nearly always seen without leaving the table.
 
-use hashbrown::HashTable;
-
 use super::keyed::Keyed;
-
-use super::memory::table_bytes;
+use super::ordered::{Entry, Ordered, ordered_bytes};
 
 const SHARDS: usize = 256;
 
@@ -18,26 +15,66 @@ struct Slot {
     row: u32,
 }
 
+impl Entry for Slot {
+    const NONE: Slot = Slot { hash: u32::MAX, row: u32::MAX };
+
+    fn hash(&self) -> u32 {
+        self.hash
+    }
+}
+
 /// The hash of an identifier under this process's seed. Never stored, never shown.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct IdentifierHash(u64);
+
+impl IdentifierHash {
+    fn shard(self) -> usize {
+        (self.0 >> 56) as usize % SHARDS
+    }
+
+    /// What its entry keeps of it.
+    fn kept(self) -> u32 {
+        (self.0 as u32).min(u32::MAX - 1)
+    }
+}
 
 /// The table.
 #[derive(Debug)]
 pub(crate) struct Index {
     keyed: Keyed,
-    shards: Vec<HashTable<Slot>>,
+    shards: Vec<Ordered<Slot>>,
+}
+
+/// What is to be in an index, by shard.
+pub(crate) struct Shards(Vec<Vec<Slot>>);
+
+impl Shards {
+    /// Rows and the hashes of their identifiers, and about how many there are.
+    pub(crate) fn of(rows: impl Iterator<Item = (IdentifierHash, u32)>, count: usize) -> Shards {
+        let room = count / SHARDS + count / SHARDS / 16;
+        let mut shards: Vec<_> = (0..SHARDS).map(|_| Vec::with_capacity(room)).collect();
+        for (hash, row) in rows {
+            shards[hash.shard()].push(Slot { hash: hash.kept(), row });
+        }
+        Shards(shards)
+    }
 }
 
 impl Index {
     /// An empty table. The seed keeps callers from choosing values that collide.
     pub(crate) fn new(seed: u64) -> Index {
-        Index { keyed: Keyed::new(seed), shards: (0..SHARDS).map(|_| HashTable::new()).collect() }
+        Index { keyed: Keyed::new(seed), shards: vec![Ordered::default(); SHARDS] }
     }
 
-    /// What an index of so many rows takes in memory.
+    /// About what an index of so many rows takes in memory.
     pub(crate) fn bytes_of(rows: u32) -> u64 {
-        SHARDS as u64 * table_bytes((rows as usize).div_ceil(SHARDS), size_of::<Slot>())
+        ordered_bytes(rows as usize, size_of::<Slot>())
+    }
+
+    /// Fills an index that is empty; says whether no row is the same as another.
+    pub(crate) fn fill(&mut self, shards: Shards, is_same: impl Fn(u32, u32) -> bool) -> bool {
+        self.shards = shards.0.into_iter().map(Ordered::of).collect();
+        self.shards.iter().all(|shard| are_distinct(shard, &is_same))
     }
 
     /// The hash of a namespace and a value.
@@ -47,33 +84,30 @@ impl Index {
 
     /// The row with this hash for which `is_it` holds.
     pub(crate) fn find(&self, hash: IdentifierHash, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let low = hash.0 as u32;
-        self.shards[shard(hash)]
-            .find(spread(low), |slot| slot.hash == low && is_it(slot.row))
-            .map(|slot| slot.row)
+        let found = self.shards[hash.shard()].find(hash.kept(), |slot| is_it(slot.row));
+        found.map(|slot| slot.row)
     }
 
     /// Takes a row out.
     pub(crate) fn remove(&mut self, hash: IdentifierHash, row: u32) {
-        let low = hash.0 as u32;
-        if let Ok(slot) = self.shards[shard(hash)].find_entry(spread(low), |slot| slot.row == row) {
-            slot.remove();
-        }
+        self.shards[hash.shard()].remove(hash.kept(), |slot| slot.row == row);
     }
 
     /// Adds a row that is not there.
     pub(crate) fn insert(&mut self, hash: IdentifierHash, row: u32) {
-        let low = hash.0 as u32;
-        self.shards[shard(hash)]
-            .insert_unique(spread(low), Slot { hash: low, row }, |slot| spread(slot.hash));
+        self.shards[hash.shard()].insert(Slot { hash: hash.kept(), row });
     }
 }
 
-fn shard(hash: IdentifierHash) -> usize {
-    (hash.0 >> 56) as usize % SHARDS
-}
-
-/// The table reads both ends of a 64-bit hash; this gives both from the 32 bits of a slot.
-fn spread(low: u32) -> u64 {
-    u64::from(low).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// Whether no two rows with the same hash are the same.
+fn are_distinct(shard: &Ordered<Slot>, is_same: impl Fn(u32, u32) -> bool) -> bool {
+    let mut alike: Vec<Slot> = Vec::new();
+    shard.iter().all(|slot| {
+        if alike.first().is_none_or(|other| other.hash != slot.hash) {
+            alike.clear();
+        }
+        let is_new = alike.iter().all(|other| !is_same(other.row, slot.row));
+        alike.push(slot);
+        is_new
+    })
 }

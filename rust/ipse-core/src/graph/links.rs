@@ -3,15 +3,20 @@
 //! An event links its strongest identifier with each of the others. The first link of an
 //! identifier to a stronger one lies in its own row; only further ones come here.
 
+use std::sync::Arc;
+
 use crate::change::SequenceNumber;
 
 use super::Graph;
+use super::chunked::Packed48;
 use super::identifiers::{IdentifierId, Identifiers};
-use super::sharded::Sharded;
+use super::ordered::{Entry, Ordered, ordered_bytes};
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
 /// Below so many pairs each is looked up; above, all links are looked through.
 const PAIRS_MAX: usize = 1 << 16;
+
+const SHARDS: usize = 256;
 
 /// A pair, and the record that first saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,22 +26,119 @@ pub(crate) struct Link {
     pub(crate) sequence: SequenceNumber,
 }
 
-/// Links beyond the first of each identifier, by the pair in order of row.
+/// Links beyond the first of each identifier, in shards that a view shares.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FurtherLinks {
-    links: Sharded<(u32, u32), Further>,
+    /// None until the first link: a workspace without any pays nothing.
+    shards: Vec<Arc<Ordered<Further>>>,
+    len: usize,
 }
 
+/// 14 bytes: a pair of other identifiers than one and the same.
 #[derive(Clone, Copy, Debug)]
+#[repr(packed(2))]
 struct Further {
-    sequence: u64,
-    lower_is_stronger: bool,
+    stronger: u32,
+    weaker: u32,
+    sequence: Packed48,
+}
+
+impl Entry for Further {
+    const NONE: Further = Further { stronger: 0, weaker: 0, sequence: Packed48::ZERO };
+
+    fn hash(&self) -> u32 {
+        if self.stronger == self.weaker {
+            u32::MAX
+        } else {
+            PairHash::of(IdentifierId(self.stronger), IdentifierId(self.weaker)).kept()
+        }
+    }
+}
+
+impl Further {
+    fn new(link: Link) -> Further {
+        Further {
+            stronger: link.stronger.0,
+            weaker: link.weaker.0,
+            sequence: Packed48::new(link.sequence.0),
+        }
+    }
+
+    fn link(self) -> Link {
+        Link {
+            stronger: IdentifierId(self.stronger),
+            weaker: IdentifierId(self.weaker),
+            sequence: SequenceNumber(self.sequence.get()),
+        }
+    }
+}
+/// The hash of a pair, whichever is the stronger. Rows are our own numbers: it needs no seed.
+#[derive(Clone, Copy)]
+struct PairHash(u64);
+
+impl PairHash {
+    fn of(a: IdentifierId, b: IdentifierId) -> PairHash {
+        let pair = u64::from(a.0.min(b.0)) << 32 | u64::from(a.0.max(b.0));
+        let wide = u128::from(pair ^ 0x9e37_79b9_7f4a_7c15) * 0xd1b5_4a32_d192_ed03;
+        PairHash(wide as u64 ^ (wide >> 64) as u64)
+    }
+
+    fn shard(self) -> usize {
+        (self.0 >> 56) as usize % SHARDS
+    }
+
+    /// What a shard is in order of.
+    fn kept(self) -> u32 {
+        (self.0 as u32).min(u32::MAX - 1)
+    }
 }
 
 impl FurtherLinks {
-    /// What the table takes in memory.
+    /// About what the table takes in memory.
     pub(crate) fn bytes(&self) -> u64 {
-        self.links.bytes()
+        ordered_bytes(self.len, size_of::<Further>())
+    }
+
+    /// The link of two identifiers.
+    fn get(&self, a: IdentifierId, b: IdentifierId) -> Option<Link> {
+        let hash = PairHash::of(a, b);
+        let found = self.shards.get(hash.shard())?.find(hash.kept(), is_of(a, b));
+        found.map(Further::link)
+    }
+
+    /// Adds a link that is not there.
+    fn insert(&mut self, link: Link) {
+        if self.shards.is_empty() {
+            self.shards = vec![Arc::default(); SHARDS];
+        }
+        let hash = PairHash::of(link.stronger, link.weaker);
+        Arc::make_mut(&mut self.shards[hash.shard()]).insert(Further::new(link));
+        self.len += 1;
+    }
+
+    /// Takes out a link that is there.
+    fn remove(&mut self, a: IdentifierId, b: IdentifierId) {
+        let hash = PairHash::of(a, b);
+        let removed =
+            Arc::make_mut(&mut self.shards[hash.shard()]).remove(hash.kept(), is_of(a, b));
+        self.len -= usize::from(removed.is_some());
+    }
+
+    /// All of them, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Link> {
+        self.shards.iter().flat_map(|shard| shard.iter().map(Further::link))
+    }
+
+    /// All of them, in lists that are given back one by one.
+    pub(crate) fn into_shards(self) -> impl Iterator<Item = Vec<Link>> + Send {
+        self.shards.into_iter().map(|shard| shard.iter().map(Further::link).collect())
+    }
+}
+
+fn is_of(a: IdentifierId, b: IdentifierId) -> impl Fn(Further) -> bool {
+    move |further| {
+        let Link { stronger, weaker, .. } = further.link();
+        (stronger, weaker) == (a, b) || (stronger, weaker) == (b, a)
     }
 }
 
@@ -49,27 +151,24 @@ pub(crate) fn is_linked(
 ) -> bool {
     identifiers.rows.row(b).link == a.0 + 1
         || identifiers.rows.row(a).link == b.0 + 1
-        || further.links.get(&key(a, b)).is_some()
+        || further.get(a, b).is_some()
 }
 
 /// Adds a link that is not there.
 pub(crate) fn add_link(identifiers: &mut Identifiers, further: &mut FurtherLinks, link: Link) {
     if identifiers.rows.row(link.weaker).link == 0 {
-        identifiers.row_mut(link.weaker).set_link(link.stronger, link.sequence);
+        identifiers.set_link(link.weaker, link.stronger, link.sequence);
     } else {
-        let value =
-            Further { sequence: link.sequence.0, lower_is_stronger: link.stronger < link.weaker };
-        further.links.insert(key(link.stronger, link.weaker), value);
+        further.insert(link);
     }
 }
 
 /// Takes out a link that is there.
 pub(crate) fn remove_link(identifiers: &mut Identifiers, further: &mut FurtherLinks, link: Link) {
-    let first = identifiers.rows.row(link.weaker).link();
-    if first.is_some_and(|(stronger, _)| stronger == link.stronger) {
-        identifiers.row_mut(link.weaker).clear_link();
+    if identifiers.rows.row(link.weaker).link == link.stronger.0 + 1 {
+        identifiers.clear_link(link.weaker);
     } else {
-        further.links.remove(&key(link.stronger, link.weaker));
+        further.remove(link.stronger, link.weaker);
     }
 }
 
@@ -103,34 +202,9 @@ impl Graph {
 
     /// The link that lies in an identifier's row.
     fn first_link(&self, weaker: IdentifierId) -> Option<Link> {
-        let (stronger, sequence) = self.identifiers.rows.row(weaker).link()?;
+        let (stronger, sequence) = self.identifiers.rows.link(weaker)?;
         Some(Link { stronger, weaker, sequence })
     }
-}
-
-impl FurtherLinks {
-    /// The link of two identifiers.
-    fn get(&self, a: IdentifierId, b: IdentifierId) -> Option<Link> {
-        let key = key(a, b);
-        self.links.get(&key).map(|held| link_of((&key, held)))
-    }
-
-    /// All of them, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Link> {
-        self.links.iter().map(link_of)
-    }
-
-    /// All of them, in lists that are given back one by one.
-    pub(crate) fn into_shards(self) -> impl Iterator<Item = Vec<Link>> + Send {
-        self.links.into_shards().map(|shard| shard.iter().map(link_of).collect())
-    }
-}
-
-fn link_of((&(lower, higher), further): (&(u32, u32), &Further)) -> Link {
-    let (lower, higher) = (IdentifierId(lower), IdentifierId(higher));
-    let (stronger, weaker) =
-        if further.lower_is_stronger { (lower, higher) } else { (higher, lower) };
-    Link { stronger, weaker, sequence: SequenceNumber(further.sequence) }
 }
 
 /// What the state hash takes of a link: rows are stable numbers, in order of attachment.
@@ -140,8 +214,4 @@ pub(crate) fn link_hash(link: Link) -> RecordHash {
         .number(u64::from(link.weaker.0))
         .number(link.sequence.0)
         .finish()
-}
-
-fn key(a: IdentifierId, b: IdentifierId) -> (u32, u32) {
-    (a.0.min(b.0), a.0.max(b.0))
 }

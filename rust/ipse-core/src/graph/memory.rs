@@ -23,22 +23,27 @@ pub struct Memory {
 impl Graph {
     /// What the graph takes.
     pub fn memory(&self) -> Memory {
-        let bytes = self.identifiers.bytes()
-            + self.profiles.bytes()
-            + self.further_links.bytes()
-            + self.pair_counts.bytes()
-            + self.holders.bytes()
-            + self.evidence.bytes()
-            + self.attributions.bytes()
-            + self.departures.bytes()
-            + self.partings.bytes()
-            + self.traits.bytes()
-            + self.remembered_events.bytes()
-            + self.remembered_refusals.bytes()
-            + self.erasures.bytes()
-            + self.last_seen.bytes()
-            + self.anonymous_seen.bytes();
+        let bytes = self.memory_parts().iter().map(|(_, bytes)| bytes).sum();
         Memory { identifiers: self.counts().identifiers, bytes }
+    }
+
+    /// What each kind of thing in it takes: those that every graph has, then those that some have.
+    pub fn memory_parts(&self) -> [(&'static str, u64); 11] {
+        let noted = self.departures.bytes() + self.partings.bytes() + self.erasures.bytes();
+        let remembered = self.remembered_events.bytes() + self.remembered_refusals.bytes();
+        [
+            ("text", self.identifiers.text_bytes()),
+            ("index", self.identifiers.index_bytes()),
+            ("rows", self.identifiers.row_bytes()),
+            ("further_links", self.further_links.bytes()),
+            ("profiles", self.profiles.bytes()),
+            ("traits", self.traits.bytes()),
+            ("remembered", remembered),
+            ("holders", self.holders.bytes()),
+            ("evidence", self.evidence.bytes() + self.pair_counts.bytes()),
+            ("last_seen", self.last_seen.bytes() + self.anonymous_seen.bytes()),
+            ("noted", noted + self.attributions.bytes()),
+        ]
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) mod last_seen;
 pub(crate) mod links;
 mod memory;
 pub(crate) mod namespaces;
+mod ordered;
 mod owned;
 mod pairs;
 pub(crate) mod partings;

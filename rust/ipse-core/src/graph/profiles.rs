@@ -24,34 +24,41 @@ const SURVIVED: u8 = 4;
 /// The profile was erased.
 const ERASED: u8 = 8;
 
-/// 36 bytes, and 12 in the forest.
+/// What is kept of every node.
 #[derive(Clone, Debug, Default)]
 struct ProfileRow {
-    /// The profile whose id this root bears; what it bore last, once it is no root.
-    bearer: u32,
     /// Identifiers in the subtree, former ids left out; one that two of its nodes hold counts
     /// twice.
     identifiers: u32,
     /// The newest identifier attached to this node, counted from 1; 0 for none.
     first_identifier: u32,
+    created_sequence: Packed48,
+    created_time: PackedTime,
+    flags: u8,
+}
+
+const _: () = assert!(size_of::<ProfileRow>() == 24, "most of what a profile costs");
+
+/// What is kept of a node that was merged with another, at its place in the forest.
+#[derive(Clone, Copy, Debug, Default)]
+struct Family {
+    /// The profile whose id this root bears; what it bore last, once it is no root. 0 for its
+    /// own.
+    bearer: u32,
     /// The newest child, counted from 1; 0 for none.
     first_child: u32,
     /// The next older child of the same parent, counted from 1; 0 for none.
     next_sibling: u32,
-    created_sequence: Packed48,
-    created_time: PackedTime,
     /// Where the merge of this child stands among those of its record, from 0.
     merge_rank: u16,
-    flags: u8,
 }
-
-const _: () = assert!(size_of::<ProfileRow>() == 36, "most of what a profile costs");
 
 /// The table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Profiles {
     forest: UnionFind,
     rows: Chunked<ProfileRow>,
+    families: Chunked<Family>,
     absorbed: u32,
     /// Roots that were erased.
     erased: u32,
@@ -66,7 +73,7 @@ impl Profiles {
 
     /// What the table takes in memory.
     pub(crate) fn bytes(&self) -> u64 {
-        self.forest.bytes() + self.rows.bytes()
+        self.forest.bytes() + self.rows.bytes() + self.families.bytes()
     }
 
     /// How many of them were merged away.
@@ -110,7 +117,10 @@ impl Profiles {
 
     /// Whose id the profile with this root bears.
     pub(crate) fn bearer(&self, root: Node) -> ProfileNumber {
-        ProfileNumber(self.rows.get(root).bearer)
+        match self.family(root).bearer {
+            0 => ProfileNumber(root + 1),
+            bearer => ProfileNumber(bearer),
+        }
     }
 
     /// How many merges made the profile with this root.
@@ -175,8 +185,8 @@ impl Profiles {
 
     /// The nodes joined below a node itself, newest first as long as no snapshot was loaded.
     pub(crate) fn children(&self, node: Node) -> impl Iterator<Item = Node> + Clone {
-        let first = self.rows.get(node).first_child.checked_sub(1);
-        std::iter::successors(first, |&child| self.rows.get(child).next_sibling.checked_sub(1))
+        let first = self.family(node).first_child.checked_sub(1);
+        std::iter::successors(first, |&child| self.family(child).next_sibling.checked_sub(1))
     }
 
     /// The same in the order of their merges.
@@ -184,7 +194,7 @@ impl Profiles {
         let merged = |child| Some((child, self.parent(child)?.1));
         let mut children: Vec<_> = self.children(node).filter_map(merged).collect();
         children.sort_unstable_by_key(|&(child, merged)| {
-            (merged, self.rows.get(child).merge_rank, child)
+            (merged, self.family(child).merge_rank, child)
         });
         children
     }
@@ -205,7 +215,6 @@ impl Profiles {
     pub(crate) fn create(&mut self, sequence: SequenceNumber, time: Timestamp) -> Node {
         let node = self.forest.add();
         self.rows.push(ProfileRow {
-            bearer: node + 1,
             created_sequence: Packed48::new(sequence.0),
             created_time: PackedTime::new(time),
             ..ProfileRow::default()
@@ -222,13 +231,13 @@ impl Profiles {
         sequence: SequenceNumber,
         rank: u16,
     ) {
-        let bearer = self.rows.get(survivor).bearer;
+        let bearer = self.bearer(survivor);
         let Union::Joined { root, child } = self.forest.union(survivor, absorbed, sequence) else {
             unreachable!("a merge joins different profiles: decide and validate see to it");
         };
         self.hang(child, root);
-        self.rows.get_mut(root).bearer = bearer;
-        self.rows.get_mut(child).merge_rank = rank;
+        self.family_mut(root).bearer = bearer.0;
+        self.family_mut(child).merge_rank = rank;
         if child == survivor {
             self.rows.get_mut(child).flags |= SURVIVED;
         }
@@ -273,11 +282,14 @@ impl Profiles {
         is_root: bool,
     ) {
         let node = self.create(created_sequence, created_time);
+        if bearer != self.bearer(node) || marks.merge_rank != 0 {
+            let family = self.family_mut(node);
+            family.bearer = bearer.0;
+            family.merge_rank = marks.merge_rank;
+        }
         let row = self.rows.get_mut(node);
-        row.bearer = bearer.0;
         row.flags |= if marks.known { KNOWN | MARKED_KNOWN } else { 0 };
         row.flags |= if marks.survived { SURVIVED } else { 0 };
-        row.merge_rank = marks.merge_rank;
         row.flags |= if marks.erased { ERASED } else { 0 };
         self.erased += u32::from(marks.erased && is_root);
     }
@@ -302,7 +314,7 @@ impl Profiles {
             known: self.marked_known(node),
             survived: self.survived(node),
             erased: self.is_erased(node),
-            merge_rank: self.rows.get(node).merge_rank,
+            merge_rank: self.family(node).merge_rank,
         }
     }
 
@@ -324,11 +336,24 @@ impl Profiles {
         let before = row.identifiers;
         row.identifiers += identifiers;
         row.flags |= known;
-        let sibling = std::mem::replace(&mut row.first_child, child + 1);
-        self.rows.get_mut(child).next_sibling = sibling;
+        let sibling = std::mem::replace(&mut self.family_mut(root).first_child, child + 1);
+        self.family_mut(child).next_sibling = sibling;
         self.sizes.change(child, identifiers, 0);
         self.sizes.change(root, before, before + identifiers);
         self.absorbed += 1;
+    }
+
+    fn family(&self, node: Node) -> Family {
+        let place = self.forest.place(node).filter(|&place| place < self.families.len());
+        place.map_or_else(Family::default, |place| *self.families.get(place))
+    }
+
+    fn family_mut(&mut self, node: Node) -> &mut Family {
+        let place = self.forest.take_place(node);
+        while self.families.len() <= place {
+            self.families.push(Family::default());
+        }
+        self.families.get_mut(place)
     }
 
     /// Changes the row of a node and of all above it.

@@ -58,11 +58,18 @@ pub(crate) struct RankedVerdict {
 pub(crate) struct RememberedEvents {
     keyed: Keyed,
     by_age: VecDeque<Arc<RememberedEvent>>,
-    by_id: HashTable<Arc<RememberedEvent>>,
+    by_id: HashTable<Known>,
     /// What the records among them weigh.
     record_bytes: usize,
     /// What all of them take.
     bytes: u64,
+}
+
+/// An event by its id. The hash lies beside it: growing reads no event.
+#[derive(Debug)]
+struct Known {
+    hash: u64,
+    event: Arc<RememberedEvent>,
 }
 
 impl RememberedEvents {
@@ -79,15 +86,15 @@ impl RememberedEvents {
     /// About what they take in memory.
     pub(crate) fn bytes(&self) -> u64 {
         let tables = self.by_age.capacity() * 8;
-        self.bytes + tables as u64 + table_bytes(self.by_age.len(), 8)
+        self.bytes + tables as u64 + table_bytes(self.by_age.len(), size_of::<Known>())
     }
 
     /// The event of this id, if it is still remembered at `log_time`.
     pub(crate) fn find(&self, event_id: &str, log_time: Timestamp) -> Option<&RememberedEvent> {
-        self.by_id
-            .find(self.keyed.hash(event_id), |event| *event.event_id == *event_id)
-            .map(Arc::as_ref)
-            .filter(|event| !is_expired(event, log_time))
+        let hash = self.keyed.hash(event_id);
+        let is_it = |known: &Known| known.hash == hash && *known.event.event_id == *event_id;
+        let found = self.by_id.find(hash, is_it).map(|known| &*known.event);
+        found.filter(|event| !is_expired(event, log_time))
     }
 
     /// Remembers an event, and forgets what is too old or too much; calls back for each
@@ -111,10 +118,7 @@ impl RememberedEvents {
         }
         self.count(&event);
         let event = Arc::new(event);
-        let keyed = &self.keyed;
-        self.by_id.insert_unique(keyed.hash(&event.event_id), event.clone(), |event| {
-            keyed.hash(&event.event_id)
-        });
+        self.note_id(event.clone());
         self.by_age.push_back(event);
     }
 
@@ -148,10 +152,7 @@ impl RememberedEvents {
             self.count(&new);
             self.forget_id(&event);
             let new = Arc::new(new);
-            let keyed = &self.keyed;
-            self.by_id.insert_unique(keyed.hash(&new.event_id), new.clone(), |event| {
-                keyed.hash(&event.event_id)
-            });
+            self.note_id(new.clone());
             self.by_age[at] = new;
         }
     }
@@ -176,9 +177,14 @@ impl RememberedEvents {
         self.bytes -= memory_bytes(event);
     }
 
+    fn note_id(&mut self, event: Arc<RememberedEvent>) {
+        let hash = self.keyed.hash(&event.event_id);
+        self.by_id.insert_unique(hash, Known { hash, event }, |known| known.hash);
+    }
+
     fn forget_id(&mut self, event: &Arc<RememberedEvent>) {
         let hash = self.keyed.hash(&event.event_id);
-        if let Ok(entry) = self.by_id.find_entry(hash, |held| Arc::ptr_eq(held, event)) {
+        if let Ok(entry) = self.by_id.find_entry(hash, |held| Arc::ptr_eq(&held.event, event)) {
             entry.remove();
         }
     }

@@ -1,4 +1,8 @@
 //! Side tables that can be shared with a view: hash maps in shards, copied before they change.
+//!
+//! A table begins with one shard. Whenever shards hold too many entries between them, the next in
+//! turn gives half of its own to a new one, so that neither growing nor copying a shard that a view
+//! holds ever takes long, however large the table.
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -9,7 +13,8 @@ use hashbrown::hash_map::Entry;
 
 use super::memory::table_bytes;
 
-const SHARDS: usize = 64;
+/// Entries of a shard in the mean; none holds many more than twice as many.
+const SHARD_ENTRIES: usize = 2_048;
 
 pub(crate) type Shard<K, V> = HashMap<K, V, FixedState>;
 
@@ -39,11 +44,12 @@ impl<K: Clone + Eq + Hash, V: Clone> Sharded<K, V> {
         if self.shards.is_empty() {
             return None;
         }
-        self.shards[shard(key)].get(key)
+        self.shards[shard(key, self.shards.len())].get(key)
     }
 
     /// Sets the value of a key; gives the old one.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+        self.make_room();
         let old = self.shard_mut(&key).insert(key, value);
         self.entries += usize::from(old.is_none());
         old
@@ -62,6 +68,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Sharded<K, V> {
     where
         V: Default,
     {
+        self.make_room();
         match shard_of(&mut self.shards, &key).entry(key) {
             Entry::Occupied(held) => held.into_mut(),
             Entry::Vacant(free) => {
@@ -85,7 +92,8 @@ impl<K: Clone + Eq + Hash, V: Clone> Sharded<K, V> {
 
     /// About what the table takes, without what values point to.
     pub(crate) fn bytes(&self) -> u64 {
-        SHARDS as u64 * table_bytes(self.entries.div_ceil(SHARDS), size_of::<(K, V)>())
+        let shards = self.shards.len().max(1);
+        shards as u64 * table_bytes(self.entries.div_ceil(shards), size_of::<(K, V)>())
     }
 
     /// The shards one by one, each given back when it has passed.
@@ -101,21 +109,71 @@ impl<K: Clone + Eq + Hash, V: Clone> Sharded<K, V> {
     fn shard_mut(&mut self, key: &K) -> &mut Shard<K, V> {
         shard_of(&mut self.shards, key)
     }
+
+    /// Makes the first shard, or one more if there are too many entries.
+    fn make_room(&mut self) {
+        let count = self.shards.len();
+        if self.entries < count * SHARD_ENTRIES {
+            return;
+        }
+        let mut new = Shard::default();
+        if count > 0 {
+            let next = Arc::make_mut(&mut self.shards[in_turn(count)]);
+            new.extend(next.extract_if(|key, _| shard(key, count + 1) == count));
+        }
+        self.shards.push(Arc::new(new));
+    }
 }
 
-/// The shard of a key, to change it; made with the first.
 fn shard_of<'s, K: Clone + Hash, V: Clone>(
-    shards: &'s mut Vec<Arc<Shard<K, V>>>,
+    shards: &'s mut [Arc<Shard<K, V>>],
     key: &K,
 ) -> &'s mut Shard<K, V> {
-    if shards.is_empty() {
-        let empty = || Arc::new(HashMap::with_hasher(FixedState::with_seed(0)));
-        *shards = (0..SHARDS).map(|_| empty()).collect();
-    }
-    Arc::make_mut(&mut shards[shard(key)])
+    let count = shards.len();
+    Arc::make_mut(&mut shards[shard(key, count)])
 }
 
-fn shard<K: Hash>(key: &K) -> usize {
+/// The shard of a key among so many.
+fn shard<K: Hash>(key: &K, count: usize) -> usize {
     // Another seed than the maps': inside a shard all keys agree on these bits.
-    FixedState::with_seed(1).hash_one(key) as usize % SHARDS
+    let hash = FixedState::with_seed(1).hash_one(key) as usize;
+    let place = hash % count.next_power_of_two();
+    if place < count { place } else { in_turn(place) }
+}
+
+/// The shard that gives to the one of this number when that is made.
+fn in_turn(count: usize) -> usize {
+    count - (1 << count.ilog2())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_stay_small_and_keep_what_they_hold() {
+        let mut table: Sharded<u32, u32> = Sharded::default();
+        for key in 0..100_000 {
+            assert_eq!(table.get(&key), None);
+            table.insert(key, key);
+            assert_eq!(table.get(&(key / 2)), Some(&(key / 2)));
+        }
+        assert!(table.shards.iter().all(|shard| shard.len() < 3 * SHARD_ENTRIES));
+        assert!((0..100_000).all(|key| table.get(&key) == Some(&key)));
+        assert!((0..100_000).all(|key| table.remove(&key) == Some(key)));
+        assert!(table.is_empty() && table.iter().next().is_none());
+    }
+
+    #[test]
+    fn a_view_keeps_what_it_saw() {
+        let mut table: Sharded<u32, u32> = Sharded::default();
+        (0..5_000).for_each(|key| assert_eq!(table.insert(key, 1), None));
+        let view = table.clone();
+        (0..20_000).for_each(|key| *table.entry(key) = 2);
+        assert_eq!(
+            (view.len(), view.iter().filter(|(_, value)| **value == 1).count()),
+            (5_000, 5_000)
+        );
+        assert_eq!((table.len(), table.iter().count()), (20_000, 20_000));
+    }
 }

@@ -69,12 +69,13 @@ impl RecordHasher {
     }
 
     pub(crate) fn number(mut self, number: u64) -> Self {
-        self.0.write(&number.to_le_bytes());
+        // The bytes of the number, lowest first: as `write` would take them, and much faster.
+        self.0.write_u64(number.to_le());
         self
     }
 
     pub(crate) fn text(mut self, text: &[u8]) -> Self {
-        self.0.write(&(text.len() as u64).to_le_bytes());
+        self = self.number(text.len() as u64);
         self.0.write(text);
         self
     }

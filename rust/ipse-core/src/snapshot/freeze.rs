@@ -157,7 +157,7 @@ fn identifier_parts(rows: Arc<IdentifierRows>) -> impl Iterator<Item = Part> + S
         for id in range.map(IdentifierId) {
             let row = rows.row(id);
             part.namespace.push(row.namespace);
-            part.value.push(rows.value(id).to_owned());
+            part.value.push(rows.value(id));
             part.profile.push(if row.node == NO_NODE { 0 } else { row.node + 1 });
             part.attached_sequence.push(row.attached_sequence().0);
             part.attached_time.push(row.attached_time().as_millis());
@@ -170,7 +170,7 @@ fn identifier_parts(rows: Arc<IdentifierRows>) -> impl Iterator<Item = Part> + S
 fn first_link_parts(rows: Arc<IdentifierRows>) -> impl Iterator<Item = Part> + Send {
     starts(rows.len()).map(move |range| {
         let first = |weaker| {
-            let (stronger, sequence) = rows.row(weaker).link()?;
+            let (stronger, sequence) = rows.link(weaker)?;
             Some(Link { stronger, weaker, sequence })
         };
         links_part(&range.map(IdentifierId).filter_map(first).collect::<Vec<_>>())

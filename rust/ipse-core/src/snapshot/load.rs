@@ -78,6 +78,8 @@ impl Loader {
     /// The graph, if the parts were whole and give the state hash that they promised.
     pub fn finish(mut self) -> Result<Graph, InvalidPart> {
         ensure(self.kind >= 1, || "it has no workspace part".to_owned())?;
+        let are_distinct = self.graph.identifiers.index_all();
+        ensure(are_distinct, || "an identifier stands twice".to_owned())?;
         self.set_edges()?;
         self.graph.restore_profile_hashes();
         self.check_anonymous_seen()?;
@@ -116,6 +118,7 @@ impl Loader {
             let created = sequence(part.created_sequence[row])?;
             self.edges.push((part.parent[row], sequence(part.merged_sequence[row])?));
             let bearer = ProfileNumber(part.bearer[row]);
+            ensure(bearer.0 != 0, || "a profile bears no id".to_owned())?;
             let marks = marks_of(part, row)?;
             let is_root = part.parent[row] == 0;
             self.graph.profiles.restore(bearer, created, created_time, marks, is_root);
@@ -126,8 +129,8 @@ impl Loader {
     fn add_identifiers(&mut self, part: &IdentifiersPart) -> Checked {
         let rows = part.namespace.len();
         columns(rows, &part.other_columns())?;
-        for row in 0..rows {
-            let (namespace, value) = (part.namespace[row], &part.value[row]);
+        for (row, value) in part.value.iter().enumerate() {
+            let namespace = part.namespace[row];
             let known = self.graph.namespaces().names().len();
             ensure(usize::from(namespace) < known, || format!("namespace {namespace} of {known}"))?;
             ensure(value.len() <= IDENTIFIER_VALUE_BYTES_MAX, || {
@@ -138,8 +141,7 @@ impl Loader {
             if holder.node != NO_NODE {
                 self.node(part.profile[row])?;
             }
-            let is_new = self.graph.restore_identifier(namespace, value, holder, was_source);
-            ensure(is_new, || "an identifier stands twice".to_owned())?;
+            self.graph.restore_identifier(namespace, value, holder, was_source);
         }
         Ok(())
     }

@@ -145,12 +145,12 @@ impl Verifier {
     fn add_identifiers(&mut self, part: &IdentifiersPart) -> Checked {
         let rows = part.namespace.len();
         columns(rows, &part.other_columns())?;
-        for row in 0..rows {
+        for (row, value) in part.value.iter().enumerate() {
             let name = self.namespaces.get(usize::from(part.namespace[row]));
             ensure(name.is_some(), || "an identifier has no namespace".to_owned())?;
             let (holder, was_source) = holder_of(part, row)?;
             let name = name.map_or("", String::as_str);
-            self.sum.add(identifier_hash(name, &part.value[row], holder, was_source));
+            self.sum.add(identifier_hash(name, value, holder, was_source));
         }
         Ok(())
     }

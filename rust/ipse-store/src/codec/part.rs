@@ -4,7 +4,8 @@ use ipse_core::change::RulesVersion;
 use ipse_core::snapshot::{
     AnonymousSeenPart, AttributionsPart, DeparturesPart, EvidencePart, HoldersPart,
     IdentifiersPart, LastSeenPart, LinksPart, PART_ROWS_MAX, Part, PartingsPart, ProfilesPart,
-    RememberedEventsPart, RememberedRefusalsPart, SuppressionsPart, TraitsPart, WorkspacePart,
+    RememberedEventsPart, RememberedRefusalsPart, SuppressionsPart, Texts, TraitsPart,
+    WorkspacePart,
 };
 use ipse_core::{EventResolved, SequenceNumber};
 
@@ -185,7 +186,8 @@ fn read_profiles(input: &mut Reader<'_>) -> Result<ProfilesPart, Malformed> {
 
 fn write_identifiers(out: &mut Writer<'_>, part: &IdentifiersPart) {
     write_uints(out, &part.namespace);
-    write_texts(out, &part.value);
+    out.array(part.value.len());
+    part.value.iter().for_each(|value| out.text(value));
     write_uints(out, &part.profile);
     write_uints(out, &part.attached_sequence);
     write_ints(out, &part.attached_time);
@@ -195,12 +197,20 @@ fn write_identifiers(out: &mut Writer<'_>, part: &IdentifiersPart) {
 fn read_identifiers(input: &mut Reader<'_>) -> Result<IdentifiersPart, Malformed> {
     Ok(IdentifiersPart {
         namespace: read_u16s(input, "namespace")?,
-        value: read_texts(input, "identifier value")?,
+        value: read_values(input)?,
         profile: read_u32s(input, "profile")?,
         attached_sequence: read_u64s(input, "attached sequence")?,
         attached_time: read_i64s(input, "attached time")?,
         flags: read_u8s(input, "flags of an identifier")?,
     })
+}
+
+fn read_values(input: &mut Reader<'_>) -> Result<Texts, Malformed> {
+    let mut values = Texts::default();
+    for _ in 0..input.array("identifier value")? {
+        values.push(input.text("identifier value")?);
+    }
+    Ok(values)
 }
 
 fn write_links(out: &mut Writer<'_>, part: &LinksPart) {

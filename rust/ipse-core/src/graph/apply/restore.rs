@@ -7,28 +7,24 @@ use crate::graph::Graph;
 use crate::graph::attributions::{AttributionView, attribution_hash};
 use crate::graph::evidence::EvidenceLink;
 use crate::graph::holders::Holder;
-use crate::graph::identifiers::{IdentifierId, Interned, NO_NODE};
+use crate::graph::identifiers::{IdentifierId, NO_NODE};
 use crate::graph::links::Link;
 use crate::graph::partings::Side;
 use crate::graph::remembered::{RefusalHash, RememberedEvent, event_hash};
 use crate::graph::traits::{TraitRow, trait_hash};
 
 impl Graph {
-    /// Puts back an identifier; `false` if it is there already.
+    /// Puts back an identifier. None is found before [`Identifiers::index_all`].
+    ///
+    /// [`Identifiers::index_all`]: crate::graph::identifiers::Identifiers::index_all
     pub(crate) fn restore_identifier(
         &mut self,
         namespace: u16,
         value: &str,
         holder: Holder,
         was_source: bool,
-    ) -> bool {
-        let id = match value {
-            "" => self.identifiers.add_blank(namespace, holder),
-            value => match self.identifiers.intern(namespace, value, holder) {
-                Interned::Added(id) => id,
-                Interned::Found(_) => return false,
-            },
-        };
+    ) {
+        let id = self.identifiers.restore(namespace, value, holder);
         if was_source {
             self.identifiers.row_mut(id).set_was_source();
         }
@@ -36,7 +32,6 @@ impl Graph {
             NO_NODE => self.state.add(self.identifier_hash(id)),
             node => self.list(id, node),
         }
-        true
     }
 
     pub(crate) fn restore_link(&mut self, link: Link) {

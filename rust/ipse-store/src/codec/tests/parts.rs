@@ -92,13 +92,9 @@ fn profiles() -> impl Strategy<Value = ProfilesPart> {
 
 fn identifiers() -> impl Strategy<Value = IdentifiersPart> {
     (vec(any::<u16>(), ROWS), strings(), numbers(), sequences(), times(), bytes()).prop_map(
-        |(namespace, value, profile, attached_sequence, attached_time, flags)| IdentifiersPart {
-            namespace,
-            value,
-            profile,
-            attached_sequence,
-            attached_time,
-            flags,
+        |(namespace, values, profile, attached_sequence, attached_time, flags)| {
+            let value = values.iter().map(String::as_str).collect();
+            IdentifiersPart { namespace, value, profile, attached_sequence, attached_time, flags }
         },
     )
 }
