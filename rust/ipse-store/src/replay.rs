@@ -4,11 +4,16 @@
 //! Changes nothing on the disk. Tells a torn tail, which a crash leaves and nobody was
 //! promised, from corruption, which is refused; the rule is in [`crate::format`].
 
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use ipse_core::Record;
 
 use crate::codec::decode_record;
 use crate::directory::Found;
-use crate::error::OpenError;
+use crate::error::{IoFailed, OpenError};
 use crate::format::{FRAME_HEADER_BYTES, snapshot_name};
 use crate::frame::{Frame, FrameKind};
 use crate::planted::{Fault, is_planted};
@@ -156,50 +161,118 @@ impl<'d> Opening<'d> {
         }
     }
 
-    /// Replays frames until they end; says whether the last marks a clean shutdown.
+    /// Replays frames until they end; says whether the last marks a clean shutdown. One thread
+    /// reads and decodes while this one applies.
     fn replay_frames(&mut self, frames: &mut Frames<'_>, path: &Path) -> Result<bool, OpenError> {
-        let mut clean = false;
-        self.progress.add(frames.end as u64);
-        while let Some((start, frame)) = frames.next(path)? {
-            self.replay_frame(&frame, start, path)?;
-            self.progress.add(frame.size() as u64);
-            clean = frame.header.kind == FrameKind::CleanShutdown;
-        }
-        Ok(clean)
+        let (sender, batches) = sync_channel(BATCHES_AHEAD);
+        let covered = self.recovery.snapshot_log_position;
+        let decoder = Decoder { path, covered, progress: self.progress, sender };
+        let (applied, decoded) = thread::scope(|scope| {
+            let decoder = thread::Builder::new()
+                .spawn_scoped(scope, || decoder.frames(frames))
+                .map_err(IoFailed::new("start a thread to read", path))?;
+            let applied = self.apply_all(batches, path);
+            let decoded = decoder.join().unwrap_or_else(|panic| resume_unwind(panic));
+            // What cannot be applied lies before what cannot be decoded.
+            Ok::<_, OpenError>((applied?, decoded?))
+        })?;
+        self.recovery.replayed_records += applied;
+        self.bytes_since_snapshot += decoded.bytes;
+        Ok(decoded.clean)
     }
 
-    fn replay_frame(
+    /// Applies records as long as there come any; says how many.
+    fn apply_all(
         &mut self,
-        frame: &Frame<'_>,
-        start: usize,
+        batches: Receiver<Vec<PlacedRecord<'_>>>,
         path: &Path,
-    ) -> Result<(), OpenError> {
-        let place = |offset: usize| (start + FRAME_HEADER_BYTES + offset) as u64;
-        let covered = self.recovery.snapshot_log_position;
-        if frame.end_position() <= covered.saturating_add(1) {
-            return Ok(());
+    ) -> Result<u64, OpenError> {
+        let mut applied = 0;
+        for PlacedRecord { workspace, record, position, offset } in batches.into_iter().flatten() {
+            self.state.replay(workspace, &record).map_err(|problem| {
+                let problem = format!("record at log position {position}: {problem}");
+                OpenError::corrupt(path, offset, problem)
+            })?;
+            applied += 1;
         }
-        self.bytes_since_snapshot += frame.size() as u64;
+        Ok(applied)
+    }
+}
+
+/// Records that are handed on together.
+const BATCH_RECORDS: usize = 256;
+/// Batches that wait to be applied.
+const BATCHES_AHEAD: usize = 4;
+
+/// A record, whose it is, and where it lies in the log and in its file.
+struct PlacedRecord<'b> {
+    workspace: u32,
+    record: Record<'b>,
+    position: u64,
+    offset: u64,
+}
+
+/// What the frames of a segment were.
+#[derive(Default)]
+struct Decoded {
+    /// Bytes of those after the snapshot.
+    bytes: u64,
+    /// Whether the last marks a clean shutdown.
+    clean: bool,
+}
+
+/// Reads frames and hands on their records after log position `covered`.
+struct Decoder<'d, 'b> {
+    path: &'d Path,
+    covered: u64,
+    progress: &'d RecoveryProgress,
+    sender: SyncSender<Vec<PlacedRecord<'b>>>,
+}
+
+impl<'b> Decoder<'_, 'b> {
+    fn frames(self, frames: &mut Frames<'b>) -> Result<Decoded, OpenError> {
+        let mut decoded = Decoded::default();
+        self.progress.add(frames.end as u64);
+        while let Some((start, frame)) = frames.next(self.path)? {
+            if frame.end_position() > self.covered.saturating_add(1) {
+                decoded.bytes += frame.size() as u64;
+                self.frame(&frame, start)?;
+            }
+            self.progress.add(frame.size() as u64);
+            decoded.clean = frame.header.kind == FrameKind::CleanShutdown;
+        }
+        Ok(decoded)
+    }
+
+    fn frame(&self, frame: &Frame<'b>, start: usize) -> Result<(), OpenError> {
+        let place = |offset: usize| (start + FRAME_HEADER_BYTES + offset) as u64;
         let mut offset = 0;
+        let mut batch = Vec::with_capacity(BATCH_RECORDS);
         for position in frame.header.first_position..frame.end_position() {
             let (workspace, record, size) =
                 decode_record(&frame.payload[offset..]).map_err(|error| {
                     let problem = format!("record at log position {position}: {error}");
-                    OpenError::corrupt(path, place(offset + error.offset), problem)
+                    OpenError::corrupt(self.path, place(offset + error.offset), problem)
                 })?;
-            if position > covered {
-                self.state.replay(workspace, &record).map_err(|problem| {
-                    let problem = format!("record at log position {position}: {problem}");
-                    OpenError::corrupt(path, place(offset), problem)
-                })?;
-                self.recovery.replayed_records += 1;
+            if position > self.covered {
+                batch.push(PlacedRecord { workspace, record, position, offset: place(offset) });
+            }
+            if batch.len() == BATCH_RECORDS {
+                self.send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH_RECORDS)));
             }
             offset += size;
         }
+        self.send(batch);
         if frame.is_read_by(offset) {
             return Ok(());
         }
-        Err(OpenError::corrupt(path, place(offset), "the frame holds more than its records"))
+        Err(OpenError::corrupt(self.path, place(offset), "the frame holds more than its records"))
+    }
+
+    /// Nobody receives when a record could not be applied: that is told, and what comes after it
+    /// is not.
+    fn send(&self, batch: Vec<PlacedRecord<'b>>) {
+        let _ = self.sender.send(batch);
     }
 }
 

@@ -1,9 +1,11 @@
 //! Snapshot files: all workspaces at one log position.
 //!
 //! A snapshot has its name only when it is on disk and has been read back. Neither writing
-//! nor reading holds more than a section in memory beside the graphs.
+//! nor reading holds more than a section and a few parts in memory beside the graphs.
 
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Instant;
 
@@ -59,6 +61,16 @@ impl FreeSpace<'_> {
         }
         Ok(())
     }
+}
+
+/// Parts that are read and wait for their graph.
+const PARTS_AHEAD: usize = 2;
+
+/// A part, whose it is, and where it lies in the file.
+struct PlacedPart {
+    workspace: u32,
+    part: Part,
+    offset: u64,
 }
 
 /// How much of the processors and of the disk the work on a snapshot leaves to calls.
@@ -128,8 +140,7 @@ pub(crate) fn verify(disk: &dyn Disk, path: &Path, pace: Pace) -> Result<(), Ope
         None => Ok(()),
     };
     let mut began = Instant::now();
-    read(disk, path, &RecoveryProgress::default(), |_, part| {
-        let Some((workspace, part)) = part else { return Ok(()) };
+    read(disk, path, &RecoveryProgress::default(), |PlacedPart { workspace, part, .. }| {
         if current.as_ref().is_none_or(|(number, _)| *number != workspace) {
             finish(current.replace((workspace, Verifier::default())))?;
         }
@@ -167,24 +178,45 @@ pub(crate) fn load_at(
     Ok(state)
 }
 
-/// Loads the state that a snapshot holds, and the id of the log that it belongs to.
+/// Loads the state that a snapshot holds, and the id of the log that it belongs to. One thread
+/// reads, checks and decodes while this one builds the graphs.
 fn load(
     disk: &dyn Disk,
     path: &Path,
     hash_seed: u64,
     progress: &RecoveryProgress,
 ) -> Result<(State, u64), OpenError> {
-    let mut loader = None;
-    let header = read(disk, path, progress, |header, part| {
-        let loader = loader.get_or_insert_with(|| StateLoader::new(hash_seed, header.position));
-        part.map_or(Ok(()), |(workspace, part)| loader.add(workspace, part))
+    let corrupt = |problem: String| OpenError::corrupt(path, 0, problem);
+    let (sender, parts) = sync_channel(PARTS_AHEAD);
+    let send = move |part| sender.send(part).map_err(|_| "nobody wants its parts".to_owned());
+    let (loader, header) = thread::scope(|scope| {
+        let reader = thread::Builder::new()
+            .spawn_scoped(scope, || read(disk, path, progress, send))
+            .map_err(IoFailed::new("start a thread to read", path))?;
+        let loader = build(path, hash_seed, parts);
+        let header = reader.join().unwrap_or_else(|panic| resume_unwind(panic));
+        // What cannot be built lies before what cannot be read.
+        Ok::<_, OpenError>((loader?, header?))
     })?;
-    let loader = loader.unwrap_or_else(|| StateLoader::new(hash_seed, header.position));
-    let state = loader.finish().map_err(|problem| OpenError::corrupt(path, 0, problem))?;
+    let state = loader.finish(header.position).map_err(corrupt)?;
     if state.indexes().count() != usize::try_from(header.workspaces).unwrap_or(usize::MAX) {
-        return Err(OpenError::corrupt(path, 0, "workspaces are missing"));
+        return Err(corrupt("workspaces are missing".to_owned()));
     }
     Ok((state, header.log_id))
+}
+
+/// Builds graphs from parts as long as there come any.
+fn build(
+    path: &Path,
+    hash_seed: u64,
+    parts: Receiver<PlacedPart>,
+) -> Result<StateLoader, OpenError> {
+    let mut loader = StateLoader::new(hash_seed);
+    for PlacedPart { workspace, part, offset } in parts {
+        let added = loader.add(workspace, part);
+        added.map_err(|problem| OpenError::corrupt(path, offset, problem))?;
+    }
+    Ok(loader)
 }
 
 impl SnapshotHeader {
@@ -332,19 +364,18 @@ impl<'a> SnapshotWriter<'a> {
     }
 }
 
-/// Called with each part and its workspace, and once with `None` before the first.
-type OnPart<'f> = &'f mut dyn FnMut(&SnapshotHeader, Option<(u32, Part)>) -> Result<(), String>;
+/// Called with each part.
+type OnPart<'f> = &'f mut dyn FnMut(PlacedPart) -> Result<(), String>;
 
 /// Reads a whole snapshot in one pass and checks all that can be checked without graphs.
 fn read(
     disk: &dyn Disk,
     path: &Path,
     progress: &RecoveryProgress,
-    mut on_part: impl FnMut(&SnapshotHeader, Option<(u32, Part)>) -> Result<(), String>,
+    mut on_part: impl FnMut(PlacedPart) -> Result<(), String>,
 ) -> Result<SnapshotHeader, OpenError> {
     let mut reader = SnapshotReader::open(disk, path, progress)?;
     let header = reader.header()?;
-    on_part(&header, None).map_err(|problem| OpenError::corrupt(path, 0, problem))?;
     while reader.footer.offset < reader.footer_offset {
         reader.section(&header, &mut on_part)?;
     }
@@ -404,7 +435,7 @@ impl<'a> SnapshotReader<'a> {
         section.resize(aligned(length), 0);
         self.read(&mut section)?;
         self.check_section(start, header, &head, &section)?;
-        self.parts(start, header, u32_at(&head, 24), &section[..length], on_part)?;
+        self.parts(start, u32_at(&head, 24), &section[..length], on_part)?;
         self.section = section;
         Ok(())
     }
@@ -432,7 +463,6 @@ impl<'a> SnapshotReader<'a> {
     fn parts(
         &mut self,
         start: u64,
-        header: &SnapshotHeader,
         count: u32,
         payload: &[u8],
         on_part: OnPart<'_>,
@@ -442,7 +472,7 @@ impl<'a> SnapshotReader<'a> {
             let place = |offset: usize| start + (SECTION_HEADER_BYTES + offset) as u64;
             let (workspace, part, size) = decode_part(&payload[offset..])
                 .map_err(|error| self.corrupt(place(offset + error.offset), error.problem))?;
-            on_part(header, Some((workspace, part)))
+            on_part(PlacedPart { workspace, part, offset: place(offset) })
                 .map_err(|problem| self.corrupt(place(offset), problem))?;
             offset += size;
         }

@@ -243,10 +243,8 @@ fn verb_of(change: &Change<'_>) -> Option<Verb> {
 }
 
 impl StateLoader {
-    pub(crate) fn new(hash_seed: u64, position: u64) -> StateLoader {
-        let mut state = State::new(hash_seed);
-        state.position = LogPosition(position);
-        StateLoader { state, current: None }
+    pub(crate) fn new(hash_seed: u64) -> StateLoader {
+        StateLoader { state: State::new(hash_seed), current: None }
     }
 
     /// Takes the next part; workspaces come in order.
@@ -264,8 +262,13 @@ impl StateLoader {
         }
     }
 
-    pub(crate) fn finish(mut self) -> Result<State, String> {
+    /// The state at a log position, once all parts are there.
+    pub(crate) fn finish(mut self, position: u64) -> Result<State, String> {
         self.finish_workspace()?;
+        self.state.position = LogPosition(position);
+        for workspace in &mut self.state.workspaces {
+            workspace.position = self.state.position;
+        }
         Ok(self.state)
     }
 
