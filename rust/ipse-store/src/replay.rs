@@ -151,6 +151,7 @@ impl<'d> Opening<'d> {
                     frames.check_synced(&path, self.recovery.snapshot_log_position, damage)?;
                 }
                 let Frames { end, position, crc, .. } = frames;
+                self.state.count_all_memory();
                 let walk = Walk { end, position, crc, damage, clean };
                 return Ok(Tail { opening: self, header, bytes, walk });
             };

@@ -129,6 +129,7 @@ impl State {
             })?;
         }
         self.apply(workspace, &record);
+        self.count_memory(workspace);
         Ok(record)
     }
 
@@ -139,7 +140,8 @@ impl State {
         workspace
     }
 
-    /// Applies a record that was read back, or says why it is impossible.
+    /// Applies a record that was read back, or says why it is impossible. What graphs take is
+    /// counted after all of them, see [`State::count_all_memory`].
     pub(crate) fn replay(&mut self, workspace: u32, record: &Record<'_>) -> Result<(), String> {
         let workspace = WorkspaceIndex(workspace);
         if workspace.0 == self.count() {
@@ -184,8 +186,17 @@ impl State {
         let workspace = self.at_mut(workspace);
         workspace.graph.apply(record);
         workspace.position = position;
-        let before = std::mem::replace(&mut workspace.memory, workspace.graph.memory());
-        let after = workspace.memory;
+    }
+
+    /// Counts what all graphs take.
+    pub(crate) fn count_all_memory(&mut self) {
+        self.indexes().for_each(|workspace| self.count_memory(workspace));
+    }
+
+    fn count_memory(&mut self, workspace: WorkspaceIndex) {
+        let workspace = self.at_mut(workspace);
+        let after = workspace.graph.memory();
+        let before = std::mem::replace(&mut workspace.memory, after);
         self.memory = self.memory - before + after;
     }
 

@@ -45,7 +45,7 @@ impl Graph {
             |n: &Node| self.profiles.is_erased(*n) && self.profiles.parent(*n).is_none();
         let erased = (0..self.profiles.len()).filter(is_erased).count() as u32;
         agree("erased profiles", self.profiles.erased_profiles(), erased)?;
-        agree("sizes", self.profiles.sizes(), &self.recounted_sizes())?;
+        agree("sizes", self.profiles.sizes(), self.recounted_sizes())?;
         agree("absorbed profiles", self.profiles.absorbed(), absorbed.count() as u32)?;
         agree("the state hash", self.state.get(), self.recomputed_state().get())
     }

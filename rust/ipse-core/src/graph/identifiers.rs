@@ -150,7 +150,7 @@ impl IdentifierRows {
         self.value_bytes(id).first().copied().unwrap_or_default()
     }
 
-    fn value_bytes(&self, id: IdentifierId) -> &[u8] {
+    pub(crate) fn value_bytes(&self, id: IdentifierId) -> &[u8] {
         let row = self.row(id);
         self.arena.get(row.text, row.text_length())
     }
@@ -371,13 +371,13 @@ fn text_length(value: &str) -> u16 {
 /// namespaces are memory layout.
 pub(crate) fn identifier_hash(
     namespace: &str,
-    value: &str,
+    value: &[u8],
     holder: Holder,
     was_source: bool,
 ) -> RecordHash {
     RecordHasher::new(Kind::Identifier)
         .text(namespace.as_bytes())
-        .text(value.as_bytes())
+        .text(value)
         .number(u64::from(holder.node) | u64::from(was_source) << 32)
         .number(holder.sequence.0)
         .number(holder.time.as_millis() as u64)

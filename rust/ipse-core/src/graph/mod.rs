@@ -386,7 +386,7 @@ impl Graph {
         let holder =
             Holder { node: row.node, sequence: row.attached_sequence(), time: row.attached_time() };
         let namespace = self.namespaces().name(row.namespace);
-        identifier_hash(namespace, self.identifiers.rows.value(id), holder, row.was_source())
+        identifier_hash(namespace, self.identifiers.rows.value_bytes(id), holder, row.was_source())
     }
 }
 

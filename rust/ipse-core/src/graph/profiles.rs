@@ -143,7 +143,7 @@ impl Profiles {
     }
 
     /// How many roots there are of each size.
-    pub(super) fn sizes(&self) -> &BTreeMap<u32, u32> {
+    pub(super) fn sizes(&self) -> BTreeMap<u32, u32> {
         self.sizes.roots()
     }
 

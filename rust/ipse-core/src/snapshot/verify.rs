@@ -150,7 +150,7 @@ impl Verifier {
             ensure(name.is_some(), || "an identifier has no namespace".to_owned())?;
             let (holder, was_source) = holder_of(part, row)?;
             let name = name.map_or("", String::as_str);
-            self.sum.add(identifier_hash(name, value, holder, was_source));
+            self.sum.add(identifier_hash(name, value.as_bytes(), holder, was_source));
         }
         Ok(())
     }

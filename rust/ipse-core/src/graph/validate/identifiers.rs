@@ -23,7 +23,7 @@ impl Graph {
         let mut attaches = false;
         let mut next_row = self.identifiers.rows.len();
         for (at, observed) in event.identifiers.iter().enumerate() {
-            self.validate_identifier(&event.target, &roots, observed)?;
+            let found = self.validate_identifier(&event.target, &roots, observed)?;
             if *observed.namespace == *FORMER_ID && observed.verdict.is_kept() {
                 let is_last = at + 1 == event.identifiers.len();
                 ensure(event.verb == Verb::Import && is_last, || {
@@ -31,7 +31,7 @@ impl Graph {
                 })?;
             }
             let is_attached = observed.verdict == Verdict::Attached;
-            if is_attached && self.find_recorded(&observed.namespace, &observed.value).is_none() {
+            if is_attached && found.is_none() {
                 let is_next =
                     pseudonym_number(&observed.value).is_none_or(|row| row == next_row.into());
                 ensure(is_next, || format!("{} has a row of another", named(&observed.namespace)))?;
@@ -50,18 +50,19 @@ impl Graph {
         ensure(new_names.len() <= self.namespaces().room(), || "too many namespaces".to_owned())
     }
 
-    /// `roots` are those of the profiles that are the target's after the record.
+    /// `roots` are those of the profiles that are the target's after the record. Gives the
+    /// identifier that is or was on a profile, if the verdict leaves it on one.
     fn validate_identifier(
         &self,
         target: &Target,
         roots: &[u32],
         observed: &ObservedIdentifier<'_>,
-    ) -> Checked {
+    ) -> Result<Option<IdentifierId>, InvalidRecord> {
         ensure(is_namespace_name(&observed.namespace), || {
             format!("{:?} cannot name a namespace", observed.namespace)
         })?;
         if observed.verdict.reason().is_some() {
-            return Ok(());
+            return Ok(None);
         }
         let bytes = observed.value.len();
         ensure((1..=IDENTIFIER_VALUE_BYTES_MAX).contains(&bytes), || {
@@ -82,7 +83,8 @@ impl Graph {
                 let on_target = roots.iter().any(|&root| self.holds(root, id));
                 ensure(on_target, || self.is_elsewhere(&observed.namespace, id))
             }
-        }
+        }?;
+        Ok(found)
     }
 
     /// An identifier that is there can be attached if nobody holds it, or if it may have
