@@ -161,7 +161,7 @@ fn memory_grows_with_what_is_held_and_the_largest_profile_is_known() {
     }
     let large = graph.memory();
     assert_eq!(large.identifiers, small.identifiers + 4_000);
-    assert!(large.bytes > small.bytes + 4_000 * 50, "{small:?} {large:?}");
+    assert!(large.bytes > small.bytes + 4_000 * 40, "{small:?} {large:?}");
     let event = seen(&["email=p7", "device=x7", "device=y7"]);
     let decision = graph.decide(&event, now()).expect("a good event");
     apply(&mut graph, decision);
