@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
 import sys
 import time
 from typing import Any
@@ -20,13 +19,8 @@ def measure(identifiers: int) -> dict[str, Any]:
     if importlib.util.find_spec("scipy") is None:
         return {"missing": "scipy is not installed"}
     blocks = max(1, round(identifiers / loadgen.IDENTIFIERS_OF_A_BLOCK))
-    done = subprocess.run(
-        [sys.executable, "-m", __name__],
-        stdin=loadgen.bulk("edges", blocks),
-        capture_output=True,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
+    _, printed = loadgen.feed("edges", blocks, [sys.executable, "-m", __name__])
+    found: dict[str, Any] = json.loads(printed)
     return found
 
 

@@ -17,11 +17,9 @@ from typing import Any
 import grpc
 import grpc.aio
 import uvloop
-from ipse.server import _channel_options
-from ipse.settings import ServerSettings
 from ipse.v1 import event_pb2, identity_pb2, identity_pb2_grpc
 
-from benchmarks.compare.echo_server import publish
+from benchmarks.compare.echo_server import OPTIONS, publish
 
 
 class UnionFind:
@@ -96,7 +94,7 @@ class Servicer(identity_pb2_grpc.IdentityServiceServicer):
 
 
 async def serve(port_file: Path) -> None:
-    server = grpc.aio.server(options=_channel_options(ServerSettings()))
+    server = grpc.aio.server(options=OPTIONS)
     identity_pb2_grpc.add_IdentityServiceServicer_to_server(
         Servicer(),  # type: ignore[abstract]  # what it lacks answers UNIMPLEMENTED
         server,

@@ -13,14 +13,19 @@ from typing import Any
 import grpc
 import grpc.aio
 import uvloop
-from ipse.server import _channel_options
-from ipse.settings import ServerSettings
 
 SERVICE = "ipse.v1.IdentityService"
+# Ours, as far as they can matter here.
+OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 32 << 20),
+    ("grpc.max_concurrent_streams", 128),
+    ("grpc.http.overload_protection", 0),
+)
 
 
 async def serve(port_file: Path, answer_bytes: dict[str, int]) -> None:
-    server = grpc.aio.server(options=_channel_options(ServerSettings()))
+    server = grpc.aio.server(options=OPTIONS)
     handlers = {method: handler(bytes(size)) for method, size in answer_bytes.items()}
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers)])
     await publish(server, port_file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 CRATE = Path(__file__).resolve().parents[1] / "loadgen"
 BLOCK = 1_000
@@ -13,6 +13,8 @@ BLOCK = 1_000
 IDENTIFIERS_OF_A_BLOCK = 3_247
 """About so many different ones."""
 SEED = 7
+FILL_SECONDS_MAX = 300.0
+"""Peers stop filling here, and work with whom they have."""
 
 
 def build() -> None:
@@ -39,22 +41,36 @@ def run(command: str, specification: dict[str, Any]) -> dict[str, Any]:
 
 
 def start(
-    command: str, specification: dict[str, Any], stdout: IO[bytes] | int
+    command: str, specification: dict[str, Any], output: int | None = None
 ) -> subprocess.Popen[bytes]:
     """A command that goes on, or writes too much to be kept."""
-    process = subprocess.Popen([str(binary()), command], stdin=subprocess.PIPE, stdout=stdout)
+    process = subprocess.Popen(
+        [str(binary()), command], stdin=subprocess.PIPE, stdout=output, stderr=output
+    )
     assert process.stdin is not None
     process.stdin.write(json.dumps(specification).encode())
     process.stdin.close()
     return process
 
 
-def bulk(form: str, blocks: int) -> IO[bytes]:
-    """What a plain find-or-merge makes of the load, as it is written; in one of its forms."""
-    specification = {"seed": SEED, "end_block": blocks, "form": form}
-    rows = start("bulk", specification, subprocess.PIPE).stdout
-    assert rows is not None
-    return rows
+def feed(form: str, blocks: int, command: list[str]) -> tuple[int, bytes]:
+    """Gives a command what a plain find-or-merge makes of the load, as it is written.
+
+    How many blocks it got in time, and what it printed.
+    """
+    specification = {
+        "seed": SEED,
+        "end_block": blocks,
+        "form": form,
+        "seconds_max": FILL_SECONDS_MAX,
+    }
+    rows = start("bulk", specification, subprocess.PIPE)
+    assert rows.stdout is not None
+    assert rows.stderr is not None
+    done = subprocess.run(command, stdin=rows.stdout, stdout=subprocess.PIPE, check=True)
+    written = json.loads(rows.stderr.read())
+    rows.wait()
+    return int(written["blocks"]), done.stdout
 
 
 def binary() -> Path:

@@ -32,6 +32,8 @@ class Row:
     systems: tuple[str, ...]
     #: An open loop at half of what this system reached in that row: (row's key, system).
     half_of: tuple[str, str] | None = None
+    #: With an id for each event, which ours remembers and the peers would have to learn to.
+    event_ids: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Settings:
     sample: int
     #: Events of the file that `ipse load` is measured with.
     file_events: int
-    #: Peers that there is no time for.
+    #: Systems that there is no time or memory for.
     left_out: tuple[str, ...] = ()
 
 
@@ -79,7 +81,7 @@ LONG = Settings(
     core_sizes=(50_000_000,),
     sample=1_000,
     file_events=600_000,
-    left_out=(DICT, POSTGRES),
+    left_out=(DICT, POSTGRES, NATIVE_INTERVAL, ASYNCIO_INTERVAL),
 )
 
 _UNARY = (
@@ -91,6 +93,15 @@ ROWS = (
     Row("load_1000", "ResolveEvents, 1,000 a batch, load", "load", 1_000, 4, OURS + PEERS),
     Row("steady_1", "ResolveEvent, 64 in flight, steady", "steady", 1, 64, _UNARY),
     Row("steady_100", "ResolveEvents, 100 a batch, steady", "steady", 100, 8, OURS + PEERS),
+    Row(
+        "steady_1000_ids",
+        "ResolveEvents, 1,000 a batch, steady, events with ids",
+        "steady",
+        1_000,
+        4,
+        OURS,
+        event_ids=True,
+    ),
     Row("merge_1000", "ResolveEvents, 1,000 a batch, merges", "merge", 1_000, 4, OURS + PEERS),
     Row(
         "lookup",

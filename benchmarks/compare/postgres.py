@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 from benchmarks.compare import loadgen
 from benchmarks.compare.redis import free_port
 from benchmarks.compare.systems import (
-    FILL_SECONDS_MAX,
     Missing,
     Server,
     await_start,
@@ -119,13 +118,8 @@ class Postgres(Server):
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def load(self, blocks: int) -> int:
-        subprocess.run(
-            [*self._psql(), "-c", "copy identifiers from stdin"],
-            stdin=loadgen.bulk("copy", blocks),
-            timeout=FILL_SECONDS_MAX,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        command = [*self._psql(), "-c", "copy identifiers from stdin"]
+        blocks, _ = loadgen.feed("copy", blocks, command)
         for statement in (*INDEX.split("; "), f"select setval('profiles', {blocks * 1_000 + 1})"):
             self.ask(statement)
         return blocks

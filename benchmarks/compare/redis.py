@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmarks.compare import loadgen
-from benchmarks.compare.systems import FILL_SECONDS_MAX, Server, await_start, end, tool
+from benchmarks.compare.systems import Server, await_start, end, tool
 
 _ROOT = """
 local function root(profile)
@@ -92,13 +92,8 @@ class Redis(Server):
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def load(self, blocks: int) -> int:
-        subprocess.run(
-            [tool("redis-cli"), "-p", str(self._port), "--pipe"],
-            stdin=loadgen.bulk("set", blocks),
-            stdout=subprocess.DEVNULL,
-            timeout=FILL_SECONDS_MAX,
-            check=True,
-        )
+        command = [tool("redis-cli"), "-p", str(self._port), "--pipe"]
+        blocks, _ = loadgen.feed("set", blocks, command)
         self.ask("SET", "profiles", str(blocks * loadgen.BLOCK + 1))
         return blocks
 

@@ -63,8 +63,8 @@ def _table(results: dict[str, Any]) -> Iterator[str]:
 
 def _size(size: dict[str, Any]) -> Iterator[str]:
     yield f"\n### {size['identifiers']:,} identifiers\n"
-    yield "| what | system | per second | CPU s per 1,000 | p50 ms | p99 ms |"
-    yield "|---|---|---|---|---|---|"
+    yield "| what | system | per second | CPU s per 1,000 | p50 ms | p99 ms | generator |"
+    yield "|---|---|---|---|---|---|---|"
     for row in size["rows"]:
         title = row["title"]
         if row["calls_per_s"] is not None:
@@ -73,7 +73,7 @@ def _size(size: dict[str, Any]) -> Iterator[str]:
             yield _line(title, name, found)
             title = ""
         for name, reason in row["missing"].items():
-            yield f"| {title} | {name} | missing: {_cell(reason)} | | | |"
+            yield f"| {title} | {name} | missing: {_cell(reason)} | | | | |"
             title = ""
     yield "\n| filled | identifiers | seconds | bytes per identifier | together | apart |"
     yield "|---|---|---|---|---|---|"
@@ -93,7 +93,9 @@ def _line(title: str, name: str, found: dict[str, Any]) -> str:
             rate += f" ({count:,.0f} {what})"
     cpu = found.get("server_cpu_s_per_1000_events")
     times = " | ".join(_milliseconds(found.get(name)) for name in ("p50_ms", "p99_ms"))
-    return f"| {title} | {name} | {rate} | {'' if cpu is None else f'{cpu:.4f}'} | {times} |"
+    generator = f"{found['generator_cpu_s'] / found['seconds']:.0%}"
+    told = "" if cpu is None else f"{cpu:.4f}"
+    return f"| {title} | {name} | {rate} | {told} | {times} | {generator} |"
 
 
 def _milliseconds(value: float | None) -> str:

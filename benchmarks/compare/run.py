@@ -72,9 +72,10 @@ class Bench:
         )
         for name, sync, transport in others:
             flags = ("--sync", sync, *(("--transport", transport) if transport else ()))
-            other = Ipse(self._directory / name.replace(" ", "-"), *flags)
-            other.take_over(first)
             with self._or_missing(name):
+                self._must_be_wanted(name)
+                other = Ipse(self._directory / name.replace(" ", "-"), *flags)
+                other.take_over(first)
                 self._add(other, name)
         first.start()
         restarted = self._filled(figures.RESTARTED, first)
@@ -88,8 +89,7 @@ class Bench:
             (plan.POSTGRES, Postgres(self._directory / "postgres")),
         ):
             with self._or_missing(name):
-                if name in self._settings.left_out:
-                    raise Missing("left out at this size")
+                self._must_be_wanted(name)
                 self._add(server, name)
                 server.fill(self._blocks)
                 yield self._filled(name, server)
@@ -118,6 +118,10 @@ class Bench:
         self._servers.append(server)
         server.start()
         self._systems[name] = System(name, server)
+
+    def _must_be_wanted(self, name: str) -> None:
+        if name in self._settings.left_out:
+            raise Missing("left out at this size")
 
     @contextlib.contextmanager
     def _or_missing(self, name: str) -> Iterator[None]:
@@ -201,7 +205,8 @@ class Bench:
             "events_ahead": min(ahead, _AHEAD_MAX),
             "pid": server.pid,
         }
-        found = server.generate("drive", {"workload": workload, "pace": pace})
+        how = {"event_ids": True} if row.event_ids else {}
+        found = server.generate("drive", {"workload": workload, "pace": pace}, **how)
         server.next_block = found["next_block"]
         if found["server_cpu_s"] is not None and found["events"]:
             thousands = found["events"] / 1_000

@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::carrier::{Carrier, Encode, Failure, Outgoing};
 use crate::histogram::Histogram;
@@ -25,6 +25,8 @@ use crate::process::Usage;
 const GRACE: Duration = Duration::from_secs(10);
 /// Calls that are due within this time go out together: waking for each would cost more than it.
 const TICK: Duration = Duration::from_micros(100);
+/// What a caller in a closed loop waits when it was refused: else it would ask at once again.
+const PAUSE: Duration = Duration::from_millis(100);
 const CHUNK_BYTES: usize = 4 << 20;
 
 /// How a phase is driven.
@@ -151,6 +153,9 @@ async fn call_in_turn<C: Carrier, E: Encode>(
         let sent = Instant::now();
         let answer = carrier.call(outgoing).await?;
         let took = due.elapsed();
+        if answer.refused > 0 && shared.clock.open.is_none() {
+            sleep(PAUSE).await;
+        }
         if due < shared.clock.begin || due >= shared.clock.end {
             continue;
         }

@@ -1,8 +1,8 @@
 //! The load generator of the benchmark: one for all systems, so that none is measured by another's
 //! client, and quick enough not to be what is measured.
 //!
-//! `loadgen COMMAND` reads what to do as one JSON object from standard input and, but for `bulk` and
-//! `echo`, prints what it found as one. Reading order: `people`, `phases`, `carrier`, `grpc`,
+//! `loadgen COMMAND` reads what to do as one JSON object from standard input and prints what it found as
+//! one; `bulk`, whose rows go to standard output, to standard error. Reading order: `people`, `phases`, `carrier`, `grpc`,
 //! `stream`, `drive`.
 
 mod carrier;
@@ -16,7 +16,7 @@ mod process;
 mod stream;
 mod truth;
 
-use std::io::{Write, stdin, stdout};
+use std::io::{Write, stderr, stdin, stdout};
 
 use carrier::{Carrier, Encode, Failure};
 use serde::Deserialize;
@@ -34,7 +34,10 @@ fn main() -> Result<(), Failure> {
     match command.as_str() {
         "drive" => print(&one_thread()?.block_on(ask(read::<Target<Drive>>()?))?),
         "check" => print(&one_thread()?.block_on(ask(read::<Target<truth::Sample>>()?))?),
-        "bulk" => Ok(truth::write_bulk(&read()?)?),
+        "bulk" => {
+            let written = to_value(truth::write_bulk(&read()?)?)?;
+            Ok(writeln!(stderr(), "{written}")?)
+        }
         "echo" => Builder::new_multi_thread().enable_all().build()?.block_on(echo::serve(read()?)),
         _ => Err(USAGE.into()),
     }

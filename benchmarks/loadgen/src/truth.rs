@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,14 @@ pub(crate) struct Bulk {
     seed: u64,
     end_block: u64,
     form: Form,
+    /// No further block is begun after this time.
+    seconds_max: f64,
+}
+
+/// How far it got.
+#[derive(Serialize)]
+pub(crate) struct Written {
+    blocks: u64,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -83,18 +92,23 @@ enum Form {
 }
 
 /// Writes to standard output what a plain find-or-merge makes of the load, for bulk paths.
-pub(crate) fn write_bulk(bulk: &Bulk) -> io::Result<()> {
+pub(crate) fn write_bulk(bulk: &Bulk) -> io::Result<Written> {
+    let start = Instant::now();
+    let mut written = Written { blocks: 0 };
     let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
     if !matches!(bulk.form, Form::Edges) {
         write_row(bulk.form, &Identifier::GARBAGE, GARBAGE_PROFILE, &mut out)?;
     }
-    for block in 0..bulk.end_block {
+    while written.blocks < bulk.end_block && start.elapsed().as_secs_f64() < bulk.seconds_max {
+        let block = written.blocks;
         match bulk.form {
             Form::Edges => write_edges(bulk.seed, block, &mut out)?,
             form => write_rows(form, bulk.seed, block, &mut out)?,
         }
+        written.blocks += 1;
     }
-    out.flush()
+    out.flush()?;
+    Ok(written)
 }
 
 /// Everybody who ever showed garbage is one person to a rule that takes it for an identifier.
