@@ -8,7 +8,7 @@ from pathlib import Path
 import ipse
 import pytest
 
-from tests.server_process import ServerProcess
+from tests.server_process import TRANSPORT_VARIABLE, TRANSPORTS, ServerProcess
 
 
 @pytest.fixture
@@ -17,10 +17,19 @@ def engine_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each transport in turn, for all servers that the tests of a module start."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(TRANSPORT_VARIABLE, request.param)
+        yield request.param
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(tmp_path_factory: pytest.TempPathFactory, transport: str) -> Iterator[ServerProcess]:
     """`ipse serve` with its defaults, shared by the tests of a module."""
-    with ServerProcess(tmp_path_factory.mktemp("server") / "data") as process:
+    data_dir = tmp_path_factory.mktemp("server") / "data"
+    with ServerProcess(data_dir, transport=transport) as process:
         yield process
 
 

@@ -21,6 +21,11 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ipse.v1 import admin_pb2_grpc, identity_pb2_grpc
 
+TRANSPORTS = ("asyncio", "native")
+"""What can carry calls; whoever calls a server is to see no difference."""
+TRANSPORT_VARIABLE = "IPSE_TRANSPORT"
+"""Says which one a server is to have."""
+
 READS = "ipse.reads"
 """The health service that says whether the server answers reads."""
 WRITES = "ipse.writes"
@@ -59,11 +64,15 @@ class ServerProcess:
     """`ipse serve` on a data directory, with plain stubs to call it."""
 
     def __init__(
-        self, data_dir: Path, flags: Sequence[str] = (), port_file: Path | None = None
+        self,
+        data_dir: Path,
+        flags: Sequence[str] = (),
+        port_file: Path | None = None,
+        transport: str = "",
     ) -> None:
         self.data_dir = data_dir
         self.flags = list(flags)
-        self.environment: dict[str, str] = {}
+        self.environment = {TRANSPORT_VARIABLE: transport} if transport else {}
         """Variables that the next process gets beside ours."""
         self.prefix: list[str] = []
         """A command that runs the next process, such as a tracer."""

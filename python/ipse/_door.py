@@ -7,18 +7,17 @@ ones, and a token that is gone is refused at its next call. No content of a file
 
 from __future__ import annotations
 
-import collections
 import logging
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
-
-import grpc.aio
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from ipse import _native
 from ipse.errors import Failed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ipse.settings import ServerSettings
 
     _State: TypeAlias = tuple[tuple[int, int, int], ...]
@@ -26,6 +25,14 @@ if TYPE_CHECKING:
 _FILE_BYTES_MAX: Final = 16 * 1024 * 1024
 
 _log = logging.getLogger("ipse.door")
+
+
+class Certificates(NamedTuple):
+    """What a server shows and whom it believes: texts of PEM."""
+
+    chain: bytes
+    key: bytes
+    client_ca: bytes | None
 
 
 class Door:
@@ -37,11 +44,8 @@ class Door:
         # What each group of files was like when it was last looked at.
         self._tokens_seen: _State | None = None
         self._tls_seen: _State | None = None
-        # gRPC takes it at the next connection, on a thread of its own.
-        self._newest: collections.deque[grpc.ServerCertificateConfiguration] = collections.deque(
-            maxlen=1
-        )
-        self._credentials: grpc.ServerCredentials | None = None
+        self.certificates: Certificates | None = None
+        """Those that were there at the start; None: connections are not encrypted."""
         self.tokens: str | None = None
         """The text of the tokens' file; None: no tokens are asked for."""
 
@@ -55,23 +59,18 @@ class Door:
         if self._tokens_path:
             self._tokens_seen, self.tokens = self._read_tokens()
         if self._tls[0]:
-            self._tls_seen, configuration = self._read_certificates()
-            self._credentials = grpc.dynamic_ssl_server_credentials(
-                configuration, self._take_newest, require_client_authentication=bool(self._tls[2])
-            )
+            self._tls_seen, self.certificates = self._read_certificates()
 
-    def listen(self, server: grpc.aio.Server, address: str) -> int:
-        """Open the port of a server, encrypted if there is a certificate."""
-        if self._credentials is None:
-            return server.add_insecure_port(address)
-        return server.add_secure_port(address, self._credentials)
-
-    def look_again(self, engine: _native.Engine | None) -> None:
+    def look_again(
+        self,
+        engine: _native.Engine | None,
+        replace_certificates: Callable[[Certificates], None],
+    ) -> None:
         """Put in force what has changed. Blocks; never raises for what is in a file."""
         if engine is not None and self._tokens_path:
             self._look_at_tokens(engine)
-        if self._credentials is not None:
-            self._look_at_certificates()
+        if self.certificates is not None:
+            self._look_at_certificates(replace_certificates)
 
     def _look_at_tokens(self, engine: _native.Engine) -> None:
         state = _state_of((self._tokens_path,))
@@ -86,18 +85,18 @@ class Door:
             engine.replace_tokens(text)
             _log.info("tokens read", extra={"file": self._tokens_path})
 
-    def _look_at_certificates(self) -> None:
+    def _look_at_certificates(self, replace: Callable[[Certificates], None]) -> None:
         state = _state_of(self._tls)
         if state == self._tls_seen:
             return
         self._tls_seen = state
         try:
-            self._tls_seen, configuration = self._read_certificates()
+            self._tls_seen, certificates = self._read_certificates()
+            replace(certificates)
         except Failed as failure:
             reason = {"reason": failure.message}
             _log.error("certificate not read, the old one stays", extra=reason)
         else:
-            self._newest.append(configuration)
             _log.info("certificate read", extra={"file": self._tls[0]})
 
     def _read_tokens(self) -> tuple[_State, str]:
@@ -111,10 +110,10 @@ class Door:
             raise Failed(f"tokens: {self._tokens_path}: {problem}") from None
         return state, text
 
-    def _read_certificates(self) -> tuple[_State, grpc.ServerCertificateConfiguration]:
+    def _read_certificates(self) -> tuple[_State, Certificates]:
         certificate_path, key_path, client_ca_path = self._tls
         state = _state_of(self._tls)
-        certificate = _read("tls_certificate", certificate_path)
+        chain = _read("tls_certificate", certificate_path)
         key = _read("tls_key", key_path)
         client_ca = _read("tls_client_ca", client_ca_path) if client_ca_path else None
         _check_pair(certificate_path, key_path)
@@ -122,15 +121,7 @@ class Door:
             _check_authority(client_ca_path)
         if _state_of(self._tls) != state:
             raise Failed(f"tls_certificate: {certificate_path}: changed while it was read")
-        pairs = [(key, certificate)]
-        return state, grpc.ssl_server_certificate_configuration(pairs, client_ca)
-
-    def _take_newest(self) -> grpc.ServerCertificateConfiguration:
-        try:
-            return self._newest.pop()
-        except IndexError:
-            # None means that nothing changed, which the declared type forgets.
-            return cast("grpc.ServerCertificateConfiguration", None)
+        return state, Certificates(chain, key, client_ca)
 
 
 def _state_of(paths: tuple[str, ...]) -> _State:
@@ -158,7 +149,7 @@ def _read(setting: str, path: str) -> bytes:
 
 
 def _check_pair(certificate: str, key: str) -> None:
-    """GRPC takes anything, and then no connection succeeds."""
+    """Find out now: a transport may take anything, and then no connection succeeds."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, _no_password)
     except (OSError, ValueError) as error:

@@ -6,20 +6,33 @@ Every method may be called from any thread. None calls back into Python.
 from typing import Any, Final, final
 
 __all__ = [
+    "HELD_ANSWER_BYTES_MIN",
+    "SHORT_BATCH_BYTES_MAX",
     "Engine",
     "LogFailedError",
+    "NativeServer",
     "OpenError",
     "RecoveryProgress",
+    "Tally",
     "__version__",
+    "bug",
     "check_tokens",
+    "fitted_status",
+    "message_too_large",
     "methods",
+    "not_serving",
     "preset",
     "restore",
     "validate_rules",
     "verify",
+    "waiting_calls_full",
 ]
 
 __version__: Final[str]
+SHORT_BATCH_BYTES_MAX: Final[int]
+"""A batch whose request is not longer is worked on at once, like a single event."""
+HELD_ANSWER_BYTES_MIN: Final[int]
+"""Answers of this size and more are counted (`Engine.hold`) until their callers have read them."""
 
 class OpenError(Exception):
     """The data directory cannot be opened; the message names file and byte and says what to do."""
@@ -148,7 +161,8 @@ class Engine:
     def wake_fd(self) -> int:
         """A file descriptor that becomes readable each time `synced()` has moved or the log failed.
 
-        Non-blocking; read it empty, then call `synced()` once: one wake-up for a commit group.
+        From the first time on that this is asked. Non-blocking; read it empty, then call `synced()`
+        once: one wake-up for a commit group.
         """
 
     def failure(self) -> str | None:
@@ -204,14 +218,127 @@ class Engine:
         OSError if all was synced and the snapshot could not be written.
         """
 
+@final
+class NativeServer:
+    """Listens, and carries calls on threads of its own; no call comes to Python."""
+
+    def __new__(
+        cls,
+        addresses: list[tuple[str, int]],
+        tally: Tally,
+        *,
+        health_names: list[str],
+        descriptors: bytes | None,
+        certificates: tuple[bytes, bytes, bytes | None] | None,
+        workers: int,
+        calls_in_flight_max: int,
+        waiting_calls_max: int,
+        message_bytes_max: int,
+        response_bytes_max: int,
+        concurrent_streams_max: int,
+    ) -> NativeServer:
+        """Listens on all addresses, on one port, and refuses calls as `recovering`.
+
+        `descriptors` is an encoded FileDescriptorSet, for reflection; `certificates` are texts of
+        PEM: chain, key, and who signs clients. Raises OSError, and ValueError for what is no
+        IP address or no certificate.
+        """
+
+    def port(self) -> int:
+        """The port that it listens on."""
+
+    def attach(self, engine: Engine) -> None:
+        """Begins to serve, once."""
+
+    def wake_fd(self) -> int:
+        """A file descriptor that becomes readable when there is something to look after.
+
+        Audits to take, or an engine that met a bug or failed. Non-blocking; read it empty first.
+        """
+
+    def take_audits(self) -> list[tuple[str | None, str | None, str, str, int]]:
+        """(token, workspace, method, peer, code) of operators' calls since this was last asked.
+
+        When many are not taken, operators' next calls wait.
+        """
+
+    def calls_in_flight(self) -> int:
+        """How many calls are being answered or wait for the disk."""
+
+    def drain(self, why: str, grace_s: float) -> None:
+        """Refuses new calls, as `not_serving` does, and waits for those in flight. Blocks."""
+
+    def end(self, why: str) -> None:
+        """Refuses new calls, and those that wait for the disk."""
+
+    def stop(self, grace_s: float) -> None:
+        """Ends all connections: those with calls when these have ended, or the time is over.
+
+        Blocks. Again is harmless.
+        """
+
+    def set_health(self, name: str, is_serving: bool) -> None:
+        """Says of a name whether health says that it is served."""
+
+    def set_health_gone(self) -> None:
+        """Says that nothing is served any more, whatever else is said."""
+
+    def replace_certificates(self, certificates: tuple[bytes, bytes, bytes | None]) -> None:
+        """Puts others in force for the connections to come. Raises ValueError."""
+
+@final
+class Tally:
+    """Counts of calls by method and outcome, and how long they took, on any threads."""
+
+    def __new__(cls) -> Tally: ...
+    def count(self, method: str, code: int, seconds: float) -> None:
+        """Counts a call that has ended; methods that there are none of are one, `unknown`."""
+
+    def codes(self) -> list[tuple[str, int, int]]:
+        """(method, code, how many calls) of those that there were."""
+
+    def times(self) -> list[tuple[str, list[int], float]]:
+        """(method, counts between the bounds, sum in seconds) of those that were called.
+
+        There is one count more than bounds: of what was above them all.
+        """
+
+    @staticmethod
+    def bounds_s() -> list[float]:
+        """Upper bounds of the times, in seconds."""
+
+def not_serving(why: str) -> tuple[int, bytes]:
+    """The refusal (code, google.rpc.Status) where there is no engine to ask.
+
+    It is `recovering`, `shutting_down` or `failed`; ValueError for another word.
+    """
+
+def waiting_calls_full(bound: int, found: int) -> tuple[int, bytes]:
+    """The refusal of a call because so many wait for the disk, of so many."""
+
+def message_too_large(what: str, setting: str, bound: int, found: int) -> tuple[int, bytes]:
+    """The refusal of a `request` or `response` with more bytes than a setting allows."""
+
+def bug(fault: str) -> tuple[int, bytes]:
+    """The confession of a bug that the log explains under that id."""
+
+def fitted_status(status: bytes) -> tuple[str, bytes]:
+    """The message of a google.rpc.Status, and the status cut to what metadata has room for."""
+
 def validate_rules(text: str) -> list[tuple[int, str, str]]:
     """(line, key, message) of each problem; line 0 is the whole. Empty: the rules are good."""
 
 def check_tokens(text: str) -> None:
     """Raises ValueError, which names key and problem, unless this is a file of tokens."""
 
-def methods() -> list[tuple[str, str]]:
-    """(full name, role) of each method; the role is read, write or admin."""
+def methods() -> list[tuple[str, str, str, str]]:
+    """(full name, role, effect, way) of each method.
+
+    The role is read, write or admin, the effect reads or writes. The way is how a transport works
+    on a call: short (at once), batch (in the line of long calls, if the request is long), list
+    (always there), compile, files or backup (in turn with others of the kind, beside the others),
+    checkpoint (once for all who ask meanwhile).
+    """
 
 def preset(name: str) -> str | None:
     """The rules of a preset as TOML, for example of `segment`; None if there is none."""

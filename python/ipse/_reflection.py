@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import grpc
 from google.protobuf import descriptor_pool, text_format
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 # Imported for their descriptors, which reflection finds in the default pool: the errors are in
 # no service's signature, and tools decode the details of a status with them.
-from google.rpc import error_details_pb2  # noqa: F401  # isort: skip
-from ipse.v1 import admin_pb2, errors_pb2, identity_pb2  # noqa: F401
+from google.rpc import error_details_pb2  # isort: skip
+from ipse.v1 import admin_pb2, errors_pb2, identity_pb2
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -63,6 +63,23 @@ def handlers(
         grpc.method_handlers_generic_handler(f"{package}.{_SERVICE}", {_METHOD: method})
         for package in (_V1ALPHA, _V1)
     ]
+
+
+def descriptors() -> bytes:
+    """Give the files of all services, of the details of errors, and all that these need."""
+    _describe_v1()
+    pool = descriptor_pool.Default()
+    wanted = [pool.FindFileContainingSymbol(name) for name in services()]
+    wanted += [errors_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR]
+    found = FileDescriptorSet()
+    seen: set[str] = set()
+    while wanted:
+        file = wanted.pop()
+        if file.name not in seen:
+            seen.add(file.name)
+            file.CopyToProto(found.file.add())
+            wanted.extend(file.dependencies)
+    return found.SerializeToString()
 
 
 def _describe_v1() -> None:

@@ -26,7 +26,6 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from ipse._tally import BOUNDS_S, Tally
 from ipse.errors import Code, Failed
 
 if TYPE_CHECKING:
@@ -51,7 +50,9 @@ _UNIT_STEP: Final = 1000
 class Monitor(Collector):
     """What is to be seen of one server, which says what it does."""
 
-    def __init__(self, tally: Tally, data_dir: str, progress: _native.RecoveryProgress) -> None:
+    def __init__(
+        self, tally: _native.Tally, data_dir: str, progress: _native.RecoveryProgress
+    ) -> None:
         self.state: State = "recovering"
         self.engine: _native.Engine | None = None
         self._tally = tally
@@ -181,10 +182,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
-def _calls(tally: Tally) -> Iterator[Metric]:
+def _calls(tally: _native.Tally) -> Iterator[Metric]:
     calls = CounterMetricFamily("ipse_calls", "Calls by outcome.", labels=["method", "code"])
-    # Copies: the event loop goes on counting.
-    for (method, code), count in dict(tally.codes).items():
+    for method, code, count in tally.codes():
         calls.add_metric([method, Code(code).name], count)
     yield calls
     seconds = HistogramMetricFamily(
@@ -192,8 +192,8 @@ def _calls(tally: Tally) -> Iterator[Metric]:
         "From a call's being read to its answer, the wait for the disk included.",
         labels=["method"],
     )
-    for method, times in dict(tally.times).items():
-        seconds.add_metric([method], _buckets(BOUNDS_S, list(times.counts)), times.sum_s)
+    for method, counts, sum_s in tally.times():
+        seconds.add_metric([method], _buckets(tally.bounds_s(), counts), sum_s)
     yield seconds
 
 

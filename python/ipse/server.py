@@ -1,4 +1,4 @@
-"""The server: puts engine, service, health and reflection together, and takes them apart again.
+"""The server: puts engine, carrier, door and metrics together, and takes them apart again.
 
     bound ──> recovering ──> serving ──> draining ──> closed        exit 0
                   │             └─ the engine failed ──> stopped    exit 70, no clean mark
@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import ipaddress
 import logging
 import os
 import resource
@@ -25,15 +24,12 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-
-from ipse import _native, _reflection, memory
+from ipse import _native, memory
 from ipse._calls import ADMIN, IDENTITY
+from ipse._carrier import carrier_of, host_port
 from ipse._door import Door
 from ipse._threads import run_aside
 from ipse.errors import Failed, LogFailed, OpenError
-from ipse.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,14 +88,8 @@ class Server:
         loop = asyncio.get_running_loop()
         self.failure: asyncio.Future[str] = loop.create_future()
         """Set with the reason when the engine fails; `abandon` is then the only thing to do."""
-        self._service = Service(settings, self._on_failure)
+        self._carrier = carrier_of(settings, HEALTH_NAMES, self.look_after_engine)
         self._door = Door(settings)
-        self._health = health.aio.HealthServicer()
-        self._grpc = grpc.aio.server(options=_channel_options(settings))
-        self._grpc.add_generic_rpc_handlers([self._service])
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        if settings.reflection:
-            self._grpc.add_generic_rpc_handlers(_reflection.handlers(self._service.check_caller))
         self._engine: _native.Engine | None = None
         self._metrics: MetricsServer | None = None
         self._progress = _native.RecoveryProgress()
@@ -111,20 +101,13 @@ class Server:
     @property
     def address(self) -> str:
         """Where it listens, `host:port`."""
-        return _host_port(self._settings.host, self._port)
+        return host_port(self._settings.host, self._port)
 
     async def listen(self) -> None:
         """Open the port; calls are refused with NOT_SERVING until `recover` is done."""
         await run_aside("door", self._door.open)
-        for name in HEALTH_NAMES:
-            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
-        wanted = _host_port(self._settings.host, self._settings.port)
-        try:
-            self._port = self._door.listen(self._grpc, wanted)
-        except RuntimeError:
-            raise Failed(f"cannot listen on {wanted}: the port is taken or not allowed") from None
+        self._port = await self._carrier.listen(self._door.certificates)
         self._listen_for_scrapers()
-        await self._grpc.start()
         if self._door.has_files:
             self._watching_door = asyncio.create_task(self._watch_door())
         _log.info("listening", extra={"address": self.address, "pid": os.getpid()})
@@ -140,9 +123,9 @@ class Server:
             workspace_burst=self._settings.workspace_burst,
         )
         self._engine = engine
-        self._service.attach(engine)
+        self._carrier.attach(engine)
         for name in HEALTH_NAMES:
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+            await self._carrier.set_health(name, is_serving=True)
         await self._tell_of_space(engine)
         self._looking_after = asyncio.create_task(self._look_after(engine))
         self._show("serving", engine)
@@ -153,19 +136,19 @@ class Server:
 
         Raises LogFailed if the engine fails on the way: nothing is marked as clean then.
         """
-        _log.info("draining", extra={"calls_in_flight": self._service.calls_in_flight})
+        _log.info("draining", extra={"calls_in_flight": self._carrier.calls_in_flight})
         self._show("draining")
-        await self._health.enter_graceful_shutdown()
+        await self._carrier.set_health_gone()
         if self._engine is not None and self._settings.drain_delay_s:
             await asyncio.sleep(self._settings.drain_delay_s)
-        await self._service.drain(self._settings.drain_grace_s)
+        await self._carrier.drain(self._settings.drain_grace_s)
         # Not the whole grace: streams that watch health would use it up to the end.
-        await self._grpc.stop(_LAST_ANSWERS_GRACE_S)
+        await self._carrier.stop(_LAST_ANSWERS_GRACE_S)
         await self._stop_looking_after()
-        self._service.look_after_engine()
+        self.look_after_engine()
         if self.failure.done():
             raise LogFailed(self.failure.result())
-        self._service.detach()
+        self._carrier.end("shutting_down")
         if self._engine is not None:
             await run_aside("close", functools.partial(_close, self._engine))
         if self._metrics is not None:
@@ -175,10 +158,26 @@ class Server:
     async def abandon(self) -> None:
         """Stop at once and leave the data directory as a crash would."""
         self._show("failed")
-        await self._health.enter_graceful_shutdown()
-        self._service.detach()
+        await self._carrier.set_health_gone()
+        self._carrier.end("shutting_down")
         await self._stop_looking_after()
-        await self._grpc.stop(_LAST_ANSWERS_GRACE_S)
+        await self._carrier.stop(_LAST_ANSWERS_GRACE_S)
+
+    def look_after_engine(self) -> None:
+        """Log the bugs that callers know only the ids of, and stop if the engine cannot go on."""
+        if self._engine is None or self.failure.done():
+            return
+        for fault, text in self._engine.take_faults():
+            _log.error("a bug", extra={"fault": fault, "text": text})
+        failure = self._engine.failure()
+        if failure is not None:
+            self.fail(failure)
+
+    def fail(self, reason: str) -> None:
+        """Stop to serve because the engine cannot go on."""
+        self._carrier.end("failed")
+        if not self.failure.done():
+            self.failure.set_result(reason)
 
     def _listen_for_scrapers(self) -> None:
         port = self._settings.metrics_port
@@ -187,17 +186,13 @@ class Server:
         # Only here: whoever wants no figures does not wait for their library at each start.
         from ipse.metrics import MetricsServer, Monitor
 
-        monitor = Monitor(self._service.tally, self._settings.data_dir, self._progress)
+        monitor = Monitor(self._carrier.tally, self._settings.data_dir, self._progress)
         self._metrics = MetricsServer(monitor, port)
         _log.info("metrics", extra={"address": self._metrics.address})
 
     def _show(self, state: Literal["serving", "draining", "failed"], engine: Any = None) -> None:
         if self._metrics is not None:
             self._metrics.monitor.show(state, engine)
-
-    def _on_failure(self, reason: str) -> None:
-        if not self.failure.done():
-            self.failure.set_result(reason)
 
     async def _look_after(self, engine: _native.Engine) -> None:
         """Find out if the engine cannot go on, also while nobody calls; write due snapshots.
@@ -208,7 +203,7 @@ class Server:
             retry_time_s = expiry_time_s = 0.0
             while not self.failure.done():
                 await asyncio.sleep(_LOOK_AFTER_INTERVAL_S)
-                self._service.look_after_engine()
+                self.look_after_engine()
                 if self.failure.done():
                     break
                 await self._tell_of_space(engine)
@@ -223,14 +218,17 @@ class Server:
             raise
         except BaseException:  # noqa: BLE001 -- a panic of the engine is no `Exception`
             _log.exception("a bug")
-            self._service.fail(_BUG)
+            self.fail(_BUG)
 
     async def _watch_door(self) -> None:
         """Put tokens and certificates in force when their files have changed."""
         while True:
             await asyncio.sleep(_LOOK_AFTER_INTERVAL_S)
+            look_again = functools.partial(
+                self._door.look_again, self._engine, self._carrier.replace_certificates
+            )
             try:
-                await run_aside("door", functools.partial(self._door.look_again, self._engine))
+                await run_aside("door", look_again)
             except Exception:  # noqa: BLE001 -- what is in force stays in force
                 _log.exception("a bug")
 
@@ -239,12 +237,11 @@ class Server:
         if storage_full == self._storage_full:
             return
         self._storage_full = storage_full
-        status = health_pb2.HealthCheckResponse
         if storage_full:
             _log.error("the disk is full: writes are refused until there is space")
         else:
             _log.info("the disk has space: writes are taken again")
-        await self._health.set(WRITES, status.NOT_SERVING if storage_full else status.SERVING)
+        await self._carrier.set_health(WRITES, is_serving=not storage_full)
 
     async def _stop_looking_after(self) -> None:
         for task in (self._looking_after, self._watching_door):
@@ -370,38 +367,6 @@ def _close(engine: _native.Engine) -> None:
     except BaseException as error:
         _log.exception("a bug")
         raise LogFailed(_BUG) from error
-
-
-def _channel_options(settings: ServerSettings) -> list[tuple[str, Any]]:
-    return [
-        # A second server on this port must fail to start, not take half of the calls.
-        ("grpc.so_reuseport", 0),
-        # Twice the bound that is refused by name: gRPC's own refusal names nothing.
-        ("grpc.max_receive_message_length", 2 * settings.message_bytes_max),
-        # Reads are bounded by name, and writes by their request.
-        ("grpc.max_send_message_length", -1),
-        ("grpc.max_concurrent_streams", settings.concurrent_streams_max),
-        # Else gRPC resets calls, as UNAVAILABLE, of clients that keep to the number above: it
-        # counts those that it has answered and not cleared away yet.
-        ("grpc.http.overload_protection", 0),
-        # Calls that Python has not come to yet. gRPC refuses some from the first number on and all
-        # from the second, at no cost to Python; but with UNAVAILABLE and no delay, so only if there
-        # are very many connections.
-        ("grpc.server.max_pending_requests", 8_000),
-        ("grpc.server.max_pending_requests_hard_limit", 16_000),
-        # A peer that is gone is noticed within 80 s; clients may ask each 10 s.
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    ]
-
-
-def _host_port(host: str, port: int) -> str:
-    with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(host).version == 6:
-            return f"[{host}]:{port}"
-    return f"{host}:{port}"
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

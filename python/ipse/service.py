@@ -25,18 +25,17 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, cast
 
 import grpc
 
-from ipse import _native, _status
-from ipse._calls import ADMIN, IDENTITY
-from ipse._tally import Tally
+from ipse import _native
+from ipse._calls import IDENTITY
 from ipse._threads import Shared, Turns
 from ipse._waiters import SyncWaiters
 from ipse.errors import Code
-from ipse.telemetry import AUDIT_LOGGER
-from ipse.v1 import admin_pb2, identity_pb2
+from ipse.telemetry import audit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from ipse._carrier import Absence
     from ipse._native import Engine
     from ipse.settings import ServerSettings
 
@@ -47,141 +46,84 @@ if TYPE_CHECKING:
     _Decided: TypeAlias = tuple[int, int, bytes]
     _EngineCall: TypeAlias = Callable[[str, bytes, int | None, bytes | None], _Decided]
 
-BACKUP_METHOD: Final = f"/{ADMIN}/Backup"
-CHECKPOINT_METHOD: Final = f"/{ADMIN}/Checkpoint"
-LIST_METHOD: Final = f"/{IDENTITY}/ListProfiles"
-# How long these take is up to the patterns in the rules that they are sent.
-COMPILING_METHODS: Final = frozenset(
-    {f"/{ADMIN}/CreateWorkspace", f"/{ADMIN}/SetRules", f"/{ADMIN}/ValidateRules"}
-)
-# What their requests ask for may be long, and the engine works on it in turns: beside the loop the
-# loop's own calls get in between.
-BATCH_METHODS: Final = frozenset(
-    f"/{IDENTITY}/{name}"
-    for name in (
-        "ResolveEvents",
-        "BatchGetProfiles",
-        "TranslateIdentities",
-        "ListProfiles",
-        "ImportProfiles",
-    )
-)
-# They read files: the log, or the register of backups for a receipt.
-READING_METHODS: Final = frozenset(
-    {
-        f"/{IDENTITY}/ExportPerson",
-        f"/{IDENTITY}/DeleteProfile",
-        f"/{IDENTITY}/ForgetIdentifier",
-        f"/{ADMIN}/DeleteWorkspace",
-    }
-)
-_METHODS: Final = {
-    f"/{service.full_name}/{method.name}": method
-    for service in (
-        identity_pb2.DESCRIPTOR.services_by_name["IdentityService"],
-        admin_pb2.DESCRIPTOR.services_by_name["AdminService"],
-    )
-    for method in service.methods
-}
-# Every write can be tried with `read_only`, except the making of a workspace.
+_METHODS: Final = {name: (role, effect, way) for name, role, effect, way in _native.methods()}
 WRITING_METHODS: Final = frozenset(
-    name for name, method in _METHODS.items() if "read_only" in method.input_type.fields_by_name
-) | {f"/{ADMIN}/CreateWorkspace"}
-
+    name for name, (_, effect, _) in _METHODS.items() if effect == "writes"
+)
+AUDITED_METHODS: Final = frozenset(
+    name for name, (role, _, _) in _METHODS.items() if role == "admin"
+)
 _IDENTITY_METHODS: Final = frozenset(name for name in _METHODS if name.startswith(f"/{IDENTITY}/"))
-AUDITED_METHODS: Final = frozenset(name for name, role in _native.methods() if role == "admin")
 
 _PREFIX: Final = "/ipse.v1."
 _AUTHORIZATION: Final = "authorization"
-_RECOVERING: Final = "it is recovering"
-_SHUTTING_DOWN: Final = "it is shutting down"
-_FAILED: Final = "it has failed and is stopping; it recovers at its next start"
 _WAKE_BYTES_MAX: Final = 65_536
-_SHORT_BATCH_BYTES_MAX: Final = 1_024
-# What is smaller is bounded by how many calls there may be.
-_HELD_ANSWER_BYTES_MIN: Final = 64 * 1_024
+_DETAILS_KEY: Final = "grpc-status-details-bin"
 _STATUS_CODES: Final = {int(code.value[0]): code for code in grpc.StatusCode}
 
 _log = logging.getLogger("ipse.service")
-_audit_log = logging.getLogger(AUDIT_LOGGER)
 
 
 class Service(grpc.GenericRpcHandler):
-    """All methods of `ipse.v1`. Not serving until `attach`, and not again after `detach`.
+    """All methods of `ipse.v1`. Not serving until `attach`, and not again after `end`.
 
-    Belongs to the event loop that makes it. `on_failure` is called with the reason when the
-    engine cannot go on, after every waiting call was told.
+    Belongs to the event loop that makes it. `look_after` is called when the engine may be such
+    that it cannot go on.
     """
 
-    def __init__(self, settings: ServerSettings, on_failure: Callable[[str], None]) -> None:
+    def __init__(self, settings: ServerSettings, look_after: Callable[[], None]) -> None:
         self._settings = settings
-        self._on_failure = on_failure
+        self._look_after = look_after
         self._loop = asyncio.get_running_loop()
         self._waiters = SyncWaiters(self._loop, settings.waiting_calls_max)
         self._engine: Engine | None = None
         # Without tokens nobody looks at the metadata of a call.
         self._asks_for_tokens = bool(settings.tokens)
         # What carries a call is the state: no call asks whether there is an engine.
-        self._call: _EngineCall = _not_serving(_RECOVERING)
+        self._absence: Absence = "recovering"
+        self._call: _EngineCall = _not_serving(self._absence)
         self._synced: Callable[[], int] = _nothing_synced
+        self._wake_fd = -1
         self._handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
-        self._gone = ""
-        self.tally = Tally(frozenset(_METHODS))
+        self.tally = _native.Tally()
         """What was answered."""
         self._in_flight = 0
         self._idle = asyncio.Event()
-        self._compiling = Turns("rules")
-        self._batches = Turns("batch")
-        self._reading = Turns("export")
-        self._backups = Turns("backup")
+        self._turns = {way: Turns(way) for way in ("batch", "compile", "files", "backup")}
         self._checkpoint: Shared[_Decided] = Shared("checkpoint")
 
     def attach(self, engine: Engine) -> None:
         """Begin to serve."""
         self._engine = engine
-        self._loop.add_reader(engine.wake_fd(), self._on_wake, engine)
+        self._wake_fd = engine.wake_fd()
+        self._loop.add_reader(self._wake_fd, self._on_wake, engine)
         self._synced = engine.synced
         self._call = engine.call
 
     async def drain(self, grace_s: float) -> None:
         """Refuse new calls and wait for those in flight, but not longer than this."""
-        self._call = _not_serving(_SHUTTING_DOWN)
+        self._call = _not_serving("shutting_down")
         self._idle.clear()
         if self._in_flight:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), grace_s)
 
-    def detach(self, why: str = _SHUTTING_DOWN) -> None:
+    def end(self, absence: Absence) -> None:
         """Stop to serve; calls that still wait are told so."""
-        self._gone = why
-        self._call = _not_serving(why)
+        self._absence = absence
+        self._call = _not_serving(absence)
         self._synced = _nothing_synced
         if self._engine is not None:
-            self._loop.remove_reader(self._engine.wake_fd())
+            self._loop.remove_reader(self._wake_fd)
             self._engine = None
         self._waiters.fail()
-
-    def look_after_engine(self) -> None:
-        """Log the bugs that callers know only the ids of, and stop if the engine cannot go on."""
-        if self._engine is None:
-            return
-        for fault, text in self._engine.take_faults():
-            _log.error("a bug", extra={"fault": fault, "text": text})
-        failure = self._engine.failure()
-        if failure is not None:
-            self.fail(failure)
-
-    def fail(self, reason: str) -> None:
-        """Stop to serve because the engine cannot go on."""
-        self.detach(_FAILED)
-        self._on_failure(reason)
 
     async def check_caller(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         """End a call that is not the engine's to answer, if its caller has no token."""
         if not self._asks_for_tokens:
             return
         if self._engine is None:
-            refusal: tuple[int, bytes] | None = _status.not_serving(self._gone or _RECOVERING)
+            refusal: tuple[int, bytes] | None = _native.not_serving(self._absence)
         else:
             refusal = self._engine.check_caller(None, _authorization_of(context))
         if refusal is not None:
@@ -216,16 +158,13 @@ class Service(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(behaviour)
 
     def _answer_of(self, method: str) -> _Answer:
-        if method == CHECKPOINT_METHOD:
+        _, _, way = _METHODS.get(method, ("", "", "short"))
+        if way == "checkpoint":
             return self._answer_checkpoint
-        if method in READING_METHODS:
-            return functools.partial(self._answer_in_turn, self._reading)
-        if method == BACKUP_METHOD:
-            return functools.partial(self._answer_in_turn, self._backups)
-        if method in COMPILING_METHODS:
-            return functools.partial(self._answer_in_turn, self._compiling)
-        if method in BATCH_METHODS:
-            return self._answer_batch
+        if way in {"batch", "list"}:
+            return functools.partial(self._answer_batch, way)
+        if way in self._turns:
+            return functools.partial(self._answer_in_turn, self._turns[way])
         return self._answer
 
     async def _carry(
@@ -241,7 +180,7 @@ class Service(grpc.GenericRpcHandler):
             )
             if code == Code.INTERNAL:
                 # The bug may have left the graphs half changed: then this was the last call.
-                self.look_after_engine()
+                self._look_after()
             if code:
                 # gRPC keeps the exception, and that this frame, until the garbage collector comes
                 # by: not with all that was sent.
@@ -283,8 +222,7 @@ class Service(grpc.GenericRpcHandler):
         if self._engine is not None:
             authorization = _authorization_of(context)
             token, workspace = self._engine.audited(method, request, authorization)
-        who = {"token": token, "peer": context.peer(), "method": method, "workspace": workspace}
-        _audit_log.info("admin call", extra={**who, "outcome": outcome.name})
+        audit(token, workspace, method, context.peer(), outcome.name)
 
     async def _answer(
         self,
@@ -302,15 +240,14 @@ class Service(grpc.GenericRpcHandler):
 
     async def _answer_batch(
         self,
+        way: str,
         method: str,
         request: bytes,
         time_left_s: float | None,
         authorization: bytes | None,
     ) -> tuple[int, bytes]:
-        # A thread costs more than a batch of a few. How long a list is its request does not say.
-        if len(request) <= _SHORT_BATCH_BYTES_MAX and method != LIST_METHOD:
-            return await self._answer(method, request, time_left_s, authorization)
-        if self._engine is None:
+        is_short = way == "batch" and len(request) <= _native.SHORT_BATCH_BYTES_MAX
+        if is_short or self._engine is None:
             return await self._answer(method, request, time_left_s, authorization)
         # Nobody is put in the line who may not be.
         refused = self._refuse_caller(method, authorization)
@@ -322,7 +259,7 @@ class Service(grpc.GenericRpcHandler):
             return refusal
         leave = functools.partial(engine.leave_line, size)
         return await self._answer_in_turn(
-            self._batches, method, request, time_left_s, authorization, on_end=leave
+            self._turns["batch"], method, request, time_left_s, authorization, on_end=leave
         )
 
     async def _answer_in_turn(
@@ -361,7 +298,7 @@ class Service(grpc.GenericRpcHandler):
         if request:
             # The message has no fields. Whatever this is, no other caller shares its answer.
             return await self._answer_in_turn(
-                self._compiling, method, request, time_left_s, authorization
+                self._turns["compile"], method, request, time_left_s, authorization
             )
         refusal = self._refuse_caller(method, authorization)
         if refusal is not None:
@@ -381,14 +318,16 @@ class Service(grpc.GenericRpcHandler):
         if position > self._synced():
             if self._engine is None:
                 # It went while a thread was in it; nobody would end the waiting.
-                return _status.not_serving(self._gone)
+                return _native.not_serving(self._absence)
             # A write was let in at the door and is decided: it waits however many others do.
             if self._waiters.full and not writes:
-                return _status.queue_full(self._settings.waiting_calls_max, len(self._waiters))
+                return _native.waiting_calls_full(
+                    self._settings.waiting_calls_max, len(self._waiters)
+                )
             with self._held(len(payload)):
                 synced = await self._waiters.wait(position)
             if not synced:
-                return _status.not_serving(self._gone)
+                return _native.not_serving(self._absence)
         if len(payload) > self._settings.response_bytes_max and not writes:
             return self._response_too_large(payload)
         return code, payload
@@ -396,7 +335,7 @@ class Service(grpc.GenericRpcHandler):
     @contextlib.contextmanager
     def _held(self, size: int) -> Iterator[None]:
         """Count what is kept for a caller, if it is much."""
-        engine = self._engine if size >= _HELD_ANSWER_BYTES_MIN else None
+        engine = self._engine if size >= _native.HELD_ANSWER_BYTES_MIN else None
         if engine is None:
             yield
             return
@@ -408,7 +347,7 @@ class Service(grpc.GenericRpcHandler):
 
     def _hold_until_taken(self, size: int, context: _Context) -> None:
         """Count an answer until its caller has read it: one who is slow may never."""
-        engine = self._engine if size >= _HELD_ANSWER_BYTES_MIN else None
+        engine = self._engine if size >= _native.HELD_ANSWER_BYTES_MIN else None
         if engine is None:
             return
         engine.hold(size)
@@ -430,11 +369,11 @@ class Service(grpc.GenericRpcHandler):
         """Refuse before anything is decided, while that costs nothing."""
         settings = self._settings
         if len(request) > settings.message_bytes_max:
-            return _status.too_large(
+            return _native.message_too_large(
                 "request", "message_bytes_max", settings.message_bytes_max, len(request)
             )
         if self._waiters.full and writes:
-            return _status.queue_full(settings.waiting_calls_max, len(self._waiters))
+            return _native.waiting_calls_full(settings.waiting_calls_max, len(self._waiters))
         return None
 
     def _refuse_caller(self, method: str, authorization: bytes | None) -> tuple[int, bytes] | None:
@@ -446,20 +385,19 @@ class Service(grpc.GenericRpcHandler):
     def _response_too_large(self, payload: bytes) -> tuple[int, bytes]:
         """Refuse to send what a read would answer; a write's answer is bound by its request."""
         bound = self._settings.response_bytes_max
-        return _status.too_large("response", "response_bytes_max", bound, len(payload))
+        return _native.message_too_large("response", "response_bytes_max", bound, len(payload))
 
     def _on_wake(self, engine: Engine) -> None:
         # Emptied before `synced` is read: a group that ends in between wakes the loop again.
         with contextlib.suppress(BlockingIOError):
-            os.read(engine.wake_fd(), _WAKE_BYTES_MAX)
+            os.read(self._wake_fd, _WAKE_BYTES_MAX)
         self._waiters.release(engine.synced())
-        failure = engine.failure()
-        if failure is not None:
-            self.fail(failure)
+        if engine.failure() is not None:
+            self._look_after()
 
 
-def _not_serving(why: str) -> _EngineCall:
-    code, payload = _status.not_serving(why)
+def _not_serving(absence: Absence) -> _EngineCall:
+    code, payload = _native.not_serving(absence)
 
     def refuse(
         _method: str, _request: bytes, _time_left_ms: int | None, _authorization: bytes | None
@@ -502,11 +440,11 @@ async def _guarded(
     except BaseException:  # noqa: BLE001 -- a panic of the engine is no `Exception`
         fault = secrets.token_hex(8)
         _log.exception("a call failed", extra={"method": method, "fault": fault})
-        return _status.internal(fault)
+        return _native.bug(fault)
 
 
 async def _abort(
     context: grpc.aio.ServicerContext[Any, Any], code: int, payload: bytes
 ) -> NoReturn:
-    message, details = _status.message_of(payload)
-    await context.abort(_STATUS_CODES[code], message, ((_status.DETAILS_KEY, details),))
+    message, details = _native.fitted_status(payload)
+    await context.abort(_STATUS_CODES[code], message, ((_DETAILS_KEY, details),))

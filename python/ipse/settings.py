@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from ipse.errors import ConfigError
 
 SYNC_POLICIES: Final = ("always", "interval", "off")
+TRANSPORTS: Final = ("asyncio", "native")
 
 _KIB: Final = 1024
 _MIB: Final = 1024 * _KIB
@@ -43,6 +44,18 @@ class ServerSettings:
     )
     port: int = _setting(
         4773, "The TCP port to listen on; 0 lets the system choose one.", least=0, most=65_535
+    )
+    transport: Literal["asyncio", "native"] = _setting(
+        "asyncio",
+        "What carries calls: `asyncio`, gRPC's own server in Python; or `native`, threads of Rust "
+        "that need no Python for a call. Both answer alike.",
+        choices=TRANSPORTS,
+    )
+    native_workers: int = _setting(
+        0,
+        "Threads that carry calls under `transport = native`; 0: one for each core, from 2 to 16.",
+        least=0,
+        most=256,
     )
     insecure: bool = _setting(
         False,

@@ -63,6 +63,12 @@ def _is_no_lost_caller(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("ExecuteBatchError raised in core")
 
 
+def audit(token: str | None, workspace: str | None, method: str, peer: str, outcome: str) -> None:
+    """Writes down who asked for what, and never a value of a request."""
+    who = {"token": token, "peer": peer, "method": method, "workspace": workspace}
+    logging.getLogger(AUDIT_LOGGER).info("admin call", extra={**who, "outcome": outcome})
+
+
 def mask(namespace: str, value: str) -> str:
     """An identifier as logs may show it, for example `email:a***#1f3a`.
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.crash.campaign import Campaign
 from tests.crash.points import POINTS
 from tests.seeds import announce
@@ -16,6 +18,7 @@ _CYCLES = 10
 _CLIENTS = 5
 
 
+@pytest.mark.usefixtures("transport")
 def test_what_was_answered_is_true_after_a_kill(tmp_path: Path) -> None:
     announce(f"seed {_SEED}")
     campaign = Campaign(tmp_path, _SEED, _CLIENTS)

@@ -27,7 +27,8 @@ from typing import Any
 
 from tests.server_process import ServerProcess
 
-_IMPORTS = ("ipse.commands.serve", "ipse.server", "uvloop")
+_CARRIERS = ("ipse._asyncio_carrier", "ipse._native_carrier")
+_IMPORTS = ("ipse.commands.serve", "ipse.server", *_CARRIERS, "uvloop")
 
 
 class Zygote:

@@ -77,7 +77,7 @@ def engine() -> Iterator[_native.Engine]:
 
 
 def test_every_method_has_a_role_and_a_request() -> None:
-    assert dict(_native.methods()) == {
+    assert {name: role for name, role, _, _ in _native.methods()} == {
         full_name: ROLES[method.name] for full_name, method in METHODS.items()
     }
     assert ROLES.keys() == REQUESTS.keys() == {method.name for method in METHODS.values()}

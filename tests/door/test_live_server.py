@@ -54,9 +54,11 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def guarded(tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def guarded(
+    tokens: Path, tmp_path_factory: pytest.TempPathFactory, transport: str
+) -> Iterator[ServerProcess]:
     data_dir = tmp_path_factory.mktemp("guarded") / "data"
-    with ServerProcess(data_dir, ["--tokens", str(tokens)]) as process:
+    with ServerProcess(data_dir, ["--tokens", str(tokens)], transport=transport) as process:
         with ipse.Client(process.address, token=ADMIN.token) as admin:
             admin.create_workspace("shop")
         yield process
@@ -80,7 +82,9 @@ def test_more_metadata_than_a_server_reads_is_refused_before_it_is_looked_at(
 ) -> None:
     method = "/ipse.v1.AdminService/GetStats"
     huge = (("authorization", "Bearer " + "a" * 100_000),)
-    assert _failure(guarded, method, b"", huge).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    code = _failure(guarded, method, b"", huge).code()
+    # gRPC's own refusal, or HTTP's (431), for which gRPC has no code.
+    assert code in {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNKNOWN}
     assert _call(guarded, method, b"", GOOD)
 
 

@@ -26,6 +26,8 @@ from tests.door.keys import Key, file_of
 from tests.door.live import told, until
 from tests.server_process import ServerProcess
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 ADMIN = Key("admin", "admin")
 EVENT = ipse.Event(identifiers={"user_id": "ann"})
 HOST = "127.0.0.1"

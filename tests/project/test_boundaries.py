@@ -47,15 +47,19 @@ IGNORANT = {
     "ipse.commands.wal": (*ENGINE, "ipse.client", "grpc"),
     "ipse.commands.load": ENGINE,
 }
-# The modules that call the extension themselves. All but the first three open no engine: they ask
-# for its version, whether rules or tokens are good, and for work on directories without a server.
+# The modules that call the extension themselves. Only the resolver and the server open an engine:
+# others carry calls to one, or ask for a version, whether rules or tokens are good, and for work on
+# directories without a server.
 CALLERS = {
     "ipse.metrics",
     "ipse.resolver",
     "ipse.server",
     "ipse.service",
     "ipse",
+    "ipse._asyncio_carrier",
+    "ipse._carrier",
     "ipse._door",
+    "ipse._native_carrier",
     "ipse.commands.restore",
     "ipse.commands.rules",
     "ipse.commands.token",

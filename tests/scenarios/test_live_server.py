@@ -15,8 +15,8 @@ _FILES = sorted(Path(__file__).parent.glob("*.txt"))
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("scenarios")) as server:
+def server(tmp_path_factory: pytest.TempPathFactory, transport: str) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("scenarios"), transport=transport) as server:
         yield server
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -11,6 +12,10 @@ from typing import Any, TypeAlias
 import ipse
 import pytest
 from ipse import ServerSettings, _native, server
+from ipse._asyncio_carrier import AsyncioCarrier
+from ipse.service import Service
+
+from tests.server_process import TRANSPORT_VARIABLE
 
 SECONDS_MAX = 30.0
 
@@ -25,7 +30,8 @@ def in_process(
     """Play a scene on a server that listens inside this process; the scene lets it recover."""
 
     async def play() -> None:
-        wanted = ServerSettings(port=0, data_dir=str(data_dir), **settings)
+        transport: Any = os.environ.get(TRANSPORT_VARIABLE, "asyncio")
+        wanted = ServerSettings(port=0, data_dir=str(data_dir), transport=transport, **settings)
         running = server.Server(wanted)
         try:
             await running.listen()
@@ -35,6 +41,13 @@ def in_process(
             await running.drain()
 
     asyncio.run(play())
+
+
+def service_of(running: server.Server) -> Service:
+    """What asyncio's carrier asks, to look inside."""
+    carrier = running._carrier
+    assert isinstance(carrier, AsyncioCarrier)
+    return carrier.service
 
 
 class Panic(BaseException):

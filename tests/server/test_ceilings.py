@@ -10,10 +10,10 @@ import pytest
 from ipse import Event, Resolver, Rule, memory
 from ipse._sync import SyncCalls
 
-from tests.server_process import ServerProcess
+from tests.server_process import TRANSPORTS, ServerProcess
 
 
-@pytest.fixture(params=["server", "resolver"])
+@pytest.fixture(params=["resolver", *TRANSPORTS])
 def calls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SyncCalls]:
     """A workspace that may hold four identifiers, in a process that may hold six."""
     if request.param == "resolver":
@@ -22,7 +22,7 @@ def calls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SyncCalls]
     else:
         flags = ["--identifiers-max", "6", "--workspace-identifiers-max", "4"]
         with (
-            ServerProcess(tmp_path / "data", flags) as server,
+            ServerProcess(tmp_path / "data", flags, transport=request.param) as server,
             ipse.Client(server.address) as client,
         ):
             yield client

@@ -13,33 +13,38 @@ import asyncio
 import inspect
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import ipse
 import pytest
 from ipse import Event, _transport
 from ipse._sync import SyncCalls
 
-from tests.server_process import ServerProcess
+from tests.server_process import TRANSPORTS, ServerProcess
 
 LONG_AGO = datetime(2021, 1, 1, tzinfo=UTC)
 CALLS = [name for name in vars(SyncCalls) if not name.startswith("_")]
 
 
-@pytest.fixture(params=["embedded", "server"])
-def calls(request: pytest.FixtureRequest) -> Iterator[SyncCalls]:
+@pytest.fixture(params=["embedded", *TRANSPORTS])
+def calls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SyncCalls]:
     if request.param == "embedded":
         with ipse.Resolver() as resolver:
             resolver.create_workspace("people")
             yield resolver
     else:
-        client: ipse.Client = request.getfixturevalue("client")
-        client.create_workspace("people")
-        yield client
+        data_dir = tmp_path / "data"
+        with (
+            ServerProcess(data_dir, transport=request.param) as process,
+            ipse.Client(process.address) as client,
+        ):
+            client.create_workspace("people")
+            yield client
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("server") / "data") as process:
+def server(tmp_path: Path, transport: str) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path / "data", transport=transport) as process:
         yield process
 
 

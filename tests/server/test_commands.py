@@ -33,7 +33,7 @@ from ipse._messages import Lookup
 from ipse._sync import SyncCalls
 from ipse.v1 import identity_pb2
 
-from tests.server_process import ServerProcess
+from tests.server_process import TRANSPORTS, ServerProcess
 
 LONG_AGO = datetime(2021, 1, 1, tzinfo=UTC)
 WORKSPACE = "people"
@@ -70,14 +70,17 @@ shared = true
 """
 
 
-@pytest.fixture(params=["embedded", "server"])
+@pytest.fixture(params=["embedded", *TRANSPORTS])
 def calls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SyncCalls]:
     if request.param == "embedded":
         with Resolver() as resolver:
             resolver.create_workspace(WORKSPACE, rules_toml=RULES)
             yield resolver
     else:
-        with ServerProcess(tmp_path / "data") as process, ipse.Client(process.address) as client:
+        with (
+            ServerProcess(tmp_path / "data", transport=request.param) as process,
+            ipse.Client(process.address) as client,
+        ):
             client.create_workspace(WORKSPACE, rules_toml=RULES)
             yield client
 

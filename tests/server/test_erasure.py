@@ -13,7 +13,7 @@ from ipse import Decision, Event, Resolver, Rule
 from ipse._sync import SyncCalls
 
 from tests.cli.command import ipse as command
-from tests.server_process import ServerProcess
+from tests.server_process import TRANSPORTS, ServerProcess
 
 SECRET = b"secret"
 """In every value that is Ann's alone."""
@@ -40,14 +40,14 @@ def _names(data_dir: Path) -> list[str]:
     return [path.name for path in data_dir.iterdir() if SECRET in path.read_bytes().lower()]
 
 
-@pytest.fixture(params=["server", "resolver"])
+@pytest.fixture(params=["resolver", *TRANSPORTS])
 def calls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SyncCalls]:
     if request.param == "resolver":
         with Resolver(tmp_path / "data") as resolver:
             yield resolver
     else:
         with (
-            ServerProcess(tmp_path / "data") as server,
+            ServerProcess(tmp_path / "data", transport=request.param) as server,
             ipse.Client(server.address) as client,
         ):
             yield client

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import ipse
 import pytest
 from google.protobuf.any_pb2 import Any
@@ -11,10 +9,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
-from ipse import _status, errors
+from ipse import _native, errors
 from ipse.errors import Code
-
-from tests.project.tree import ROOT
 
 KINDS = {
     Code.INVALID_ARGUMENT: ipse.InvalidArgument,
@@ -70,10 +66,14 @@ def test_a_status_gives_reason_field_metadata_and_delay() -> None:
 @pytest.mark.parametrize(
     ("refusal", "code", "reason"),
     [
-        (_status.not_serving("it is recovering"), Code.UNAVAILABLE, "NOT_SERVING"),
-        (_status.queue_full(7, 8), Code.RESOURCE_EXHAUSTED, "WRITE_QUEUE_FULL"),
-        (_status.too_large("request", "b_max", 1, 2), Code.INVALID_ARGUMENT, "LIMIT_EXCEEDED"),
-        (_status.internal("4711"), Code.INTERNAL, "INTERNAL"),
+        (_native.not_serving("recovering"), Code.UNAVAILABLE, "NOT_SERVING"),
+        (_native.waiting_calls_full(7, 8), Code.RESOURCE_EXHAUSTED, "WRITE_QUEUE_FULL"),
+        (
+            _native.message_too_large("request", "b_max", 1, 2),
+            Code.INVALID_ARGUMENT,
+            "LIMIT_EXCEEDED",
+        ),
+        (_native.bug("4711"), Code.INTERNAL, "INTERNAL"),
     ],
 )
 def test_what_the_server_refuses_itself_reads_like_the_engines_refusals(
@@ -88,13 +88,12 @@ def test_what_the_server_refuses_itself_reads_like_the_engines_refusals(
 
 
 def test_a_bound_is_named_with_the_keys_that_the_engine_uses() -> None:
-    for _, payload in (_status.queue_full(7, 8), _status.too_large("request", "b_max", 7, 8)):
+    for _, payload in (
+        _native.waiting_calls_full(7, 8),
+        _native.message_too_large("request", "b_max", 7, 8),
+    ):
         error = errors.from_status_bytes(payload)
         assert (error.metadata["bound"], error.metadata["found"]) == ("7", "8")
-    source = (ROOT / "rust/ipse-rpc/src/limits.rs").read_text()
-    match = re.search(r"WRITE_QUEUE_RETRY_DELAY_MS: u32 = (\d+);", source)
-    assert match is not None
-    assert int(match.group(1)) == _status.QUEUE_FULL_RETRY_MS
 
 
 def test_a_status_is_cut_to_what_metadata_carries_and_keeps_its_reason() -> None:
@@ -104,15 +103,15 @@ def test_a_status_is_cut_to_what_metadata_carries_and_keeps_its_reason() -> None
     ]
     info = ErrorInfo(reason="INVALID_RULES", domain="ipse")
     payload = _status_bytes(Code.INVALID_ARGUMENT, info, BadRequest(field_violations=violations))
-    message, details = _status.message_of(payload)
+    message, details = _native.fitted_status(payload)
     assert message == "what was wrong"
     assert len(details) < 4_096
     assert errors.from_status_bytes(details).reason == "INVALID_RULES"
 
 
 def test_a_status_that_fits_is_sent_as_it_is() -> None:
-    _, payload = _status.internal("4711")
-    assert _status.message_of(payload)[1] is payload
+    _, payload = _native.bug("4711")
+    assert _native.fitted_status(payload)[1] == payload
 
 
 def _status_bytes(code: Code, *details: Message) -> bytes:

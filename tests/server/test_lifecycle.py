@@ -22,6 +22,8 @@ from ipse import Event, server
 from tests.server.scenes import in_process
 from tests.server_process import ServerProcess
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 NAMES = ("", *server.HEALTH_NAMES)
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -74,24 +76,6 @@ def test_health_of_a_name_that_nobody_has_is_not_found(server: ServerProcess) ->
     with pytest.raises(grpc.RpcError) as caught:
         server.health.Check(health_pb2.HealthCheckRequest(service="ipse.nothing"))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-
-
-def test_a_full_queue_refuses_writes_with_a_delay_and_lets_reads_pass(engine_dir: Path) -> None:
-    async def scene(running: server.Server, client: ipse.aio.Client) -> None:
-        await running.recover()
-        await client.resolve(Event(identifiers={"user_id": "u"}))
-        # With no place left every write is refused, whatever the disk's speed.
-        running._service._waiters._waiting_max = 0
-        event = Event(identifiers={"user_id": "v"})
-        with pytest.raises(ipse.ResourceExhausted) as caught:
-            await client.resolve(event)
-        assert caught.value.reason == "WRITE_QUEUE_FULL"
-        assert caught.value.retry_delay_s is not None
-        assert (await client.get_profile(identifier=("user_id", "u"))).known
-        running._service._waiters._waiting_max = 1
-        await client.resolve(event)
-
-    in_process(scene, engine_dir)
 
 
 def test_a_request_that_is_too_large_is_refused_by_name(engine_dir: Path) -> None:

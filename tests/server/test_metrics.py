@@ -18,6 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.server.scenes import in_process
 from tests.server_process import ServerProcess
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 
 def free_port() -> int:
     """A port that nobody had a moment ago."""

@@ -14,6 +14,8 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
 
 from tests.server_process import ServerProcess
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 PACKAGES = ("grpc.reflection.v1alpha", "grpc.reflection.v1")
 
 

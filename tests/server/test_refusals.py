@@ -14,12 +14,12 @@ from ipse._calls import IDENTITY, Call
 from ipse._sync import SyncCalls
 from ipse.v1 import admin_pb2, event_pb2, identity_pb2
 
-from tests.server_process import ServerProcess
+from tests.server_process import TRANSPORTS, ServerProcess
 
 ANN = ("email", "ann@example.com")
 
 
-@pytest.fixture(scope="module", params=["embedded", "server"])
+@pytest.fixture(scope="module", params=["embedded", *TRANSPORTS])
 def calls(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SyncCalls]:
@@ -27,8 +27,11 @@ def calls(
         with ipse.Resolver(tmp_path_factory.mktemp("embedded") / "data") as resolver:
             yield resolver
     else:
-        server: ServerProcess = request.getfixturevalue("server")
-        with ipse.Client(server.address) as client:
+        data_dir = tmp_path_factory.mktemp("server") / "data"
+        with (
+            ServerProcess(data_dir, transport=request.param) as process,
+            ipse.Client(process.address) as client,
+        ):
             yield client
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import ipse
 import pytest
-from ipse import Event, Resolver, ServerSettings, _native, _status, server, service
+from ipse import Event, Resolver, ServerSettings, _native, server
 from ipse._calls import ADMIN
 from ipse.errors import Code
 
-from tests.server.scenes import Panic, Scene, TroubledEngine, in_process, trouble, until
+from tests.server.scenes import Panic, Scene, TroubledEngine, in_process, service_of, trouble, until
 
 SECONDS_MAX = 30.0
 
@@ -68,7 +68,7 @@ def test_a_bug_that_broke_the_engine_stops_the_server_at_the_call_that_met_it(
 
     def call(*_arguments: Any) -> tuple[int, int, bytes]:
         broken.append("half changed")
-        return 0, *_status.internal("4711")
+        return 0, *_native.bug("4711")
 
     faults = [[("4711", "panic at x.rs:1")], []]
     trouble(
@@ -136,6 +136,24 @@ def test_a_snapshot_that_the_disk_refuses_stops_nothing(
         await until(lambda: "snapshot failed" in caplog.text)
         await client.resolve(Event(identifiers={"user_id": "u"}))
         assert not running.failure.done()
+
+    in_process(scene, engine_dir)
+
+
+def test_a_full_queue_refuses_writes_with_a_delay_and_lets_reads_pass(engine_dir: Path) -> None:
+    async def scene(running: server.Server, client: ipse.aio.Client) -> None:
+        await running.recover()
+        await client.resolve(Event(identifiers={"user_id": "u"}))
+        # With no place left every write is refused, whatever the disk's speed.
+        service_of(running)._waiters._waiting_max = 0
+        event = Event(identifiers={"user_id": "v"})
+        with pytest.raises(ipse.ResourceExhausted) as caught:
+            await client.resolve(event)
+        assert caught.value.reason == "WRITE_QUEUE_FULL"
+        assert caught.value.retry_delay_s is not None
+        assert (await client.get_profile(identifier=("user_id", "u"))).known
+        service_of(running)._waiters._waiting_max = 1
+        await client.resolve(event)
 
     in_process(scene, engine_dir)
 
@@ -271,9 +289,9 @@ def test_rules_that_take_long_to_compile_hold_nobody_up_but_each_other(
         first = asyncio.create_task(client.validate_rules(rules))
         await until(lambda: held.begun == ["ValidateRules"])
         second = asyncio.create_task(client.set_rules(rules + "\n"))
-        await until(lambda: running._service.calls_in_flight == 2)
+        await until(lambda: running._carrier.calls_in_flight == 2)
         third = asyncio.create_task(client.create_workspace("other"))
-        await until(lambda: running._service.calls_in_flight == 3)
+        await until(lambda: running._carrier.calls_in_flight == 3)
         # Everything else is answered meanwhile.
         await client.resolve(Event(identifiers={"user_id": "u"}))
         assert (await client.stats()).workspaces
@@ -299,11 +317,11 @@ def test_rules_that_are_decided_when_the_engine_fails_are_not_waited_for(
         rules = (await client.get_rules()).toml
         call = asyncio.create_task(client.set_rules(rules + "\n"))
         await until(lambda: bool(held.begun))
-        running._service.fail("the disk is gone")
+        running.fail("the disk is gone")
         held.go.set()
         with pytest.raises(ipse.Unavailable, match="it has failed"):
             await asyncio.wait_for(call, 3)
-        assert len(running._service._waiters) == 0
+        assert len(service_of(running)._waiters) == 0
 
     in_trouble(scene, engine_dir)
 
@@ -316,11 +334,12 @@ def test_rules_whose_caller_has_no_time_left_are_not_looked_at(
 
     async def scene(running: server.Server, client: ipse.aio.Client) -> None:
         await running.recover()
-        carrier = running._service
         method = f"/{ADMIN}/ValidateRules"
         first = asyncio.create_task(client.validate_rules(RULES))
         await until(lambda: bool(held.begun))
-        late = asyncio.ensure_future(carrier._answer_of(method)(method, b"", 0.05, None))
+        late = asyncio.ensure_future(
+            service_of(running)._answer_of(method)(method, b"", 0.05, None)
+        )
         await asyncio.sleep(0.1)
         held.go.set()
         await first
@@ -358,11 +377,11 @@ def test_checkpoints_that_are_asked_for_at_once_are_one(
     async def scene(running: server.Server, client: ipse.aio.Client) -> None:
         await running.recover()
         calls = [asyncio.create_task(client.checkpoint()) for _ in range(100)]
-        await until(lambda: running._service.calls_in_flight == 100)
+        await until(lambda: running._carrier.calls_in_flight == 100)
         calls[0].cancel()
-        await until(lambda: running._service.calls_in_flight == 99)
-        method = service.CHECKPOINT_METHOD
-        code, _ = await running._service._answer_checkpoint(method, b"", 0.0, None)
+        await until(lambda: running._carrier.calls_in_flight == 99)
+        method = f"/{ADMIN}/Checkpoint"
+        code, _ = await service_of(running)._answer_checkpoint(method, b"", 0.0, None)
         assert code == Code.DEADLINE_EXCEEDED
         held.go.set()
         written = await asyncio.gather(*calls[1:])
@@ -377,8 +396,8 @@ def test_checkpoints_that_are_asked_for_at_once_are_one(
 def test_a_checkpoint_with_bytes_that_are_no_message_is_refused_alone(engine_dir: Path) -> None:
     async def scene(running: server.Server, client: ipse.aio.Client) -> None:
         await running.recover()
-        method = service.CHECKPOINT_METHOD
-        code, _ = await running._service._answer_checkpoint(method, b"\xff", 9.0, None)
+        method = f"/{ADMIN}/Checkpoint"
+        code, _ = await service_of(running)._answer_checkpoint(method, b"\xff", 9.0, None)
         assert code == Code.INVALID_ARGUMENT
         await client.checkpoint()
 

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ipse_core::graph::Memory;
-use ipse_rpc::{Audited, Bounds, Dispatch, Status, Tokens};
+use ipse_rpc::{Audited, Bounds, Dispatch, Status, Tokens, now};
 use ipse_store::{Ceilings, LogPosition, Options, Recovery, Store, SyncPolicy};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::errors::{checkpoint_error, close_error, log_failed, open_error};
-use crate::now;
 use crate::progress::RecoveryProgress;
+use crate::refusals::{Refusal, refusal};
 use crate::wake::{self, WakeReader};
 
 /// The one method whose work is bound by its request: an event. A read's length says nothing
@@ -26,8 +27,9 @@ const ATTACHED_EVENT_BYTES_MAX: usize = 4 * 1024;
 /// The engine of one data directory.
 #[pyclass(frozen, module = "ipse._native")]
 pub(crate) struct Engine {
-    dispatch: Dispatch,
-    wake: WakeReader,
+    pub(crate) dispatch: Arc<Dispatch>,
+    /// Made when somebody asks for it: who carries calls without Python wakes no event loop.
+    wake: Mutex<Option<WakeReader>>,
 }
 
 #[pymethods]
@@ -91,7 +93,7 @@ impl Engine {
         let call = || dispatch.call(method, request, authorization, read_deadline_ms, now());
         let is_short = method == EVENT_METHOD && request.len() <= ATTACHED_EVENT_BYTES_MAX;
         let reply = if is_short { call() } else { py.detach(call) };
-        let (code, payload) = reply.result.map_or_else(refusal, |payload| (0, payload));
+        let (code, payload) = reply.result.map_or_else(encoded, |payload| (0, payload));
         (reply.position.0, code, PyBytes::new(py, &payload))
     }
 
@@ -102,10 +104,8 @@ impl Engine {
         py: Python<'py>,
         method: Option<&str>,
         authorization: Option<&[u8]>,
-    ) -> Option<(i32, Bound<'py, PyBytes>)> {
-        let (code, payload) =
-            self.dispatch.check_caller(method, authorization).err().map(refusal)?;
-        Some((code, PyBytes::new(py, &payload)))
+    ) -> Option<Refusal<'py>> {
+        self.dispatch.check_caller(method, authorization).err().map(|status| refusal(py, status))
     }
 
     /// (name of the token, workspace) of a call, for the audit.
@@ -147,14 +147,8 @@ impl Engine {
     }
 
     /// The refusal of a short call that comes while too many are in flight.
-    fn crowded<'py>(
-        &self,
-        py: Python<'py>,
-        in_flight: u64,
-        bound: u64,
-    ) -> (i32, Bound<'py, PyBytes>) {
-        let status = self.dispatch.crowded(in_flight, bound);
-        (status.code(), PyBytes::new(py, &status.encode()))
+    fn crowded<'py>(&self, py: Python<'py>, in_flight: u64, bound: u64) -> Refusal<'py> {
+        refusal(py, self.dispatch.crowded(in_flight, bound))
     }
 
     /// The refusal of a long call that would wait too long; else it is in the line.
@@ -164,9 +158,9 @@ impl Engine {
         py: Python<'py>,
         request_bytes: u64,
         read_deadline_ms: Option<i64>,
-    ) -> Option<(i32, Bound<'py, PyBytes>)> {
-        let status = self.dispatch.join_line(request_bytes, read_deadline_ms).err()?;
-        Some((status.code(), PyBytes::new(py, &status.encode())))
+    ) -> Option<Refusal<'py>> {
+        let refused = self.dispatch.join_line(request_bytes, read_deadline_ms).err();
+        refused.map(|status| refusal(py, status))
     }
 
     /// Takes a long call out of the line.
@@ -198,8 +192,14 @@ impl Engine {
     }
 
     /// Becomes readable each time `synced()` has moved or the log failed.
-    fn wake_fd(&self) -> i32 {
-        self.wake.fd()
+    fn wake_fd(&self) -> PyResult<i32> {
+        let mut wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner);
+        if wake.is_none() {
+            let (reader, writer) = wake::pair()?;
+            self.dispatch.store().on_synced(Box::new(move || writer.wake()));
+            *wake = Some(reader);
+        }
+        Ok(wake.as_ref().map_or(-1, WakeReader::fd))
     }
 
     /// Why the engine failed, if it did; the process must then stop.
@@ -296,19 +296,17 @@ impl Engine {
             None => (Store::in_memory(hash_seed), Recovery::default()),
         };
         let store = store.bounded_by(ceilings);
-        let (reader, writer) = wake::pair()?;
-        store.on_synced(Box::new(move || writer.wake()));
         let dispatch = Dispatch::new(store, recovery, now());
         let dispatch = match tokens {
             Some(tokens) => dispatch.guarded_by(tokens),
             None => dispatch,
         };
         dispatch.ensure_default_workspace(now()).map_err(|status| open_error(status.message()))?;
-        Ok(Engine { dispatch, wake: reader })
+        Ok(Engine { dispatch: Arc::new(dispatch), wake: Mutex::default() })
     }
 }
 
-fn refusal(status: Status) -> (i32, Vec<u8>) {
+fn encoded(status: Status) -> (i32, Vec<u8>) {
     (status.code(), status.encode())
 }
 

@@ -7,19 +7,20 @@
 
 mod engine;
 mod errors;
+mod native;
 mod offline;
 mod progress;
+mod refusals;
+mod tally;
 mod wake;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use ipse_core::Timestamp;
 use pyo3::pymodule;
 
 /// The engine, as Python sees it: bytes in, bytes out.
 #[pymodule(gil_used = false)]
 mod _native {
     use ipse_core::Rules;
+    use ipse_rpc::{METHODS, limits};
     use pyo3::prelude::*;
 
     #[pymodule_export]
@@ -27,13 +28,21 @@ mod _native {
     #[pymodule_export]
     use crate::errors::{LogFailedError, OpenError};
     #[pymodule_export]
+    use crate::native::NativeServer;
+    #[pymodule_export]
     use crate::offline::{restore, verify};
     #[pymodule_export]
     use crate::progress::RecoveryProgress;
+    #[pymodule_export]
+    use crate::refusals::{bug, fitted_status, message_too_large, not_serving, waiting_calls_full};
+    #[pymodule_export]
+    use crate::tally::Tally;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         ipse_rpc::keep_panics_for_the_log();
+        module.add("SHORT_BATCH_BYTES_MAX", limits::SHORT_BATCH_BYTES_MAX)?;
+        module.add("HELD_ANSWER_BYTES_MIN", limits::HELD_ANSWER_BYTES_MIN)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 
@@ -44,10 +53,13 @@ mod _native {
         problems.into_iter().map(|problem| (problem.line, problem.key, problem.message)).collect()
     }
 
-    /// (name, role) of each method; a caller with a token needs the role.
+    /// (name, role, effect, way) of each method.
     #[pyfunction]
-    fn methods() -> Vec<(&'static str, &'static str)> {
-        ipse_rpc::methods().map(|(name, role)| (name, role.name())).collect()
+    fn methods() -> Vec<(&'static str, &'static str, &'static str, &'static str)> {
+        let words = |method: &ipse_rpc::Method| {
+            (method.name, method.role().name(), method.effect.name(), method.way.name())
+        };
+        METHODS.iter().map(words).collect()
     }
 
     /// Raises ValueError, which says what is wrong, if this is not a file of tokens.
@@ -62,11 +74,4 @@ mod _native {
     fn preset(name: &str) -> Option<&'static str> {
         ipse_core::rules::preset(name)
     }
-}
-
-/// The server's clock, held within the times that there are.
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_millis(millis).unwrap_or(Timestamp::MAX)
 }

@@ -23,13 +23,14 @@ use ipse_store::{
 };
 use prost::Message;
 
-use crate::access::{Access, ERASE, EVENT, EVENTS, JOIN, READ, Reach, Role, admin, command};
+use crate::access::Reach;
 use crate::admin::default_rules;
 use crate::admission::{Admission, Bounds};
 use crate::door::{Door, admitted};
 use crate::fault::{Fault, Faults, catching};
 use crate::limits::REQUEST_BYTES_MAX;
 use crate::mappings::Mappings;
+use crate::methods::Method;
 use crate::metrics::Metrics;
 use crate::narrow::{Claims, check_role, narrowed};
 use crate::status::{Reason, Status, quoted};
@@ -52,7 +53,7 @@ pub struct Dispatch {
 }
 
 /// What a call comes to, and when that may be told.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reply {
     /// Send the reply once the log is synced through here.
     pub position: LogPosition,
@@ -77,52 +78,6 @@ pub(crate) struct Refused {
 
 /// What the handlers of methods give.
 pub(crate) type Handled = Result<Answer, Refused>;
-
-type Handler = fn(&Dispatch, &[u8], Timestamp) -> Handled;
-
-static METHODS: [(&str, Access, Handler); 28] = [
-    ("/ipse.v1.IdentityService/ResolveEvent", EVENT, Dispatch::resolve_event),
-    ("/ipse.v1.IdentityService/ResolveEvents", EVENTS, Dispatch::resolve_events),
-    ("/ipse.v1.IdentityService/GetProfile", READ, Dispatch::get_profile),
-    ("/ipse.v1.IdentityService/BatchGetProfiles", READ, Dispatch::batch_get_profiles),
-    ("/ipse.v1.IdentityService/LookupProfiles", READ, Dispatch::lookup_profiles),
-    ("/ipse.v1.IdentityService/ListProfiles", READ, Dispatch::list_profiles),
-    ("/ipse.v1.IdentityService/TranslateIdentities", READ, Dispatch::translate_identities),
-    ("/ipse.v1.IdentityService/Login", JOIN, Dispatch::login),
-    ("/ipse.v1.IdentityService/Logout", EVENT, Dispatch::logout),
-    ("/ipse.v1.IdentityService/LinkIdentifiers", JOIN, Dispatch::link_identifiers),
-    ("/ipse.v1.IdentityService/ModifyIdentifiers", command(6, 7), Dispatch::modify_identifiers),
-    ("/ipse.v1.IdentityService/MergeProfiles", command(7, 8), Dispatch::merge_profiles),
-    ("/ipse.v1.IdentityService/SplitProfile", command(6, 7), Dispatch::split_profile),
-    ("/ipse.v1.IdentityService/AttributeHistory", command(7, 8), Dispatch::attribute_history),
-    ("/ipse.v1.IdentityService/ImportProfiles", command(3, 4), Dispatch::import_profiles),
-    ("/ipse.v1.IdentityService/DeleteProfile", ERASE, Dispatch::delete_profile),
-    ("/ipse.v1.IdentityService/ForgetIdentifier", ERASE, Dispatch::forget_identifier),
-    ("/ipse.v1.IdentityService/ExportPerson", ERASE, Dispatch::export_person),
-    (
-        "/ipse.v1.AdminService/CreateWorkspace",
-        admin(Reach::NewWorkspace(1)),
-        Dispatch::create_workspace,
-    ),
-    ("/ipse.v1.AdminService/ListWorkspaces", admin(Reach::Server), Dispatch::list_workspaces),
-    ("/ipse.v1.AdminService/GetWorkspace", admin(Reach::Workspace(1)), Dispatch::get_workspace),
-    (
-        "/ipse.v1.AdminService/DeleteWorkspace",
-        admin(Reach::Workspace(1)),
-        Dispatch::delete_workspace,
-    ),
-    ("/ipse.v1.AdminService/GetRules", admin(Reach::Workspace(1)), Dispatch::get_rules),
-    ("/ipse.v1.AdminService/SetRules", admin(Reach::Workspace(1)), Dispatch::set_rules),
-    ("/ipse.v1.AdminService/ValidateRules", admin(Reach::Nowhere), Dispatch::validate_rules),
-    ("/ipse.v1.AdminService/Checkpoint", admin(Reach::Server), Dispatch::checkpoint_call),
-    ("/ipse.v1.AdminService/Backup", admin(Reach::Server), Dispatch::backup_call),
-    ("/ipse.v1.AdminService/GetStats", admin(Reach::Server), Dispatch::get_stats),
-];
-
-/// Every method, and the role that it needs of a caller who wants its answer written.
-pub fn methods() -> impl Iterator<Item = (&'static str, Role)> {
-    METHODS.iter().map(|(name, access, _)| (*name, access.role))
-}
 
 /// Who made a call, and where: what an audit tells, without a value of anybody's.
 #[derive(Debug, PartialEq, Eq)]
@@ -218,8 +173,8 @@ impl Dispatch {
         };
         let tokens = door.tokens();
         let token = admitted(&tokens, authorization)?;
-        match method.and_then(find_method) {
-            Some((access, _)) => check_role(token, access, access.read_only.is_some()),
+        match method.and_then(Method::find) {
+            Some(Method { access, .. }) => check_role(token, access, access.read_only.is_some()),
             None => Ok(()),
         }
     }
@@ -230,7 +185,7 @@ impl Dispatch {
         let token = tokens.as_ref().and_then(|tokens| admitted(tokens, authorization).ok());
         let only = token.and_then(|token| token.workspaces.first());
         let default = only.map_or(DEFAULT_WORKSPACE, String::as_str);
-        let named = find_method(method).and_then(|(access, _)| {
+        let named = Method::find(method).and_then(|Method { access, .. }| {
             let claims = Claims::read(request, access).ok()?;
             match (access.reach, claims.workspace) {
                 (Reach::Workspace(_), "") => Some(default),
@@ -380,7 +335,7 @@ impl Dispatch {
         let tokens = self.door.as_ref().map(Door::tokens);
         let admit = |tokens| admitted(tokens, authorization);
         let token = tokens.as_deref().map(admit).transpose()?;
-        let (access, handler) = find_method(method).ok_or_else(|| unknown_method(method))?;
+        let found = Method::find(method).ok_or_else(|| unknown_method(method))?;
         if deadline_ms.is_some_and(|left| left <= 0) {
             return Err(Status::new(
                 Reason::DeadlineExceeded,
@@ -394,8 +349,8 @@ impl Dispatch {
         }
         self.check_room(method, deadline_ms)?;
         match token {
-            Some(token) => handler(self, &narrowed(request, access, token)?, now),
-            None => handler(self, request, now),
+            Some(token) => (found.handler)(self, &narrowed(request, &found.access, token)?, now),
+            None => (found.handler)(self, request, now),
         }
     }
 
@@ -503,11 +458,6 @@ fn log_figures(stats: &StoreStats) -> [(&'static str, u64); 7] {
         ("storage_full", u64::from(stats.storage_full)),
         ("log_room_bytes", stats.room_bytes),
     ]
-}
-
-fn find_method(method: &str) -> Option<(&'static Access, Handler)> {
-    let found = METHODS.iter().find(|(name, _, _)| *name == method);
-    found.map(|(_, access, handler)| (access, *handler))
 }
 
 fn milliseconds(time: Duration) -> u64 {

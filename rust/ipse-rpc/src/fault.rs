@@ -7,7 +7,7 @@ use std::panic::{UnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::{Mutex, Once, PoisonError};
 
 use crate::limits::FAULTS_MAX;
-use crate::status::{Reason, Status};
+use crate::status::Status;
 
 /// A bug that was caught, for the server's log. The text never goes to a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,16 +28,13 @@ impl Faults {
     /// Keeps the text and gives the status that names it.
     pub(crate) fn internal(&self, text: String) -> Status {
         let id = random_id();
-        let status = Status::new(
-            Reason::Internal,
-            format!("a bug was met; the server's log explains it under {id}"),
-        );
+        let status = Status::bug(&id);
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() == FAULTS_MAX {
             waiting.pop_front();
         }
-        waiting.push_back(Fault { id: id.clone(), text });
-        status.with("id", id)
+        waiting.push_back(Fault { id, text });
+        status
     }
 
     /// Hands the faults over, oldest first.

@@ -18,6 +18,15 @@ pub const BATCH_GET_RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const TURN_MS_MAX: u64 = 1;
 /// Most events of one batch.
 pub const EVENTS_MAX: usize = 1_000;
+/// A batch whose request is not longer is worked on at once, like a single event: handing it to
+/// another thread would cost more.
+pub const SHORT_BATCH_BYTES_MAX: usize = 1_024;
+/// Answers of this size and more are counted until their callers have read them. What is smaller
+/// is bounded by how many calls there may be.
+pub const HELD_ANSWER_BYTES_MIN: usize = 64 * 1_024;
+/// Longest `google.rpc.Status` that is sent in metadata, in bytes: a stock client refuses more than
+/// 8 KiB of it, and the message and base64 take their part.
+pub const STATUS_BYTES_MAX: usize = 4_096;
 /// Most lookups of one batch.
 pub const LOOKUPS_MAX: usize = 1_000;
 /// Most profiles of one import.

@@ -4,10 +4,12 @@
 //! says when to come back. The code follows from the reason, so that no two places can
 //! disagree about it. A status never holds text of a panic or of another process.
 
-use prost::{Message, Name};
+use prost::{DecodeError, Message, Name};
 use prost_types::Any;
 
-use crate::limits::{STATUS_TEXT_BYTES_MAX, VIOLATIONS_MAX};
+use crate::limits::{
+    STATUS_BYTES_MAX, STATUS_TEXT_BYTES_MAX, VIOLATIONS_MAX, WRITE_QUEUE_RETRY_DELAY_MS,
+};
 use crate::proto::rpc;
 use crate::proto::v1::ItemError;
 
@@ -29,6 +31,17 @@ mod code {
     pub(super) const INTERNAL: i32 = 13;
     pub(super) const UNAVAILABLE: i32 = 14;
     pub(super) const UNAUTHENTICATED: i32 = 16;
+}
+
+/// Why a transport has no engine to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// It is not there yet.
+    Recovering,
+    /// It was told to end.
+    ShuttingDown,
+    /// It cannot go on.
+    Failed,
 }
 
 /// Why a call, or one item of a batch, is refused.
@@ -82,6 +95,45 @@ impl Status {
             .with("found", found)
     }
 
+    /// NOT_SERVING, for a reason that is no secret.
+    pub fn not_serving(absence: Absence) -> Status {
+        let why = match absence {
+            Absence::Recovering => "it is recovering",
+            Absence::ShuttingDown => "it is shutting down",
+            Absence::Failed => "it has failed and is stopping; it recovers at its next start",
+        };
+        Status::new(Reason::NotServing, format!("the server is not serving: {why}"))
+    }
+
+    /// WRITE_QUEUE_FULL: so many calls wait for the disk, of so many.
+    pub fn waiting_calls_full(bound: usize, found: usize) -> Status {
+        let problem = format!(
+            "{found} calls wait for the disk, waiting_calls_max = {bound}: try again after the delay"
+        );
+        Status::new(Reason::WriteQueueFull, problem)
+            .with("limit", "waiting_calls_max")
+            .with("bound", bound)
+            .with("found", found)
+            .retry_after_ms(WRITE_QUEUE_RETRY_DELAY_MS)
+    }
+
+    /// LIMIT_EXCEEDED: a request or response has more bytes than a setting allows.
+    pub fn message_too_large(what: &str, setting: &str, bound: usize, found: usize) -> Status {
+        let problem = format!(
+            "{found} bytes, at most {setting} = {bound} are allowed: ask for less at a time"
+        );
+        Status::of_field(Reason::LimitExceeded, what, problem)
+            .with("limit", setting)
+            .with("bound", bound)
+            .with("found", found)
+    }
+
+    /// INTERNAL: a bug that the server's log explains under an id.
+    pub fn bug(id: &str) -> Status {
+        let problem = format!("a bug was met; the server's log explains it under {id}");
+        Status::new(Reason::Internal, problem).with("id", id)
+    }
+
     /// Adds a value that programs may read.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl ToString) -> Status {
@@ -130,6 +182,15 @@ impl Status {
 
     /// The bytes of the google.rpc.Status.
     pub fn encode(self) -> Vec<u8> {
+        self.into_message().encode_to_vec()
+    }
+
+    /// The message, and the bytes of the google.rpc.Status as far as metadata has room for them.
+    pub fn fitted(self) -> (String, Vec<u8>) {
+        fit(self.into_message())
+    }
+
+    fn into_message(self) -> rpc::Status {
         let code = self.code();
         let mut details = vec![self.error_info()];
         if !self.violations.is_empty() {
@@ -138,7 +199,7 @@ impl Status {
         if let Some(delay_ms) = self.retry_delay_ms {
             details.push(retry_info(delay_ms));
         }
-        rpc::Status { code, message: self.message, details }.encode_to_vec()
+        rpc::Status { code, message: self.message, details }
     }
 
     fn error_info(&self) -> Any {
@@ -149,6 +210,20 @@ impl Status {
             metadata: metadata.collect(),
         })
     }
+}
+
+/// What [`Status::fitted`] gives, of a status that was encoded.
+pub fn fitted(encoded: &[u8]) -> Result<(String, Vec<u8>), DecodeError> {
+    rpc::Status::decode(encoded).map(fit)
+}
+
+/// ErrorInfo comes first and stays: a program needs the reason more than every violation.
+fn fit(mut status: rpc::Status) -> (String, Vec<u8>) {
+    while status.encoded_len() > STATUS_BYTES_MAX && status.details.len() > 1 {
+        status.details.pop();
+    }
+    let encoded = status.encode_to_vec();
+    (status.message, encoded)
 }
 
 /// What a single call's status would say, as one item of a batch.

@@ -5,7 +5,7 @@ mod support;
 
 use ipse_core::identifier::sha256_hex;
 use ipse_rpc::proto::v1;
-use ipse_rpc::{Dispatch, Tokens};
+use ipse_rpc::{Dispatch, METHODS, Method, Tokens};
 use ipse_store::{Options, Recovery, Store};
 use proptest::prelude::*;
 use prost::Message;
@@ -155,7 +155,7 @@ proptest! {
     #[test]
     fn junk_is_refused_and_nothing_panics(request in proptest::collection::vec(any::<u8>(), 0..64)) {
         let dispatch = guarded("source = \"web\"\nworkspaces = [\"shop\"]");
-        for (method, _) in ipse_rpc::methods() {
+        for Method { name: method, .. } in METHODS {
             let _ = call(&dispatch, method, &request);
         }
         prop_assert!(dispatch.take_faults().is_empty());
