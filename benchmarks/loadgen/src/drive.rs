@@ -104,36 +104,18 @@ pub(crate) async fn drive<C: Carrier, E: Encode + Send + 'static>(
     let mut done = std::pin::pin!(join_all(&mut callers));
     let ended_early = timeout_at(end, &mut done).await;
     let after = Usage::now(pace.pid)?;
-    let seconds = (Instant::now() - begin).as_secs_f64();
-    match ended_early {
-        Ok(result) => result?,
-        // Who is not back by then is counted as unanswered.
-        Err(_) => timeout_at(end + GRACE, done).await.unwrap_or(Ok(()))?,
-    }
-    let source = lock(&shared.source);
-    let counts = lock(&shared.counts);
-    let per_call = |bytes: u64| bytes as f64 / counts.times.total.max(1) as f64;
-    Ok(Report {
-        seconds,
-        calls: counts.times.total,
-        events: counts.events,
-        events_per_s: counts.events as f64 / seconds,
-        refused: counts.refused,
-        first_refusal: counts.first_refusal.clone(),
-        unanswered_calls: shared.clock.due_calls().saturating_sub(counts.times.total),
-        p50_ms: counts.times.percentile_ms(50.0),
-        p90_ms: counts.times.percentile_ms(90.0),
-        p99_ms: counts.times.percentile_ms(99.0),
-        p999_ms: counts.times.percentile_ms(99.9),
-        max_ms: counts.times.percentile_ms(100.0),
-        sent_late_p99_ms: pace.calls_per_s.and_then(|_| counts.lateness.percentile_ms(99.0)),
-        request_bytes: per_call(counts.request_bytes),
-        answer_bytes: per_call(counts.answer_bytes),
-        server_cpu_s: after.others_s.zip(before.others_s).map(|(after, before)| after - before),
-        generator_cpu_s: after.own_s - before.own_s,
-        calls_encoded_late: source.encoded_late,
-        next_block: source.stream.next_block(),
-    })
+    let seconds = match ended_early {
+        Ok(result) => {
+            result?;
+            begin.elapsed().as_secs_f64()
+        }
+        Err(_) => {
+            // Who is not back by then is counted as unanswered.
+            timeout_at(end + GRACE, done).await.unwrap_or(Ok(()))?;
+            pace.seconds
+        }
+    };
+    Ok(shared.report(pace, seconds, &before, &after))
 }
 
 async fn join_all(callers: &mut JoinSet<Result<(), Failure>>) -> Result<(), Failure> {
@@ -178,6 +160,35 @@ struct Shared<E> {
     clock: Clock,
     source: Mutex<Source<E>>,
     counts: Mutex<Counts>,
+}
+
+impl<E: Encode> Shared<E> {
+    fn report(&self, pace: &Pace, seconds: f64, before: &Usage, after: &Usage) -> Report {
+        let source = lock(&self.source);
+        let counts = lock(&self.counts);
+        let per_call = |bytes: u64| bytes as f64 / counts.times.total.max(1) as f64;
+        Report {
+            seconds,
+            calls: counts.times.total,
+            events: counts.events,
+            events_per_s: counts.events as f64 / seconds,
+            refused: counts.refused,
+            first_refusal: counts.first_refusal.clone(),
+            unanswered_calls: self.clock.due_calls().saturating_sub(counts.times.total),
+            p50_ms: counts.times.percentile_ms(50.0),
+            p90_ms: counts.times.percentile_ms(90.0),
+            p99_ms: counts.times.percentile_ms(99.0),
+            p999_ms: counts.times.percentile_ms(99.9),
+            max_ms: counts.times.percentile_ms(100.0),
+            sent_late_p99_ms: pace.calls_per_s.and_then(|_| counts.lateness.percentile_ms(99.0)),
+            request_bytes: per_call(counts.request_bytes),
+            answer_bytes: per_call(counts.answer_bytes),
+            server_cpu_s: after.others_s.zip(before.others_s).map(|(after, before)| after - before),
+            generator_cpu_s: after.own_s - before.own_s,
+            calls_encoded_late: source.encoded_late,
+            next_block: source.stream.next_block(),
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
