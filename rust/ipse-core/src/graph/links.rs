@@ -36,7 +36,7 @@ pub(crate) struct FurtherLinks {
 
 /// 14 bytes: a pair of other identifiers than one and the same.
 #[derive(Clone, Copy, Debug)]
-#[repr(packed(2))]
+#[repr(Rust, packed(2))]
 struct Further {
     stronger: u32,
     weaker: u32,

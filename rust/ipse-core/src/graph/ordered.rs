@@ -73,18 +73,14 @@ impl<E: Entry> Ordered<E> {
     #[inline]
     fn seek(&self, hash: u32, is_it: impl Fn(E) -> bool) -> Option<(usize, E)> {
         let home = home(hash, self.homes);
-        let mut before = 0;
-        for entry in &self.places[home..] {
+        for (before, entry) in self.places[home..].iter().enumerate() {
             let found = entry.hash();
-            if found >= hash {
-                if found > hash {
-                    return None;
-                }
-                if is_it(*entry) {
-                    return Some((home + before, *entry));
-                }
+            if found > hash {
+                return None;
             }
-            before += 1;
+            if found == hash && is_it(*entry) {
+                return Some((home + before, *entry));
+            }
         }
         None
     }
