@@ -4,15 +4,16 @@
 //!
 //! People hold four identifiers each (a user id, an e-mail, an anonymous id and a device),
 //! values of about 20 bytes, and come in two events: anonymous, then logged in. Steady events
-//! show three identifiers that are known. Prints one JSON object. Under callgrind, run it
-//! twice with different numbers of steady events: the difference is the cost of a steady
-//! event, free of everything else.
+//! show three identifiers that are known. Prints one JSON object. `teaching_ms_max` is the longest
+//! that a few events took while tables grew, `idle_ms_max` the longest that the machine kept this
+//! thread waiting while it did nothing but look at the clock for as long.
 
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
 mod support;
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use ipse_core::rules::{RulesText, preset};
 use ipse_core::{Change, Event, Graph, SentIdentifier, Timestamp};
@@ -61,17 +62,22 @@ fn main() {
 
     let before = resident_bytes();
     let mut graph = new_graph();
-    let load_ns = load(&mut graph, people);
+    let loading = Instant::now();
+    let (load_ns, longest) = load(&mut graph, people);
+    let loading = loading.elapsed();
     let resident = resident_bytes() - before;
     let steady_ns = steady(&graph, people, steady_events);
 
     let identifiers = graph.counts().identifiers;
     println!(
         "{{\"identifiers\": {identifiers}, \"teaching_events_per_second\": {:.0}, \
-         \"steady_events_per_second\": {:.0}, \"resident_bytes_per_identifier\": {:.1}}}",
+         \"steady_events_per_second\": {:.0}, \"resident_bytes_per_identifier\": {:.1}, \
+         \"teaching_ms_max\": {:.2}, \"idle_ms_max\": {:.2}}}",
         1e9 / load_ns,
         1e9 / steady_ns,
-        resident as f64 / identifiers as f64
+        resident as f64 / identifiers as f64,
+        longest.as_secs_f64() * 1e3,
+        idle(loading).as_secs_f64() * 1e3
     );
 }
 
@@ -89,32 +95,50 @@ fn new_graph() -> Graph {
     graph
 }
 
-/// Creates everybody; nanoseconds of an event, the making of its text left out.
-fn load(graph: &mut Graph, people: u32) -> f64 {
-    let mut spent = 0;
+/// Creates everybody; nanoseconds of an event, the making of its text left out, and the longest
+/// that a few took.
+fn load(graph: &mut Graph, people: u32) -> (f64, Duration) {
+    let (mut spent, mut longest) = (0, Duration::ZERO);
     for batch in batches(people) {
         let people: Vec<Person> = batch.map(Person::new).collect();
         let start = thread_nanoseconds();
-        teach_all(graph, &people);
+        longest = longest.max(teach_all(graph, &people));
         spent += thread_nanoseconds() - start;
     }
-    spent as f64 / (2.0 * f64::from(people))
+    (spent as f64 / (2.0 * f64::from(people)), longest)
 }
 
-/// Kept whole, so that its instructions can be counted apart.
+/// Kept whole, so that its instructions can be counted apart; the longest that those took that
+/// are read ahead of together.
 #[inline(never)]
-fn teach_all(graph: &mut Graph, people: &[Person]) {
+fn teach_all(graph: &mut Graph, people: &[Person]) -> Duration {
+    let mut longest = Duration::ZERO;
     for shown in [ANONYMOUS, LOGGED_IN] {
         let mut events: Vec<Event<'_>> = people.iter().map(|person| person.event(shown)).collect();
         for events in events.chunks_mut(Graph::READ_AHEAD_EVENTS) {
+            let start = Instant::now();
             graph.read_ahead(events.iter_mut().flat_map(|event| &mut event.identifiers));
             for event in &*events {
                 let decision = graph.decide(event, now()).expect("nothing is refused");
                 assert!(decision.teaches, "everything here is new");
                 apply(graph, Change::EventResolved(decision.resolved));
             }
+            longest = longest.max(start.elapsed());
         }
     }
+    longest
+}
+
+/// The longest pause of a thread that does nothing for a while.
+fn idle(time: Duration) -> Duration {
+    let start = Instant::now();
+    let (mut last, mut longest) = (start, Duration::ZERO);
+    while last - start < time {
+        let now = Instant::now();
+        longest = longest.max(now - last);
+        last = now;
+    }
+    longest
 }
 
 /// Kept whole, so that its instructions can be counted apart.
