@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use ipse_core::Record;
+use ipse_core::{Graph, Record};
 
 use crate::codec::decode_record;
 use crate::directory::Found;
@@ -167,10 +167,10 @@ impl<'d> Opening<'d> {
     fn replay_frames(&mut self, frames: &mut Frames<'_>, path: &Path) -> Result<bool, OpenError> {
         let (sender, batches) = sync_channel(BATCHES_AHEAD);
         let covered = self.recovery.snapshot_log_position;
-        let decoder = Decoder { path, covered, progress: self.progress, sender };
+        let decoder = Decoder { path, covered, progress: self.progress, sender, batch: Vec::new() };
         let (applied, decoded) = thread::scope(|scope| {
             let decoder = thread::Builder::new()
-                .spawn_scoped(scope, || decoder.frames(frames))
+                .spawn_scoped(scope, || decoder.decode(frames))
                 .map_err(IoFailed::new("start a thread to read", path))?;
             let applied = self.apply_all(batches, path);
             let decoded = decoder.join().unwrap_or_else(|panic| resume_unwind(panic));
@@ -189,21 +189,33 @@ impl<'d> Opening<'d> {
         path: &Path,
     ) -> Result<u64, OpenError> {
         let mut applied = 0;
-        for PlacedRecord { workspace, record, position, offset } in batches.into_iter().flatten() {
-            self.state.replay(workspace, &record).map_err(|problem| {
-                let problem = format!("record at log position {position}: {problem}");
-                OpenError::corrupt(path, offset, problem)
-            })?;
-            applied += 1;
+        for batch in batches {
+            for placed in batch.chunks(Graph::READ_AHEAD_EVENTS) {
+                self.apply(placed, path)?;
+            }
+            applied += batch.len() as u64;
         }
         Ok(applied)
     }
+
+    fn apply(&mut self, placed: &[PlacedRecord<'_>], path: &Path) -> Result<(), OpenError> {
+        let workspace = placed[0].workspace;
+        let same = placed.iter().filter(|placed| placed.workspace == workspace);
+        self.state.read_ahead(workspace, same.map(|placed| &placed.record));
+        for PlacedRecord { workspace, record, position, offset } in placed {
+            self.state.replay(*workspace, record).map_err(|problem| {
+                let problem = format!("record at log position {position}: {problem}");
+                OpenError::corrupt(path, *offset, problem)
+            })?;
+        }
+        Ok(())
+    }
 }
 
-/// Records that are handed on together.
-const BATCH_RECORDS: usize = 256;
+/// Records that are handed on together: waking the other thread costs as much as some of them.
+const BATCH_RECORDS: usize = 4_096;
 /// Batches that wait to be applied.
-const BATCHES_AHEAD: usize = 4;
+const BATCHES_AHEAD: usize = 2;
 
 /// A record, whose it is, and where it lies in the log and in its file.
 struct PlacedRecord<'b> {
@@ -228,10 +240,19 @@ struct Decoder<'d, 'b> {
     covered: u64,
     progress: &'d RecoveryProgress,
     sender: SyncSender<Vec<PlacedRecord<'b>>>,
+    /// What is to be handed on.
+    batch: Vec<PlacedRecord<'b>>,
 }
 
 impl<'b> Decoder<'_, 'b> {
-    fn frames(self, frames: &mut Frames<'b>) -> Result<Decoded, OpenError> {
+    fn decode(mut self, frames: &mut Frames<'b>) -> Result<Decoded, OpenError> {
+        let decoded = self.frames(frames);
+        // What lies before a frame that cannot be decoded, too.
+        self.hand_on();
+        decoded
+    }
+
+    fn frames(&mut self, frames: &mut Frames<'b>) -> Result<Decoded, OpenError> {
         let mut decoded = Decoded::default();
         self.progress.add(frames.end as u64);
         while let Some((start, frame)) = frames.next(self.path)? {
@@ -245,10 +266,9 @@ impl<'b> Decoder<'_, 'b> {
         Ok(decoded)
     }
 
-    fn frame(&self, frame: &Frame<'b>, start: usize) -> Result<(), OpenError> {
+    fn frame(&mut self, frame: &Frame<'b>, start: usize) -> Result<(), OpenError> {
         let place = |offset: usize| (start + FRAME_HEADER_BYTES + offset) as u64;
         let mut offset = 0;
-        let mut batch = Vec::with_capacity(BATCH_RECORDS);
         for position in frame.header.first_position..frame.end_position() {
             let (workspace, record, size) =
                 decode_record(&frame.payload[offset..]).map_err(|error| {
@@ -256,14 +276,14 @@ impl<'b> Decoder<'_, 'b> {
                     OpenError::corrupt(self.path, place(offset + error.offset), problem)
                 })?;
             if position > self.covered {
-                batch.push(PlacedRecord { workspace, record, position, offset: place(offset) });
+                let offset = place(offset);
+                self.batch.push(PlacedRecord { workspace, record, position, offset });
             }
-            if batch.len() == BATCH_RECORDS {
-                self.send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH_RECORDS)));
+            if self.batch.len() == BATCH_RECORDS {
+                self.hand_on();
             }
             offset += size;
         }
-        self.send(batch);
         if frame.is_read_by(offset) {
             return Ok(());
         }
@@ -272,8 +292,8 @@ impl<'b> Decoder<'_, 'b> {
 
     /// Nobody receives when a record could not be applied: that is told, and what comes after it
     /// is not.
-    fn send(&self, batch: Vec<PlacedRecord<'b>>) {
-        let _ = self.sender.send(batch);
+    fn hand_on(&mut self) {
+        let _ = self.sender.send(std::mem::take(&mut self.batch));
     }
 }
 

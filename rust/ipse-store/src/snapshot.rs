@@ -64,7 +64,7 @@ impl FreeSpace<'_> {
 }
 
 /// Parts that are read and wait for their graph.
-const PARTS_AHEAD: usize = 2;
+const PARTS_AHEAD: usize = 4;
 
 /// A part, whose it is, and where it lies in the file.
 struct PlacedPart {

@@ -157,6 +157,17 @@ impl State {
         Ok(())
     }
 
+    /// Fetches what replaying records of a workspace will look at.
+    pub(crate) fn read_ahead<'r>(
+        &self,
+        workspace: u32,
+        records: impl IntoIterator<Item = &'r Record<'r>>,
+    ) {
+        if workspace < self.count() {
+            self.graph(WorkspaceIndex(workspace)).read_records_ahead(records);
+        }
+    }
+
     fn replay_creation(
         &mut self,
         workspace: WorkspaceIndex,

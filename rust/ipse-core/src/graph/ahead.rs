@@ -8,6 +8,7 @@
 
 use std::hint::black_box;
 
+use crate::change::{Change, Record};
 use crate::event::SentIdentifier;
 
 use super::Graph;
@@ -55,16 +56,38 @@ impl Graph {
                 sought.push((&mut sent.hint.row, hash));
             }
         }
-        let mut rows = Vec::with_capacity(sought.len());
+        let mut ids = Vec::with_capacity(sought.len());
         for (row, hash) in sought {
             if let Some(id) = self.identifiers.likely(hash) {
                 *row = id.0;
-                rows.push(id);
+                ids.push(id);
             }
         }
-        let mut nodes = Vec::with_capacity(rows.len());
-        nodes.extend(rows.iter().map(|&id| self.identifiers.rows.row(id).node));
-        for (&id, node) in rows.iter().zip(&mut nodes) {
+        self.fetch(&ids);
+    }
+
+    /// Fetches what replaying these records will look at.
+    pub fn read_records_ahead<'r>(&self, records: impl IntoIterator<Item = &'r Record<'r>>) {
+        if self.workspace.is_none() {
+            return;
+        }
+        let mut sought = Vec::with_capacity(4 * Graph::READ_AHEAD_EVENTS);
+        for record in records {
+            let Change::EventResolved(event) = &record.change else { continue };
+            sought.extend(event.identifiers.iter().filter_map(|observed| {
+                let namespace = self.namespaces().index(&observed.namespace)?;
+                Some(self.identifiers.hash(namespace, &observed.value))
+            }));
+        }
+        let ids = sought.into_iter().filter_map(|hash| self.identifiers.likely(hash));
+        self.fetch(&ids.collect::<Vec<_>>());
+    }
+
+    /// Fetches rows, texts and profiles of identifiers.
+    fn fetch(&self, ids: &[IdentifierId]) {
+        let rows = ids.iter().map(|&id| self.identifiers.rows.row(id).node);
+        let mut nodes: Vec<u32> = rows.collect();
+        for (&id, node) in ids.iter().zip(&mut nodes) {
             black_box(self.identifiers.rows.first_byte(id));
             if *node != NO_NODE {
                 *node = self.profiles.root(*node);
