@@ -5,14 +5,25 @@
 //! are those that the generated code would write; tests compare the two.
 
 use prost::Message;
+use prost::encoding::encode_varint;
 
 /// An answer being written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Encoder(Vec<u8>);
+
+/// Room for most answers about one person: growing there bit by bit costs more than writing.
+const ROOM_BYTES: usize = 512;
+const VARINT_BYTES_MAX: usize = 10;
 
 const VARINT: u32 = 0;
 const FIXED64: u32 = 1;
 const DELIMITED: u32 = 2;
+
+impl Default for Encoder {
+    fn default() -> Encoder {
+        Encoder(Vec::with_capacity(ROOM_BYTES))
+    }
+}
 
 impl Encoder {
     pub(crate) fn into_bytes(self) -> Vec<u8> {
@@ -73,9 +84,11 @@ impl Encoder {
             self.0[length_at] = length as u8;
             return told;
         }
-        let mut prefix = Vec::new();
-        put_varint(length as u64, &mut prefix);
-        self.0.splice(length_at..=length_at, prefix);
+        let mut prefix = [0; VARINT_BYTES_MAX];
+        let mut room = &mut prefix[..];
+        encode_varint(length as u64, &mut room);
+        let prefix_bytes = VARINT_BYTES_MAX - room.len();
+        self.0.splice(length_at..=length_at, prefix.into_iter().take(prefix_bytes));
         told
     }
 

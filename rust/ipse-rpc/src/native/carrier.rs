@@ -236,7 +236,8 @@ impl Carrier {
             way => {
                 // Nobody waits for the turns of callers who have none.
                 dispatch.check_caller(Some(call.path()), call.authorization.as_deref())?;
-                let reply = self.answer_in_turn(way, dispatch, call).await?;
+                // Boxed: every call would be moved with the room for it.
+                let reply = Box::pin(self.answer_in_turn(way, dispatch, call)).await?;
                 reply.ok_or_else(|| dispatch.panicked(call.path(), "beside the calls"))?
             }
         };

@@ -126,7 +126,7 @@ impl Connections {
         if request.uri().path().starts_with(OURS) {
             self.carrier.carry(request, peer).await
         } else {
-            self.side.answer(&self.carrier, request).await
+            Box::pin(self.side.answer(&self.carrier, request)).await
         }
     }
 }

@@ -24,6 +24,8 @@ use crate::limits::HELD_ANSWER_BYTES_MIN;
 use crate::status::{Reason, Status, quoted};
 
 const HEAD_BYTES: usize = 5;
+/// As gRPC has it.
+const TIMEOUT_DIGITS_MAX: usize = 8;
 /// An answer that is not longer goes with its head in one frame.
 const ONE_FRAME_BYTES_MAX: usize = 16 * 1_024;
 
@@ -52,8 +54,8 @@ pub(super) async fn read(
         return Ok(message);
     }
     match headers.get("grpc-encoding").map(HeaderValue::as_bytes) {
-        Some(b"gzip") => inflate(message, bytes_max, GzDecoder::new).await,
-        Some(b"deflate") => inflate(message, bytes_max, ZlibDecoder::new).await,
+        Some(b"gzip") => Box::pin(inflate(message, bytes_max, GzDecoder::new)).await,
+        Some(b"deflate") => Box::pin(inflate(message, bytes_max, ZlibDecoder::new)).await,
         other => Err(malformed(&format!(
             "its compression is {}, and only gzip and deflate are read",
             quoted(&String::from_utf8_lossy(other.unwrap_or_default()))
@@ -64,10 +66,15 @@ pub(super) async fn read(
 /// The moment of a caller's deadline, if it has one.
 pub(super) fn deadline(headers: &HeaderMap) -> Option<Instant> {
     let (unit, digits) = headers.get("grpc-timeout")?.as_bytes().split_last()?;
-    let count: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    if digits.is_empty() || digits.len() > TIMEOUT_DIGITS_MAX {
+        return None;
+    }
+    let count = digits.iter().try_fold(0, |count, digit| {
+        digit.is_ascii_digit().then(|| 10 * count + u64::from(digit - b'0'))
+    })?;
     let left = match unit {
-        b'H' => Duration::from_secs(count.saturating_mul(3_600)),
-        b'M' => Duration::from_secs(count.saturating_mul(60)),
+        b'H' => Duration::from_secs(3_600 * count),
+        b'M' => Duration::from_secs(60 * count),
         b'S' => Duration::from_secs(count),
         b'm' => Duration::from_millis(count),
         b'u' => Duration::from_micros(count),
@@ -318,9 +325,14 @@ mod tests {
             let deadline = deadline(&with("grpc-timeout", value))?;
             Some(deadline.saturating_duration_since(Instant::now()).as_secs_f64())
         };
-        for (value, seconds) in
-            [("2H", 7_200.0), ("2M", 120.0), ("2S", 2.0), ("2000m", 2.0), ("2000000u", 2.0)]
-        {
+        for (value, seconds) in [
+            ("2H", 7_200.0),
+            ("2M", 120.0),
+            ("2S", 2.0),
+            ("2000m", 2.0),
+            ("2000000u", 2.0),
+            ("99999999S", 99_999_999.0),
+        ] {
             let found = left(value).expect("a deadline");
             assert!(found <= seconds && found > seconds - 1.0, "{value}: {found}");
         }
