@@ -124,12 +124,13 @@ class Server:
         )
         self._engine = engine
         self._carrier.attach(engine)
+        # Whoever hears of it from health finds it in the log and in the figures.
+        self._show("serving", engine)
+        _log.info("serving", extra={"data_dir": self._settings.data_dir, **engine.recovery()})
         for name in HEALTH_NAMES:
             await self._carrier.set_health(name, is_serving=True)
         await self._tell_of_space(engine)
         self._looking_after = asyncio.create_task(self._look_after(engine))
-        self._show("serving", engine)
-        _log.info("serving", extra={"data_dir": self._settings.data_dir, **engine.recovery()})
 
     async def drain(self) -> None:
         """Let calls in flight end, then sync, write a snapshot and close the data directory.

@@ -178,21 +178,22 @@ class Service(grpc.GenericRpcHandler):
             code, payload = await _guarded(
                 method, answer, request, context.time_remaining(), authorization
             )
-            if code == Code.INTERNAL:
-                # The bug may have left the graphs half changed: then this was the last call.
-                self._look_after()
-            if code:
-                # gRPC keeps the exception, and that this frame, until the garbage collector comes
-                # by: not with all that was sent.
-                request = b""
-                await _abort(context, code, payload)
-            self._hold_until_taken(len(payload), context)
-            return payload
         finally:
+            # Who has the answer finds it counted.
             self.tally.count(method, code, time.perf_counter() - began_s)
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
+        if code == Code.INTERNAL:
+            # The bug may have left the graphs half changed: then this was the last call.
+            self._look_after()
+        if code:
+            # gRPC keeps the exception, and that this frame, until the garbage collector comes by:
+            # not with all that was sent.
+            request = b""
+            await _abort(context, code, payload)
+        self._hold_until_taken(len(payload), context)
+        return payload
 
     async def _carry_audited(
         self, method: str, answer: _Answer, request: bytes, context: _Context
