@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import statistics
 import sys
 from collections.abc import Iterable, Iterator
@@ -189,6 +190,8 @@ class Bench:
         server = system.server
         seconds = seconds or self._settings.seconds
         system.prepare()
+        # What the system before has written and not synced would be synced in this one's time.
+        os.sync()
         ahead = int((seconds + self._settings.warmup_s) * _AHEAD_PER_S[row.events_per_call])
         workload = {
             "seed": loadgen.SEED,
