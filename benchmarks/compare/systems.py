@@ -163,10 +163,10 @@ class Ipse(Server):
         self.resident_bytes_empty = other.resident_bytes_empty
 
     def recovery(self) -> dict[str, Any]:
-        """What the server said of its last recovery."""
+        """What the server said of its last recovery; where its files lay is nobody's business."""
         lines = (self.directory / "server.log").read_text().splitlines()
         said = [json.loads(line) for line in lines if '"serving"' in line]
-        return dict(said[-1])
+        return {key: value for key, value in said[-1].items() if key != "data_dir"}
 
     @property
     def identifiers(self) -> int:
