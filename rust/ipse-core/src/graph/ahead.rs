@@ -8,11 +8,12 @@
 
 use std::hint::black_box;
 
-use crate::change::{Change, Record};
+use crate::change::{Change, ObservedIdentifier, Record};
 use crate::event::SentIdentifier;
 
 use super::Graph;
 use super::identifiers::{IdentifierId, NO_NODE};
+use super::index::IdentifierHash;
 
 const NOT_READ: u16 = u16::MAX;
 const NO_ROW: u32 = u32::MAX;
@@ -49,10 +50,9 @@ impl Graph {
     ) {
         let mut sought = Vec::with_capacity(4 * Graph::READ_AHEAD_EVENTS);
         for sent in identifiers {
-            if let Some(namespace) = self.namespaces().index(&sent.namespace) {
+            // Of a value that is not in its normal form the hash is nobody's: nothing is lost.
+            if let Some((namespace, hash)) = self.hash_of(&sent.namespace, &sent.value) {
                 sent.hint.namespace = namespace;
-                // Of a value that is not in its normal form the hash is nobody's: nothing is lost.
-                let hash = self.identifiers.hash(namespace, &sent.value);
                 sought.push((&mut sent.hint.row, hash));
             }
         }
@@ -74,13 +74,19 @@ impl Graph {
         let mut sought = Vec::with_capacity(4 * Graph::READ_AHEAD_EVENTS);
         for record in records {
             let Change::EventResolved(event) = &record.change else { continue };
-            sought.extend(event.identifiers.iter().filter_map(|observed| {
-                let namespace = self.namespaces().index(&observed.namespace)?;
-                Some(self.identifiers.hash(namespace, &observed.value))
-            }));
+            let hash_of = |observed: &ObservedIdentifier<'_>| {
+                self.hash_of(&observed.namespace, &observed.value).map(|(_, hash)| hash)
+            };
+            sought.extend(event.identifiers.iter().filter_map(hash_of));
         }
         let ids = sought.into_iter().filter_map(|hash| self.identifiers.likely(hash));
         self.fetch(&ids.collect::<Vec<_>>());
+    }
+
+    /// The index of a namespace, and the hash of a value in it.
+    fn hash_of(&self, namespace: &str, value: &str) -> Option<(u16, IdentifierHash)> {
+        let namespace = self.namespaces().index(namespace)?;
+        Some((namespace, self.identifiers.hash(namespace, value)))
     }
 
     /// Fetches rows, texts and profiles of identifiers.

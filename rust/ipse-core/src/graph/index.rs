@@ -5,9 +5,7 @@
 //! the text again, and a false match is nearly always seen without leaving the table.
 
 use super::keyed::Keyed;
-use super::ordered::{Entry, Ordered, ordered_bytes};
-
-const SHARDS: usize = 256;
+use super::ordered::{Entry, Ordered, SHARDS, ShardedHash, ordered_bytes};
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
@@ -24,19 +22,7 @@ impl Entry for Slot {
 }
 
 /// The hash of an identifier under this process's seed. Never stored, never shown.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct IdentifierHash(u64);
-
-impl IdentifierHash {
-    fn shard(self) -> usize {
-        (self.0 >> 56) as usize % SHARDS
-    }
-
-    /// What its entry keeps of it.
-    fn kept(self) -> u32 {
-        (self.0 as u32).min(u32::MAX - 1)
-    }
-}
+pub(crate) type IdentifierHash = ShardedHash;
 
 /// The table.
 #[derive(Debug)]
@@ -79,7 +65,7 @@ impl Index {
 
     /// The hash of a namespace and a value.
     pub(crate) fn hash(&self, namespace: u16, value: &[u8]) -> IdentifierHash {
-        IdentifierHash(self.keyed.hash_within(namespace, value))
+        ShardedHash(self.keyed.hash_within(namespace, value))
     }
 
     /// The row with this hash for which `is_it` holds.

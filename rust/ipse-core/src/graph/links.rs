@@ -10,13 +10,11 @@ use crate::change::SequenceNumber;
 use super::Graph;
 use super::chunked::Packed48;
 use super::identifiers::{IdentifierId, Identifiers};
-use super::ordered::{Entry, Ordered, ordered_bytes};
+use super::ordered::{Entry, Ordered, SHARDS, ShardedHash, ordered_bytes};
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
 /// Below so many pairs each is looked up; above, all links are looked through.
 const PAIRS_MAX: usize = 1 << 16;
-
-const SHARDS: usize = 256;
 
 /// A pair, and the record that first saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +48,7 @@ impl Entry for Further {
         if self.stronger == self.weaker {
             u32::MAX
         } else {
-            PairHash::of(IdentifierId(self.stronger), IdentifierId(self.weaker)).kept()
+            pair_hash(IdentifierId(self.stronger), IdentifierId(self.weaker)).kept()
         }
     }
 }
@@ -73,24 +71,10 @@ impl Further {
     }
 }
 /// The hash of a pair, whichever is the stronger. Rows are our own numbers: it needs no seed.
-#[derive(Clone, Copy)]
-struct PairHash(u64);
-
-impl PairHash {
-    fn of(a: IdentifierId, b: IdentifierId) -> PairHash {
-        let pair = u64::from(a.0.min(b.0)) << 32 | u64::from(a.0.max(b.0));
-        let wide = u128::from(pair ^ 0x9e37_79b9_7f4a_7c15) * 0xd1b5_4a32_d192_ed03;
-        PairHash(wide as u64 ^ (wide >> 64) as u64)
-    }
-
-    fn shard(self) -> usize {
-        (self.0 >> 56) as usize % SHARDS
-    }
-
-    /// What a shard is in order of.
-    fn kept(self) -> u32 {
-        (self.0 as u32).min(u32::MAX - 1)
-    }
+fn pair_hash(a: IdentifierId, b: IdentifierId) -> ShardedHash {
+    let pair = u64::from(a.0.min(b.0)) << 32 | u64::from(a.0.max(b.0));
+    let wide = u128::from(pair ^ 0x9e37_79b9_7f4a_7c15) * 0xd1b5_4a32_d192_ed03;
+    ShardedHash(wide as u64 ^ (wide >> 64) as u64)
 }
 
 impl FurtherLinks {
@@ -101,7 +85,7 @@ impl FurtherLinks {
 
     /// The link of two identifiers.
     fn get(&self, a: IdentifierId, b: IdentifierId) -> Option<Link> {
-        let hash = PairHash::of(a, b);
+        let hash = pair_hash(a, b);
         let found = self.shards.get(hash.shard())?.find(hash.kept(), is_of(a, b));
         found.map(Further::link)
     }
@@ -111,14 +95,14 @@ impl FurtherLinks {
         if self.shards.is_empty() {
             self.shards = vec![Arc::default(); SHARDS];
         }
-        let hash = PairHash::of(link.stronger, link.weaker);
+        let hash = pair_hash(link.stronger, link.weaker);
         Arc::make_mut(&mut self.shards[hash.shard()]).insert(Further::new(link));
         self.len += 1;
     }
 
     /// Takes out a link that is there.
     fn remove(&mut self, a: IdentifierId, b: IdentifierId) {
-        let hash = PairHash::of(a, b);
+        let hash = pair_hash(a, b);
         let removed =
             Arc::make_mut(&mut self.shards[hash.shard()]).remove(hash.kept(), is_of(a, b));
         self.len -= usize::from(removed.is_some());

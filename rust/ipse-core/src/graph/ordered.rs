@@ -6,6 +6,25 @@
 //! takes milliseconds, and so can be by an eighth: a table is between seven ninths and seven
 //! eighths full, where one that doubles is half empty half of the time.
 
+/// Tables that share what they hold: growing and copying are of one at a time.
+pub(crate) const SHARDS: usize = 256;
+
+/// A hash of which the upper end says which of the shards an entry is in, and the lower one where.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ShardedHash(pub(crate) u64);
+
+impl ShardedHash {
+    /// The shard.
+    pub(crate) fn shard(self) -> usize {
+        (self.0 >> 56) as usize % SHARDS
+    }
+
+    /// What the shard is in order of.
+    pub(crate) fn kept(self) -> u32 {
+        (self.0 as u32).min(u32::MAX - 1)
+    }
+}
+
 /// What a table holds.
 pub(crate) trait Entry: Copy {
     /// What lies where there is no entry. Its hash is [`u32::MAX`].
