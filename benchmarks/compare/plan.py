@@ -88,6 +88,14 @@ _UNARY = (
     NATIVE, NATIVE_INTERVAL, ASYNCIO, ASYNCIO_INTERVAL, *PEERS, *EMPTY,
 )  # fmt: skip
 
+
+def _at_half(ours: str, peak: str, method: str, phase: str, others: tuple[str, ...]) -> Row:
+    """The row of an open loop at half of what ours reached in that of its peak."""
+    key = f"{peak}_half_{ours.removeprefix('ipse ')}"
+    title = f"{method} at half the peak of {ours}"
+    return Row(key, title, phase, 1, 256, (ours, *others), half_of=(peak, ours))
+
+
 ROWS = (
     Row("steady_1000", "ResolveEvents, 1,000 a batch, steady", "steady", 1_000, 4, OURS + PEERS),
     Row("load_1000", "ResolveEvents, 1,000 a batch, load", "load", 1_000, 4, OURS + PEERS),
@@ -111,41 +119,15 @@ ROWS = (
         64,
         (*OURS, REDIS_EVERYSEC, DICT, POSTGRES, *EMPTY),
     ),
-    Row(
-        "steady_1_half_native",
-        "ResolveEvent at half the peak of ipse native",
+    _at_half(NATIVE, "steady_1", "ResolveEvent", "steady", (EMPTY_NATIVE, REDIS_ALWAYS)),
+    _at_half(
+        ASYNCIO,
+        "steady_1",
+        "ResolveEvent",
         "steady",
-        1,
-        256,
-        (NATIVE, EMPTY_NATIVE, REDIS_ALWAYS),
-        half_of=("steady_1", NATIVE),
+        (EMPTY_ASYNCIO, DICT, REDIS_ALWAYS, POSTGRES),
     ),
-    Row(
-        "steady_1_half_asyncio",
-        "ResolveEvent at half the peak of ipse asyncio",
-        "steady",
-        1,
-        256,
-        (ASYNCIO, EMPTY_ASYNCIO, DICT, REDIS_ALWAYS, POSTGRES),
-        half_of=("steady_1", ASYNCIO),
-    ),
-    Row(
-        "lookup_half_native",
-        "GetProfile at half the peak of ipse native",
-        "lookup",
-        1,
-        256,
-        (NATIVE, EMPTY_NATIVE, REDIS_EVERYSEC),
-        half_of=("lookup", NATIVE),
-    ),
-    Row(
-        "lookup_half_asyncio",
-        "GetProfile at half the peak of ipse asyncio",
-        "lookup",
-        1,
-        256,
-        (ASYNCIO, EMPTY_ASYNCIO, DICT),
-        half_of=("lookup", ASYNCIO),
-    ),
+    _at_half(NATIVE, "lookup", "GetProfile", "lookup", (EMPTY_NATIVE, REDIS_EVERYSEC)),
+    _at_half(ASYNCIO, "lookup", "GetProfile", "lookup", (EMPTY_ASYNCIO, DICT)),
 )
 ROWS_OF_SMALLER_SIZES = 3

@@ -17,13 +17,7 @@ from typing import Any, ClassVar
 
 from benchmarks.compare import loadgen
 from benchmarks.compare.redis import free_port
-from benchmarks.compare.systems import (
-    Missing,
-    Server,
-    await_start,
-    end,
-    tool,
-)
+from benchmarks.compare.systems import Child, Missing, await_start, tool
 
 SCHEMA = """
 create table identifiers (value text, profile bigint not null);
@@ -69,14 +63,15 @@ INDEX = "alter table identifiers add primary key (value); vacuum analyze identif
 CONNECTIONS_MAX = 300
 
 
-class Postgres(Server):
+class Postgres(Child):
     """A server on a directory of its own; a user that is not root, which it demands, owns it."""
 
     protocol: ClassVar[dict[str, Any]] = {"protocol": "postgres"}
+    #: At once, without waiting for who is connected.
+    ended_by = signal.SIGINT
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
 
     def start(self) -> None:
@@ -112,15 +107,13 @@ class Postgres(Server):
         await_start(self._process, self._is_up)
         self.ask(SCHEMA)
 
-    def stop(self) -> None:
-        # SIGINT: at once, without waiting for who is connected.
-        end(self._process, signal.SIGINT)
-        shutil.rmtree(self.directory, ignore_errors=True)
-
     def load(self, blocks: int) -> int:
         command = [*self._psql(), "-c", "copy identifiers from stdin"]
         blocks, _ = loadgen.feed("copy", blocks, command)
-        for statement in (*INDEX.split("; "), f"select setval('profiles', {blocks * 1_000 + 1})"):
+        for statement in (
+            *INDEX.split("; "),
+            f"select setval('profiles', {blocks * loadgen.BLOCK + 1})",
+        ):
             self.ask(statement)
         return blocks
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
 import socket
 import subprocess
 from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmarks.compare import loadgen
-from benchmarks.compare.systems import Server, await_start, end, tool
+from benchmarks.compare.systems import Child, await_start, tool
 
 _ROOT = """
 local function root(profile)
@@ -52,7 +51,7 @@ return profile and tonumber(root(profile))
 """
 
 
-class Redis(Server):
+class Redis(Child):
     """redis-server on a directory of its own."""
 
     protocol: ClassVar[dict[str, Any]] = {
@@ -63,7 +62,6 @@ class Redis(Server):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
 
     def start(self) -> None:
@@ -86,10 +84,6 @@ class Redis(Server):
         await_start(self._process, self._is_up)
         for script, key in ((RESOLVE, "resolve_sha"), (FIND, "find_sha")):
             assert self.ask("SCRIPT", "LOAD", script) == self.protocol[key]
-
-    def stop(self) -> None:
-        end(self._process)
-        shutil.rmtree(self.directory, ignore_errors=True)
 
     def load(self, blocks: int) -> int:
         command = [tool("redis-cli"), "-p", str(self._port), "--pipe"]

@@ -174,12 +174,22 @@ class Ipse(Server):
             return sum(each.identifier_count for each in client.list_workspaces())
 
 
-class Spawned(Server):
-    """A program that writes its port to a file."""
+class Child(Server):
+    """A process of ours, ended by a signal."""
+
+    ended_by: ClassVar[signal.Signals] = signal.SIGTERM
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self._process: subprocess.Popen[bytes] | None = None
+
+    def stop(self) -> None:
+        end(self._process, self.ended_by)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Spawned(Child):
+    """A program that writes its port to a file."""
 
     @abstractmethod
     def spawn(self, port_file: Path) -> subprocess.Popen[bytes]:
@@ -191,10 +201,6 @@ class Spawned(Server):
         self._process = self.spawn(port_file)
         self.pid = self._process.pid
         self.address = await_port(port_file, self._process)
-
-    def stop(self) -> None:
-        end(self._process)
-        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class DictServer(Spawned):
@@ -253,7 +259,7 @@ def await_start(process: subprocess.Popen[bytes], is_up: Callable[[], bool]) -> 
         time.sleep(0.02)
 
 
-def end(process: subprocess.Popen[bytes] | None, how: signal.Signals = signal.SIGTERM) -> None:
+def end(process: subprocess.Popen[bytes] | None, how: signal.Signals) -> None:
     """Ends a process that we started, if it runs."""
     if process is None or process.poll() is not None:
         return
