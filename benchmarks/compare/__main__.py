@@ -64,6 +64,11 @@ def main() -> None:
     print(text)
 
 
+def _directory(path: str) -> Path:
+    """A directory as the README can tell its place."""
+    return Path(path).resolve()
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
     mode = parser.add_mutually_exclusive_group()
@@ -77,7 +82,7 @@ def _arguments() -> argparse.Namespace:
         "--directory", type=Path, help="where data is kept meanwhile: the disk that is measured"
     )
     parser.add_argument(
-        "--out", type=Path, default=RESULTS, help="for results.json, table.md and charts"
+        "--out", type=_directory, default=RESULTS, help="for results.json, table.md and charts"
     )
     parser.add_argument(
         "--identifiers", metavar="N", type=int, help="fill systems with so many, and no other size"
@@ -89,7 +94,11 @@ def _arguments() -> argparse.Namespace:
         help="only these rows, and nothing that is measured once",
     )
     parser.add_argument("--publish", action="store_true", help="put the table into the README")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    # Now, and not after an hour's work.
+    if arguments.publish and not arguments.out.is_relative_to(README.parent):
+        parser.error(f"--publish shows charts in {README}: --out must be below {README.parent}")
+    return arguments
 
 
 def _measure_size(
