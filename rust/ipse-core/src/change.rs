@@ -516,7 +516,39 @@ impl Expired<'_> {
     }
 }
 
+impl Change<'_> {
+    /// The profiles that it may have changed, by the numbers that they bear after it, some of them
+    /// more than once; `None` if it may have changed any. Every other profile shows what it showed
+    /// before, and is found by the same identifiers and ids.
+    pub fn profiles(&self) -> Option<impl Iterator<Item = ProfileNumber>> {
+        match self {
+            Change::EventResolved(event) if event.names_all_it_changes() => Some(event.profiles()),
+            _ => None,
+        }
+    }
+}
+
 impl EventResolved<'_> {
+    /// Whether it changes its target, and those that identifiers left or went to, and nobody else.
+    fn names_all_it_changes(&self) -> bool {
+        let is_command = !matches!(self.verb, Verb::Observe | Verb::Login | Verb::Logout);
+        let reaches_others = |extra: &Extra<'_>| {
+            let Extra { merges, attribution, imported, .. } = extra;
+            !merges.is_empty() || attribution.is_some() || imported.is_some()
+        };
+        !is_command && !self.extra.as_deref().is_some_and(reaches_others)
+    }
+
+    /// The target, and those that identifiers left or went to.
+    fn profiles(&self) -> impl Iterator<Item = ProfileNumber> {
+        let former = self.identifiers.iter().filter_map(|observed| match observed.verdict {
+            Verdict::Transferred { from } => Some(from),
+            _ => None,
+        });
+        let ends = self.moves().iter().flat_map(|moved| [Some(moved.from), moved.to]).flatten();
+        self.target.profile().into_iter().chain(former).chain(ends)
+    }
+
     /// Identifiers that left a profile and are not among the event's own.
     pub fn moves(&self) -> &[Move<'_>] {
         self.extra.as_ref().map_or(&[], |extra| &extra.moves)

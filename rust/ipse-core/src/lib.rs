@@ -28,7 +28,7 @@ pub mod union_find;
 pub use change::{
     Change, EventResolved, ObservedIdentifier, Record, SequenceNumber, Target, TraitSet,
 };
-pub use decide::{AttributedBy, Decision, Refusal};
+pub use decide::{AttributedBy, Decision, Refusal, RestsOn};
 pub use event::{Event, SentIdentifier, SentTrait, TraitValue};
 pub use graph::Graph;
 pub use rules::Rules;

@@ -279,7 +279,12 @@ impl World {
     }
 
     fn commit(&mut self, change: Change<'_>) {
+        let named: Option<BTreeSet<_>> = change.profiles().map(Iterator::collect);
+        let before = shown(self.backend.graph());
         self.backend.commit(now(self.step), change);
+        if let Some(named) = named {
+            check_unnamed(&before, &shown(self.backend.graph()), &named);
+        }
         let record = self.backend.records().last().expect("just committed");
         assert_eq!(self.twin.validate(record), Ok(()));
         self.twin.apply(record);
@@ -387,6 +392,42 @@ impl Seen {
             }
         }
         Ok(())
+    }
+}
+
+/// What each number ever given out answers, and whose number that is.
+fn shown(graph: &Graph) -> BTreeMap<ProfileNumber, (ProfileNumber, String)> {
+    let numbers = graph.profiles_after(None).map(|(number, _)| number);
+    let show = |number| {
+        let view = graph.profile(number)?;
+        let text = format!(
+            "{:?} {} {:?} {:?} {:?} {:?} {:?} {:?}",
+            view.identifiers(),
+            view.known(),
+            view.traits(),
+            view.absorbed(),
+            view.former_ids(),
+            view.attributions(),
+            view.canonical_id(),
+            view.changed_sequence(),
+        );
+        Some((number, (view.number(), text)))
+    };
+    numbers.filter_map(show).collect()
+}
+
+/// Who is not named by a change shows what it showed before, and may be told before the change is
+/// on disk.
+fn check_unnamed(
+    before: &BTreeMap<ProfileNumber, (ProfileNumber, String)>,
+    after: &BTreeMap<ProfileNumber, (ProfileNumber, String)>,
+    named: &BTreeSet<ProfileNumber>,
+) {
+    for (number, shown) in after.iter().filter(|(_, shown)| !named.contains(&shown.0)) {
+        assert_eq!(before.get(number), Some(shown), "{number:?} changed unnamed");
+    }
+    for (number, shown) in before.iter().filter(|(number, _)| !after.contains_key(number)) {
+        assert!(named.contains(&shown.0), "{number:?} went unnamed");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ipse_core::change::ProfileNumber;
 use ipse_core::graph::ProfileView;
-use ipse_core::{Graph, Refusal};
+use ipse_core::{Graph, Refusal, RestsOn};
 
 use crate::proto::v1;
 use crate::refusal::{Place, erased_profile, refused, unknown_profile};
@@ -51,6 +51,18 @@ pub(crate) fn find_profile<'g>(
             field,
             "is not set: give a profile id, an identifier, a canonical id or a former id",
         )),
+    }
+}
+
+/// What of the graph it rests on that a lookup leads to the profile that it leads to. An identifier
+/// of a shared namespace leads to the first of those who hold it.
+pub(crate) fn rests_on(graph: &Graph, lookup: Option<&v1::ProfileLookup>) -> RestsOn {
+    use v1::profile_lookup::Lookup;
+    let is_one_profiles = |namespace| graph.rules().namespace(namespace).is_some_and(|n| !n.shared);
+    match lookup.and_then(|lookup| lookup.lookup.as_ref()) {
+        Some(Lookup::ProfileId(_)) => RestsOn::Target,
+        Some(Lookup::Identifier(id)) if is_one_profiles(&id.namespace) => RestsOn::Target,
+        _ => RestsOn::Everything,
     }
 }
 

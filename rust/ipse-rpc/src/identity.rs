@@ -239,7 +239,7 @@ fn resolve_one(
     let read = match event {
         Ok(read) => read,
         Err(status) => {
-            return told(Err(turn.count_refusal(status.clone())));
+            return told(Err(turn.refuse_item(status.clone())));
         }
     };
     let (place, ignored) = (read.place, std::mem::take(&mut read.ignored));

@@ -11,7 +11,8 @@
 
 use std::time::{Duration, Instant};
 
-use ipse_core::Graph;
+use ipse_core::change::ProfileNumber;
+use ipse_core::{Graph, RestsOn, SequenceNumber};
 use ipse_store::{Locked, LogPosition, WorkspaceIndex};
 
 use crate::dispatch::{Dispatch, Refused, find_workspace};
@@ -49,6 +50,20 @@ impl Look<'_> {
     /// The position that everything said up to now rests on.
     pub(crate) fn position(&self) -> LogPosition {
         self.locked.workspace_position(self.workspace)
+    }
+
+    /// The position that an answer about a profile rests on, and the newest record of that.
+    pub(crate) fn position_of(
+        &self,
+        profile: Option<ProfileNumber>,
+        rests_on: RestsOn,
+    ) -> (LogPosition, SequenceNumber) {
+        match (rests_on, profile) {
+            (RestsOn::Target, Some(profile)) => {
+                self.locked.profile_position(self.workspace, profile)
+            }
+            _ => (self.position(), self.graph().sequence()),
+        }
     }
 
     /// To be asked between two things that a call does: a turn that has lasted its time ends,

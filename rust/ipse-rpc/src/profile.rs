@@ -11,7 +11,7 @@ use ipse_core::{Graph, Timestamp};
 use crate::dispatch::{Answer, Dispatch, Handled, decode, resting_on};
 use crate::encode::Encoder;
 use crate::encode_profile::{NotWritten, Page, encode_profile};
-use crate::find::find_profile;
+use crate::find::{find_profile, rests_on};
 use crate::limits::{
     BATCH_GET_RESPONSE_BYTES_MAX, GET_RESPONSE_BYTES_MAX, LOOKUPS_MAX, PAGE_SIZE_DEFAULT,
     PAGE_SIZE_MAX,
@@ -39,9 +39,11 @@ impl Dispatch {
         let profile = find_profile(graph, "lookup", request.lookup.as_ref()).map_err(&rests)?;
         encode_profile(graph, profile, &page, &mut out)
             .map_err(|not_written| rests(not_written.status(|| profile_too_long("lookup"))))?;
-        out.number(2, graph.sequence().0);
+        let rests_on = rests_on(graph, request.lookup.as_ref());
+        let (position, newest) = look.position_of(Some(profile.number()), rests_on);
+        out.number(2, newest.0);
         self.metrics.profiles_read.add(1);
-        Ok(Answer { position: look.position(), bytes: out.into_bytes() })
+        Ok(Answer { position, bytes: out.into_bytes() })
     }
 
     pub(crate) fn batch_get_profiles(&self, request: &[u8], _now: Timestamp) -> Handled {

@@ -27,6 +27,8 @@ pub(crate) struct Turn<'d> {
     verb: Verb,
     now: Timestamp,
     read_only: bool,
+    /// What the decisions up to now rest on.
+    rests_on: LogPosition,
 }
 
 impl Dispatch {
@@ -59,7 +61,7 @@ impl Dispatch {
         }
         // Last: what is refused for another reason takes nothing from the workspace's share.
         self.admission.take(look.workspace(), size, Instant::now())?;
-        Ok(Turn { look, verb, now, read_only })
+        Ok(Turn { look, verb, now, read_only, rests_on: LogPosition(0) })
     }
 }
 
@@ -78,19 +80,19 @@ impl Turn<'_> {
         Moment { now: self.now, room: self.look.locked.room(self.look.workspace()) }
     }
 
-    /// The position that everything said up to now rests on.
+    /// The position that the workspace's newest state rests on.
     pub(crate) fn position(&self) -> LogPosition {
         self.look.position()
     }
 
-    /// Does `step` for each item, in turns, and gives the position that all of it rests on. If
-    /// the server closes meanwhile what was done is done, and `step` hears why the rest is not.
+    /// Decides for each item by `step`, in turns, and gives the position that all of it rests on.
+    /// If the server closes meanwhile what was done is done, and `step` hears why the rest is not.
     pub(crate) fn for_each<T>(
         self,
         items: impl IntoIterator<Item = T>,
         mut step: impl FnMut(Result<&mut Self, Status>, T),
     ) -> LogPosition {
-        let mut position = self.position();
+        let mut rests_on = LogPosition(0);
         let mut turn = Ok(self);
         for (at, item) in items.into_iter().enumerate() {
             if at > 0 {
@@ -98,10 +100,10 @@ impl Turn<'_> {
             }
             step(turn.as_mut().map_err(|closing| closing.clone()), item);
             if let Ok(turn) = &turn {
-                position = turn.position();
+                rests_on = turn.rests_on;
             }
         }
-        position
+        rests_on
     }
 
     /// Refuses the whole call before anything is decided.
@@ -116,19 +118,25 @@ impl Turn<'_> {
     ) -> Result<Resolution<'c>, Status> {
         if !self.read_only && self.look.locked.storage_is_full() {
             // Since an item of the same call.
-            return Err(self.count_refusal(storage_full()));
+            return Err(self.refuse_item(storage_full()));
         }
         match self.decide(decide).and_then(|decision| self.commit(decision)) {
             Ok(resolution) => {
                 self.look.dispatch.metrics.count_resolution(&resolution);
                 Ok(resolution)
             }
-            Err(status) => Err(self.count_refusal(status)),
+            Err(status) => Err(self.refuse_item(status)),
         }
     }
 
+    /// Refuses one thing that the call asks for.
+    pub(crate) fn refuse_item(&mut self, status: Status) -> Status {
+        self.rests_on = self.position();
+        self.count_refusal(status)
+    }
+
     /// Counts a refusal, and gives it back.
-    pub(crate) fn count_refusal(&self, status: Status) -> Status {
+    fn count_refusal(&self, status: Status) -> Status {
         self.look.dispatch.metrics.count_refusal(self.verb, self.read_only);
         status
     }
@@ -143,9 +151,9 @@ impl Turn<'_> {
             Ok(resolution) => {
                 let mut out = Encoder::default();
                 encode(&resolution, self.graph(), &mut out);
-                Ok(Answer { position: self.position(), bytes: out.into_bytes() })
+                Ok(Answer { position: self.rests_on, bytes: out.into_bytes() })
             }
-            Err(status) => Err(Refused { position: self.position(), status }),
+            Err(status) => Err(Refused { position: self.rests_on, status }),
         }
     }
 
@@ -198,7 +206,7 @@ impl Turn<'_> {
 
     /// Writes what is to be written, unless the disk has no space for it: nothing is done then.
     fn commit<'c>(&mut self, decision: Decision<'c>) -> Result<Resolution<'c>, Status> {
-        let Decision { resolved, known, teaches, repeated, attributed_by } = decision;
+        let Decision { resolved, known, teaches, repeated, attributed_by, rests_on } = decision;
         let read_only = self.read_only;
         let resolution = |resolved, sequence, recorded| Resolution {
             resolved,
@@ -210,11 +218,13 @@ impl Turn<'_> {
             read_only,
         };
         if !teaches || read_only {
-            let newest = self.graph().sequence();
+            let (position, newest) = self.look.position_of(resolved.target.profile(), rests_on);
+            self.rests_on = self.rests_on.max(position);
             let recorded = repeated.is_some() && !read_only;
             return Ok(resolution(resolved, repeated.unwrap_or(newest), recorded));
         }
         let record = self.write(Change::EventResolved(resolved))?;
+        self.rests_on = self.position();
         let Change::EventResolved(resolved) = record.change else {
             unreachable!("the store gives back the change that it was given")
         };

@@ -49,6 +49,7 @@ mod snapshot;
 mod sources;
 mod state;
 mod store;
+mod unsynced;
 mod verify;
 mod wal;
 mod writer;

@@ -12,6 +12,7 @@ use ipse_core::{Change, Graph, Record, Timestamp};
 use crate::error::Unreadable;
 use crate::inventory::Summary;
 use crate::planted::{Fault, is_planted};
+use crate::unsynced::Unsynced;
 
 /// Records appended over all workspaces, from 1; 0 is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +36,7 @@ struct Workspace {
     graph: Graph,
     /// Of its newest record.
     position: LogPosition,
+    unsynced: Unsynced,
     /// What the graph takes.
     memory: Memory,
 }
@@ -80,6 +82,25 @@ impl State {
 
     pub(crate) fn workspace_position(&self, workspace: WorkspaceIndex) -> LogPosition {
         self.at(workspace).position
+    }
+
+    /// What the records of a workspace that are not on disk yet have changed.
+    pub(crate) fn unsynced(&self, workspace: WorkspaceIndex) -> &Unsynced {
+        &self.at(workspace).unsynced
+    }
+
+    /// Keeps in mind that a record was just committed that is not on disk yet, and forgets those
+    /// through `synced`.
+    pub(crate) fn note_unsynced(
+        &mut self,
+        workspace: WorkspaceIndex,
+        record: &Record<'_>,
+        synced: LogPosition,
+    ) {
+        let position = self.position;
+        let unsynced = &mut self.at_mut(workspace).unsynced;
+        unsynced.add(position, record.sequence, &record.change);
+        unsynced.forget(synced);
     }
 
     /// What all graphs take together.
@@ -218,7 +239,8 @@ impl State {
         }
         let memory = graph.memory();
         self.memory = self.memory + memory;
-        self.workspaces.push(Workspace { graph, position: self.position, memory });
+        let (position, unsynced) = (self.position, Unsynced::default());
+        self.workspaces.push(Workspace { graph, position, unsynced, memory });
     }
 
     fn count(&self) -> u32 {

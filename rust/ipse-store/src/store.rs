@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ipse_core::change::ErasureCompleted;
+use ipse_core::change::{ErasureCompleted, ProfileNumber};
 use ipse_core::decide::Room;
 use ipse_core::graph::Memory;
 use ipse_core::rules::RulesText;
-use ipse_core::{Change, Graph, Record, Timestamp};
+use ipse_core::{Change, Graph, Record, SequenceNumber, Timestamp};
 
 use crate::ceilings::Ceilings;
 use crate::erasing::{self, Erasing};
@@ -583,6 +583,23 @@ impl Locked<'_> {
         self.inner.state.workspace_position(workspace)
     }
 
+    /// The same for an answer that rests on what one profile shows, and on the rules; and the
+    /// sequence number that is on disk by then: with all up to it the answer would be the same.
+    pub fn profile_position(
+        &self,
+        workspace: WorkspaceIndex,
+        profile: ProfileNumber,
+    ) -> (LogPosition, SequenceNumber) {
+        let (state, synced) = (&self.inner.state, self.store.synced());
+        let newest = state.graph(workspace).sequence();
+        if self.workspace_position(workspace) <= synced {
+            return (LogPosition(0), newest);
+        }
+        let unsynced = state.unsynced(workspace);
+        let position = unsynced.position(profile);
+        (position, unsynced.sequence_at(position.max(synced), newest))
+    }
+
     /// Whether as much waits for the disk as is allowed, or the store is closed. To be asked
     /// before deciding: what was decided is always taken.
     pub fn queue_is_full(&self) -> bool {
@@ -680,6 +697,7 @@ impl Locked<'_> {
         match self.store.files {
             Some(_) => {
                 self.inner.queue.push(workspace, &record, position.0);
+                self.inner.state.note_unsynced(workspace, &record, self.store.synced());
                 self.store.shared.progress.pace.set_waiting(self.inner.queue.bytes());
             }
             None => {

@@ -74,6 +74,18 @@ pub struct Decision<'a> {
     pub repeated: Option<SequenceNumber>,
     /// By what the event is attributed: whose it is later is a lookup of that.
     pub attributed_by: AttributedBy,
+    /// What of the graph it rests on.
+    pub rests_on: RestsOn,
+}
+
+/// What of the graph a decision rests on, besides the rules: what is not on disk yet of that, the
+/// answer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestsOn {
+    /// What its target holds, and nothing that another profile holds or does not.
+    Target,
+    /// Anything.
+    Everything,
 }
 
 /// Why a request is refused. An ordinary value: nothing happened.
@@ -182,6 +194,11 @@ impl Graph {
             teaches,
             repeated: None,
             attributed_by: self.attributed_by(&resolved.target, &resolved.identifiers),
+            rests_on: if teaches {
+                RestsOn::Everything
+            } else {
+                steady::rests_on(self, event, &resolved)
+            },
             resolved: EventResolved {
                 event_id: Cow::Borrowed(event.event_id),
                 digest: if teaches { digest } else { 0 },
@@ -258,6 +275,7 @@ impl Graph {
             teaches,
             repeated: None,
             attributed_by: self.attributed_by(&resolved.target, &resolved.identifiers),
+            rests_on: RestsOn::Everything,
             resolved: EventResolved {
                 event_id: Cow::Borrowed(operation.operation_id),
                 digest,

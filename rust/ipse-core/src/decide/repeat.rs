@@ -20,7 +20,7 @@ use crate::graph::traits::hash_value;
 use crate::time::Timestamp;
 
 use super::candidates::Candidate;
-use super::{AttributedBy, Decision, Refusal, with_ignored};
+use super::{AttributedBy, Decision, Refusal, RestsOn, with_ignored};
 use std::borrow::Cow;
 
 /// The digest of what an event is judged on; 0 if it has no id and is not judged.
@@ -75,6 +75,7 @@ fn again<'a>(remembered: &RememberedEvent, record: &EventResolved<'static>) -> D
         teaches: false,
         repeated: Some(remembered.sequence),
         attributed_by: remembered.attributed_by,
+        rests_on: RestsOn::Everything,
         resolved: record.clone(),
     }
 }
@@ -146,6 +147,7 @@ fn answer<'a>(
             AttributedBy::Identifier(_) if identifiers.is_empty() => AttributedBy::Profile,
             attributed_by => attributed_by,
         },
+        rests_on: RestsOn::Everything,
         resolved: EventResolved {
             event_id: Cow::Borrowed(event.event_id),
             digest: remembered.digest,

@@ -18,8 +18,8 @@ use crate::rules::{AmbiguousEvent, Conflict, OverLimit, Rules, Trigger};
 use crate::time::Timestamp;
 
 use super::candidates::raw_of;
-use super::resolve::is_new_link;
-use super::{Decision, fields};
+use super::resolve::{Resolved, is_new_link};
+use super::{Decision, RestsOn, fields};
 
 /// An event with more identifiers is no everyday event.
 const IDENTIFIERS_MAX: usize = 8;
@@ -61,6 +61,7 @@ pub(super) fn decide<'a>(
         teaches: false,
         repeated: None,
         attributed_by: graph.attributed_by(&target, &seen.identifiers),
+        rests_on: RestsOn::Target,
         resolved: EventResolved {
             event_id: Cow::Borrowed(event.event_id),
             digest: 0,
@@ -77,6 +78,21 @@ pub(super) fn decide<'a>(
             extra: None,
         },
     })
+}
+
+/// What the decision on an event that teaches nothing rests on: what is decided by the steps may
+/// be of this kind, too.
+pub(super) fn rests_on(graph: &Graph, event: &Event<'_>, resolved: &Resolved<'_>) -> RestsOn {
+    let is_its_own = |observed: &ObservedIdentifier<'_>| {
+        let rules = graph.rules().namespace(&observed.namespace).or(graph.rules().auto_add());
+        observed.verdict == Verdict::AlreadyAttached && rules.is_some_and(|rules| !rules.shared)
+    };
+    let is_found = matches!(resolved.target, Target::Found(_));
+    if is_found && is_candidate(graph, event) && resolved.identifiers.iter().all(is_its_own) {
+        RestsOn::Target
+    } else {
+        RestsOn::Everything
+    }
 }
 
 /// Whether nothing about the event or the rules asks for more than looking identifiers up.

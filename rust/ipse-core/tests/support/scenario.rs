@@ -403,9 +403,9 @@ impl<B: Backend> Story<B> {
         let now = self.now();
         let decided = self.backend.read(|graph| {
             let decision = decide(graph, now)?;
-            let Decision { resolved, known, teaches, repeated, attributed_by } = decision;
+            let Decision { resolved, known, teaches, repeated, attributed_by, rests_on } = decision;
             let resolved = resolved.to_static();
-            Ok(Decision { resolved, known, teaches, repeated, attributed_by })
+            Ok(Decision { resolved, known, teaches, repeated, attributed_by, rests_on })
         });
         if let Ok(decision) = &decided {
             commit(&mut self.backend, decision, now, written.read_only);

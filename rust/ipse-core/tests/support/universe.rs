@@ -244,8 +244,8 @@ pub(crate) fn decide(
 }
 
 fn owned(decision: Decision<'_>) -> Decision<'static> {
-    let Decision { resolved, known, teaches, repeated, attributed_by } = decision;
-    Decision { resolved: resolved.to_static(), known, teaches, repeated, attributed_by }
+    let Decision { resolved, known, teaches, repeated, attributed_by, rests_on } = decision;
+    Decision { resolved: resolved.to_static(), known, teaches, repeated, attributed_by, rests_on }
 }
 
 fn values(namespace: &'static str, namespaces: usize) -> Vec<SentIdentifier<'static>> {
