@@ -101,6 +101,12 @@ impl SimulatedDisk {
         self.state().operations
     }
 
+    /// Has every operation wait until the result is dropped.
+    #[must_use]
+    pub fn hold(&self) -> impl Drop + use<'_> {
+        self.state()
+    }
+
     /// Gives it a size in bytes, more or less than is on it; `None`: without end.
     pub fn resize(&self, size: Option<u64>) {
         self.state().size = size;
