@@ -17,7 +17,9 @@ __all__ = [
     "__version__",
     "bug",
     "check_tokens",
+    "count_answers",
     "fitted_status",
+    "frame_lines",
     "message_too_large",
     "methods",
     "not_serving",
@@ -370,4 +372,31 @@ def verify(directory: str) -> dict[str, Any]:
     `workspaces` (as `restore` does), `files` (each with `name`, `bytes`, `detail`) and `notes`.
     Raises OpenError, which names file and byte, for the first that is not sound. Blocks without
     the GIL.
+    """
+
+def frame_lines(
+    text: bytes, start: int, line: int, events_max: int, bytes_max: int, line_bytes_max: int
+) -> tuple[bytes, list[int], list[int], int, int]:
+    """Takes whole lines of `text` from `start` on into a batch of raw events, while it has room.
+
+    `line` is the number of the line before. Returns the `events` of a request, the numbers of
+    their lines, those of lines that are too long, where the text goes on, and the number of the
+    line before that. Blank lines are counted and not sent.
+    """
+
+def count_answers(
+    response: bytes,
+) -> tuple[
+    int,
+    list[int],
+    int,
+    dict[int, int],
+    dict[tuple[str, str], int],
+    list[tuple[int, str, str, str]],
+]:
+    """Counts the results of a `ResolveEventsResponse`. Raises ValueError if it is none.
+
+    How many; by number of Decision; how many were recorded before; identifiers that were dropped
+    or refused, by number of Rule; how many events had a place (path, reason) that was not read;
+    (place in the batch, reason, message, field) of each event that was refused.
     """

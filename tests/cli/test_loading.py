@@ -46,7 +46,9 @@ def test_any_batch_can_be_continued_behind(tmp_path: Path, packed: bool) -> None
     whole = batches(path, 700)
     assert [event for batch in whole for event in batch.events] == [line for line in lines if line]
     for number, batch in enumerate(whole):
-        assert batches(path, 700, batch.end_offset, batch.end_line) == whole[number + 1 :]
+        rest = batches(path, 700, batch.end_offset, batch.end_line)
+        assert rest == whole[number + 1 :]
+        assert [each.events for each in rest] == [each.events for each in whole[number + 1 :]]
 
 
 @pytest.mark.parametrize("length", [LINE_BYTES_MAX + 1, 3 * 1024 * 1024])

@@ -168,8 +168,9 @@ class Import(running.Run["ImportBatch", "identity_pb2.ImportProfilesResponse", I
 
         return Wire(
             method=_METHOD,
-            response=identity_pb2.ImportProfilesResponse,
             encode=encode,
+            parse=identity_pb2.ImportProfilesResponse.FromString,
+            refusals=_refusals,
             items=self.ITEMS,
         )
 
@@ -246,6 +247,13 @@ def _source(arguments: argparse.Namespace) -> str:
         return str(arguments.source)
     name = "" if arguments.file == "-" else Path(arguments.file).name
     return name if len(name.encode(errors="surrogateescape")) <= _SOURCE_BYTES_MAX else ""
+
+
+def _refusals(
+    response: identity_pb2.ImportProfilesResponse,
+) -> Iterator[tuple[str, str]]:
+    errors = (result.error for result in response.results if result.HasField("error"))
+    return ((error.reason, error.message) for error in errors)
 
 
 def _check_length(answered: _Answered) -> None:

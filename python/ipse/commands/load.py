@@ -12,36 +12,28 @@ import json
 import re
 import sys
 import tomllib
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import chain, repeat
-from operator import attrgetter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 from ipse.commands import CommandError, connection
 from ipse.commands.loading import run as running
+from ipse.commands.loading.answers import Answers
 from ipse.commands.loading.lines import LINE_BYTES_MAX, Batch, Source
 from ipse.commands.loading.progress import LineError, Progress
-from ipse.commands.loading.verdicts import KEPT_OUT, rule_of
-from ipse.commands.loading.wire import Wire, encode_raw_events
+from ipse.commands.loading.verdicts import rule_name
+from ipse.commands.loading.wire import Wire, encode_workspace
 
 if TYPE_CHECKING:
     from ipse.commands.loading.sender import Answered
-    from ipse.v1 import identity_pb2
 
-    _Answered: TypeAlias = Answered[Batch, identity_pb2.ResolveEventsResponse]
+    _Answered: TypeAlias = Answered[Batch, Answers]
 
 _METHOD = "/ipse.v1.IdentityService/ResolveEvents"
-# By number of ipse.v1.Decision: the field of Progress that counts it, and the word for --out.
-_DECISION_OF = attrgetter("resolution.decision")
-_IS_REPEATED = attrgetter("resolution.repeated")
-_VERDICTS_OF = attrgetter("resolution.verdicts")
-_VERDICT_OF = attrgetter("verdict")
-_IGNORED_OF = attrgetter("resolution.ignored")
 # What an export writes where there is nothing.
 _ABSENT = "null"
 _POSITION = re.compile(r"\[\d+\]")
 _PLACES_MAX = 1_000
+# By number of ipse.v1.Decision: the field of Progress that counts it, and the word for --out.
 _DECISIONS = ("", "unresolved", "created", "attached", "already_attached", "merged")
 
 
@@ -77,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     return load.outcome()
 
 
-class Load(running.Run[Batch, "identity_pb2.ResolveEventsResponse", Progress]):
+class Load(running.Run[Batch, Answers, Progress]):
     """One run over a file of events."""
 
     OUT_FLAG = "--out"
@@ -146,14 +138,13 @@ class Load(running.Run[Batch, "identity_pb2.ResolveEventsResponse", Progress]):
         names = tomllib.loads(rules.toml).get("mapping", {}).get("batches", [])
         return frozenset([names] if isinstance(names, str) else names)
 
-    def _wire(self) -> Wire[Batch, identity_pb2.ResolveEventsResponse]:
-        from ipse.v1 import identity_pb2
-
-        workspace = self._arguments.workspace
+    def _wire(self) -> Wire[Batch, Answers]:
+        workspace = encode_workspace(self._arguments.workspace)
         return Wire(
             method=_METHOD,
-            response=identity_pb2.ResolveEventsResponse,
-            encode=lambda batch: encode_raw_events(workspace, batch.events),
+            encode=lambda batch: b"".join((workspace, *batch.parts)),
+            parse=Answers.read,
+            refusals=Answers.refusals,
             items=self.ITEMS,
         )
 
@@ -175,39 +166,20 @@ class Load(running.Run[Batch, "identity_pb2.ResolveEventsResponse", Progress]):
             what = "event" if batch.positions else "line"
             message = f"the {what} is longer than {LINE_BYTES_MAX} bytes; send less with this event"
             progress.add_error(LineError(number, "LIMIT_EXCEEDED", message))
-        results = answered.response.results
-        # Counted without a Python loop: this is most of what a load costs here.
-        counts = Counter(map(_DECISION_OF, results))
-        for number, name in enumerate(_DECISIONS[1:], start=1):
-            setattr(progress, name, getattr(progress, name) + counts[number])
-        progress.repeated += sum(map(_IS_REPEATED, results))
-        progress.events += len(batch.events)
-        self._count_left_out(results)
-        if counts[0]:
-            self._list_errors(answered)
-
-    def _count_left_out(self, results: Iterable[identity_pb2.ResolveEventsResult]) -> None:
-        progress = self.progress
-        verdicts = list(chain.from_iterable(map(_VERDICTS_OF, results)))
-        # A look at them all without a Python loop: most batches have nothing to count here.
-        if not set(map(_VERDICT_OF, verdicts)).isdisjoint(KEPT_OUT):
-            for each in verdicts:
-                if each.verdict in KEPT_OUT:
-                    _add(progress.refused_by_rule, rule_of(each))
-        for place in chain.from_iterable(map(_IGNORED_OF, results)):
-            if place.reason != _ABSENT:
-                path = _POSITION.sub("[]", place.path)
-                _add(progress.not_read, f"{path}: {place.reason}")
-
-    def _list_errors(self, answered: _Answered) -> None:
-        batch, results = answered.batch, answered.response.results
-        places = zip(batch.line_numbers, batch.positions or repeat(0), strict=False)
-        for (line, event), result in zip(places, results, strict=True):
-            if result.HasField("error"):
-                error = result.error
-                self.progress.add_error(
-                    LineError(line, error.reason, error.message, error.field, event)
-                )
+        answers = answered.response
+        for name, count in zip(_DECISIONS[1:], answers.decisions[1:], strict=True):
+            setattr(progress, name, getattr(progress, name) + count)
+        progress.repeated += answers.repeated
+        progress.events += answers.events
+        for rule, count in answers.kept_out.items():
+            _add(progress.refused_by_rule, rule_name(rule), count)
+        for (path, reason), count in answers.ignored.items():
+            if reason != _ABSENT:
+                _add(progress.not_read, f"{_POSITION.sub('[]', path)}: {reason}", count)
+        for at, reason, message, field in answers.errors:
+            event = batch.positions[at] if batch.positions else 0
+            line = batch.line_numbers[at]
+            progress.add_error(LineError(line, reason, message, field, event))
 
     def _summary(self) -> dict[str, object]:
         seconds, pace = self.pace()
@@ -227,27 +199,30 @@ class Load(running.Run[Batch, "identity_pb2.ResolveEventsResponse", Progress]):
         }
 
 
-def _add(counts: dict[str, int], key: str) -> None:
+def _add(counts: dict[str, int], key: str, count: int) -> None:
     """Counts it; what is new when there is no room stands under one name."""
     if key not in counts and len(counts) >= _PLACES_MAX:
         key = "other places"
-    counts[key] = counts.get(key, 0) + 1
+    counts[key] = counts.get(key, 0) + count
 
 
 def _check_length(answered: _Answered) -> None:
-    results, events = answered.response.results, answered.batch.events
-    if len(results) != len(events):
+    found, sent = answered.response.events, len(answered.batch.line_numbers)
+    if found != sent:
         raise CommandError(
-            f"the server answered {len(results)} of {len(events)} events; "
+            f"the server answered {found} of {sent} events; "
             "it does not speak this version of ipse.v1"
         )
 
 
 def _written_back(answered: _Answered) -> bytes:
     """The lines of `--out`: an accepted event is put in as the bytes that it came as."""
+    from ipse.v1 import identity_pb2
+
     batch, parts = answered.batch, []
+    response = identity_pb2.ResolveEventsResponse.FromString(answered.response.payload)
     for event, number, result in zip(
-        batch.events, batch.line_numbers, answered.response.results, strict=True
+        batch.events, batch.line_numbers, response.results, strict=True
     ):
         if result.HasField("error"):
             error = {"reason": result.error.reason, "message": result.error.message}

@@ -7,6 +7,7 @@
 
 mod engine;
 mod errors;
+mod loading;
 mod native;
 mod offline;
 mod progress;
@@ -27,6 +28,8 @@ mod _native {
     use crate::engine::Engine;
     #[pymodule_export]
     use crate::errors::{LogFailedError, OpenError};
+    #[pymodule_export]
+    use crate::loading::{count_answers, frame_lines};
     #[pymodule_export]
     use crate::native::NativeServer;
     #[pymodule_export]

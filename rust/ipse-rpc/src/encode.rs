@@ -110,9 +110,14 @@ impl Encoder {
 
 /// Text, bytes or a message whose bytes are there already.
 pub(crate) fn put_delimited(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
-    put_tag(field, DELIMITED, out);
-    put_varint(bytes.len() as u64, out);
+    put_header(field, bytes.len(), out);
     out.extend_from_slice(bytes);
+}
+
+/// What stands before text, bytes or a message of that length.
+pub(crate) fn put_header(field: u32, length: usize, out: &mut Vec<u8>) {
+    put_tag(field, DELIMITED, out);
+    put_varint(length as u64, out);
 }
 
 fn put_tag(field: u32, wire_type: u32, out: &mut Vec<u8>) {

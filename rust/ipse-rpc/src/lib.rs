@@ -11,7 +11,8 @@
 //! turns), `turn` and `resolution` (from a decision to the log and the answer), `request` and
 //! `extract` (how an event is read), `door`, `tokens`, `access` and `narrow` (who may call
 //! what), `admission` (who is let in when there is too much to do), [`status`] (how a call is
-//! refused), `methods` (what there is to call), [`native`] (how calls come here without Python).
+//! refused), `methods` (what there is to call), [`native`] (how calls come here without Python),
+//! [`loading`] (how a file of events is sent and its answers are counted).
 
 mod access;
 mod admin;
@@ -35,6 +36,7 @@ mod import;
 mod json;
 pub mod limits;
 mod list;
+pub mod loading;
 mod look;
 mod lookup;
 mod mappings;

@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
+from ipse._native import frame_lines
 from ipse.commands import CommandError
 from ipse.commands.loading import documents
+from ipse.commands.loading.wire import decode_raw_events, encode_raw_events
 
 # The bound of `Event.raw_json`.
 LINE_BYTES_MAX = 65_536
@@ -26,8 +28,6 @@ LINE_BYTES_MAX = 65_536
 BATCH_BYTES_MAX = 2 * 1024 * 1024
 
 _BLOCK_BYTES = 1024 * 1024
-# Few enough that a chunk of long lines passes the size of a batch by one chunk at most.
-_CHUNK_LINES = 32
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -36,7 +36,8 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 class Batch:
     """Events in the order of the file, and where the file stands behind them."""
 
-    events: list[bytes] = field(default_factory=list)
+    # Together the `events` of a request; where one part ends says nothing.
+    parts: list[bytes] = field(default_factory=list, compare=False)
     # The line number of each event, from 1.
     line_numbers: list[int] = field(default_factory=list)
     # Which event of the file each one is, from 1; empty if that is what the line says.
@@ -51,7 +52,25 @@ class Batch:
     @property
     def is_empty(self) -> bool:
         """Whether it has no events, only lines that are too long."""
-        return not self.events
+        return not self.line_numbers
+
+    @property
+    def events(self) -> list[bytes]:
+        """The events as they stand in the file."""
+        return decode_raw_events(self.parts)
+
+    @property
+    def is_to_give(self) -> bool:
+        """Whether it has something to send or to report."""
+        return bool(self.line_numbers or self.oversized_line_numbers)
+
+    def is_full(self, events: int) -> bool:
+        """Whether there is no room for one more."""
+        return len(self.line_numbers) >= events or self.size_bytes >= BATCH_BYTES_MAX
+
+    def next(self) -> Batch:
+        """An empty one for what stands behind this one."""
+        return Batch(end_offset=self.end_offset, end_line=self.end_line)
 
 
 class Source:
@@ -105,15 +124,15 @@ class Source:
                 if element.end_offset <= offset:
                     continue
                 _add_element(batch, element)
-                if len(batch.events) >= batch_events or batch.size_bytes >= BATCH_BYTES_MAX:
+                if batch.is_full(batch_events):
                     yield batch
-                    batch = Batch(end_offset=batch.end_offset, end_line=batch.end_line)
+                    batch = batch.next()
         except CommandError:
             # What came before the damage is loaded.
-            if batch.events or batch.oversized_line_numbers:
+            if batch.is_to_give:
                 yield batch
             raise
-        if batch.events or batch.oversized_line_numbers:
+        if batch.is_to_give:
             yield batch
 
     def _lines(self, batch_events: int, offset: int, line: int) -> Iterator[Batch]:
@@ -122,17 +141,21 @@ class Source:
         carry = b""
         is_dropping = False
         while block := self.read():
-            *lines, carry = (carry + block).split(b"\n")
-            if is_dropping and lines:
-                batch.end_offset += len(lines[0]) + 1
-                del lines[0]
-                is_dropping = False
-            taken = 0
-            while taken < len(lines):
-                taken += self._take(batch, lines, taken, batch_events)
-                if len(batch.events) >= batch_events or batch.size_bytes >= BATCH_BYTES_MAX:
+            text = carry + block
+            start = 0
+            if is_dropping:
+                start = text.find(b"\n") + 1
+                batch.end_offset += start
+                is_dropping = not start
+            elif batch.end_offset == 0 and text.startswith(_BYTE_ORDER_MARK):
+                start = batch.end_offset = len(_BYTE_ORDER_MARK)
+            end = text.rfind(b"\n") + 1
+            while start < end:
+                start = self._take(batch, text, start, batch_events)
+                if batch.is_full(batch_events):
                     yield batch
-                    batch = Batch(end_offset=batch.end_offset, end_line=batch.end_line)
+                    batch = batch.next()
+            carry = text[start:]
             if is_dropping or len(carry) > self._line_bytes_max:
                 # A line without an end must not fill the memory: count it once, drop its bytes.
                 if not is_dropping:
@@ -140,9 +163,10 @@ class Source:
                 batch.end_offset += len(carry)
                 is_dropping, carry = True, b""
         if carry:
-            self._take_line(batch, carry)
-            batch.end_offset += len(carry)
-        if batch.events or batch.oversized_line_numbers:
+            self._take(batch, carry + b"\n", 0, batch_events)
+            # The line has no end.
+            batch.end_offset -= 1
+        if batch.is_to_give:
             yield batch
 
     def fraction(self) -> float | None:
@@ -184,35 +208,22 @@ class Source:
         self.read_bytes += len(block)
         return block
 
-    def _take(self, batch: Batch, lines: list[bytes], start: int, batch_events: int) -> int:
-        """Takes lines into the batch as long as it has room; returns how many."""
-        room = batch_events - len(batch.events)
-        chunk = lines[start : start + min(room, _CHUNK_LINES)]
-        stripped = list(map(bytes.strip, chunk))
-        size_bytes = sum(map(len, chunk))
-        if all(stripped) and max(map(len, chunk)) <= self._line_bytes_max and batch.end_line:
-            batch.events += stripped
-            batch.line_numbers += range(batch.end_line + 1, batch.end_line + 1 + len(chunk))
-            batch.end_line += len(chunk)
-            batch.size_bytes += size_bytes
-        else:
-            for text in chunk:
-                self._take_line(batch, text)
-        batch.end_offset += size_bytes + len(chunk)
-        return len(chunk)
-
-    def _take_line(self, batch: Batch, text: bytes) -> None:
-        if batch.end_line == 0:
-            text = text.removeprefix(_BYTE_ORDER_MARK)
-        text = text.strip()
-        if len(text) > self._line_bytes_max:
-            _drop(batch)
-            return
-        batch.end_line += 1
-        if text:
-            batch.events.append(text)
-            batch.line_numbers.append(batch.end_line)
-            batch.size_bytes += len(text)
+    def _take(self, batch: Batch, text: bytes, start: int, batch_events: int) -> int:
+        """Takes lines into the batch as long as it has room; returns where they end."""
+        part, line_numbers, oversized, end, batch.end_line = frame_lines(
+            text,
+            start,
+            batch.end_line,
+            batch_events - len(batch.line_numbers),
+            BATCH_BYTES_MAX - batch.size_bytes,
+            self._line_bytes_max,
+        )
+        batch.parts.append(part)
+        batch.line_numbers += line_numbers
+        batch.oversized_line_numbers += oversized
+        batch.size_bytes += len(part)
+        batch.end_offset += end - start
+        return end
 
 
 def fingerprint(path: str, length_bytes: int) -> int:
@@ -239,10 +250,11 @@ def _add_element(batch: Batch, element: documents.Element) -> None:
     if element.text is None:
         batch.oversized_line_numbers.append(element.line)
         return
-    batch.events.append(element.text)
+    part = encode_raw_events("", [element.text])
+    batch.parts.append(part)
     batch.line_numbers.append(element.line)
     batch.positions.append(element.position)
-    batch.size_bytes += len(element.text)
+    batch.size_bytes += len(part)
 
 
 def _drop(batch: Batch) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic
@@ -32,10 +32,10 @@ _RETRIED = (
     grpc.StatusCode.DEADLINE_EXCEEDED,
 )
 _RETRIED_REASONS = (
-    b"WRITE_QUEUE_FULL",
-    b"STORAGE_FULL",
-    b"NOT_SERVING",
-    b"DEADLINE_EXCEEDED",
+    "WRITE_QUEUE_FULL",
+    "STORAGE_FULL",
+    "NOT_SERVING",
+    "DEADLINE_EXCEEDED",
 )
 _RESPONSE_BYTES_MAX = 64 * 1024 * 1024
 
@@ -121,18 +121,18 @@ class Sender(Generic[BatchT, ResponseT]):
     def _response(self, sent: _Sent[BatchT]) -> ResponseT:
         pause_s, give_up = _PAUSE_S_MIN, None
         while True:
-            response, trouble, asked_s = self._wire.response(), "", 0.0
+            asked_s = 0.0
             try:
-                if sent.call is not None:
-                    payload = sent.call.result()
-                    response.ParseFromString(payload)
-                    trouble = _refused_for_now(payload, response)
+                payload = b"" if sent.call is None else sent.call.result()
             except grpc.RpcError as failure:
                 trouble = self._trouble(failure)
                 # A server with too much to do says when it will have caught up.
                 asked_s = error_of(failure).retry_delay_s or 0.0
-            if not trouble:
-                return response
+            else:
+                response = self._wire.parse(payload)
+                trouble = _refused_for_now(self._wire.refusals(response))
+                if not trouble:
+                    return response
             give_up = give_up or time.monotonic() + self._retry_s
             pause_s = max(pause_s, asked_s)
             if time.monotonic() + pause_s > give_up:
@@ -159,13 +159,7 @@ class Sender(Generic[BatchT, ResponseT]):
         raise CommandError(f"{self._address} refused the load with {code.name}: {text}")
 
 
-def _refused_for_now(payload: bytes, response: ResponseT) -> str:
-    """Why an item has to be sent again; empty if all are answered for good.
-
-    The bytes are searched first: that costs nothing, and looking into each result does.
-    """
-    if not any(reason in payload for reason in _RETRIED_REASONS):
-        return ""
-    errors = (result.error for result in response.results if result.HasField("error"))
-    refused = (error for error in errors if error.reason.encode() in _RETRIED_REASONS)
-    return next((f"{error.reason}: {error.message}" for error in refused), "")
+def _refused_for_now(refusals: Iterable[tuple[str, str]]) -> str:
+    """Why an item has to be sent again; empty if all are answered for good."""
+    passing = (refusal for refusal in refusals if refusal[0] in _RETRIED_REASONS)
+    return next((f"{reason}: {message}" for reason, message in passing), "")

@@ -13,7 +13,12 @@ KEPT_OUT: Final = (3, 4)
 
 def rule_of(verdict: identity_pb2.IdentifierVerdict) -> str:
     """The rule that decided."""
+    return rule_name(verdict.rule)
+
+
+def rule_name(number: int) -> str:
+    """The rule of that number in ipse.v1."""
     from ipse.model.words import RULES
 
-    rule = RULES.get(verdict.rule)
+    rule = RULES.get(number)
     return str(rule) if rule else "unknown"

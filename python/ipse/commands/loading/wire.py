@@ -1,7 +1,7 @@
-"""How batches are sent: the method, the request's bytes, the answer's type.
+"""How batches are sent: the method, the request's bytes, how an answer is read.
 
-Requests of raw events are written by hand, two bytes strings a line: building a message object for
-each line costs several times more than what the server does with it. The layout is that of
+Requests of raw events are written by hand, two bytes strings an event: building a message object
+for each costs several times more than what the server does with it. The layout is that of
 protobuf and is held to the generated classes by a test.
 """
 
@@ -10,10 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
-
-if TYPE_CHECKING:
-    from ipse.v1 import identity_pb2
+from typing import Generic, Protocol, TypeVar
 
 
 class Batch(Protocol):
@@ -28,9 +25,7 @@ class Batch(Protocol):
 
 
 BatchT = TypeVar("BatchT", bound=Batch)
-ResponseT = TypeVar(
-    "ResponseT", bound="identity_pb2.ResolveEventsResponse | identity_pb2.ImportProfilesResponse"
-)
+ResponseT = TypeVar("ResponseT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +33,10 @@ class Wire(Generic[BatchT, ResponseT]):
     """How a batch becomes a call."""
 
     method: str
-    response: type[ResponseT]
     encode: Callable[[BatchT], bytes]
+    parse: Callable[[bytes], ResponseT]
+    # Reason and message of each item that was refused.
+    refusals: Callable[[ResponseT], Iterable[tuple[str, str]]]
     # For messages: `events`.
     items: str
 
@@ -54,12 +51,24 @@ _RAW_JSON_TAG = b"\x4a"  # Event.raw_json: field 9, length-delimited
 
 def encode_raw_events(workspace: str, events: Iterable[bytes]) -> bytes:
     """A `ResolveEventsRequest` with an `Event` for each raw event."""
-    name = workspace.encode()
-    parts = [_WORKSPACE_TAG, _varint(len(name)), name] if name else []
+    parts = [encode_workspace(workspace)]
     for event in events:
         parts.append(_header(len(event)))
         parts.append(event)
     return b"".join(parts)
+
+
+def decode_raw_events(parts: Iterable[bytes]) -> list[bytes]:
+    """The raw events of a `ResolveEventsRequest`, which may be in parts."""
+    from ipse.v1 import identity_pb2
+
+    request = identity_pb2.ResolveEventsRequest.FromString(b"".join(parts))
+    return [event.raw_json for event in request.events]
+
+
+def encode_workspace(name: str) -> bytes:
+    """The part of a request that names a workspace; an empty name needs none."""
+    return _field(_WORKSPACE_TAG, name.encode()) if name else b""
 
 
 def encode_import(
