@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use ipse_core::{SentIdentifier, SentTrait, Timestamp, TraitValue};
 
-use crate::json::{Kind, Node, canonical};
+use crate::json::{Document, Kind, canonical};
 use crate::limits::JSON_DEPTH_MAX;
 use crate::proto::v1;
 use crate::request;
@@ -70,9 +70,10 @@ pub(crate) fn sent_trait<'a>(
 }
 
 fn json_text(text: &str) -> Result<String, &'static str> {
-    let node = Node::parse(text).map_err(|_| "not JSON")?;
+    let document = Document::parse(text).map_err(|_| "not JSON")?;
+    let node = document.root();
     if !matches!(node.kind(), Kind::Array | Kind::Object) {
         return Err("neither an array nor an object: use the field of the value's kind");
     }
-    canonical(&node, JSON_DEPTH_MAX).ok_or("nested too deeply, or half of a surrogate pair")
+    canonical(node, JSON_DEPTH_MAX).ok_or("nested too deeply, or half of a surrogate pair")
 }

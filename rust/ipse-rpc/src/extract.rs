@@ -22,7 +22,7 @@ use ipse_core::rules::{
 };
 use ipse_core::{SentIdentifier, SentTrait, Timestamp};
 
-use crate::json::{Kind, Node, Reached};
+use crate::json::{Document, Kind, Node, Reached};
 use crate::limits::IGNORED_FIELDS_MAX;
 use crate::status::{Reason, Status, cut};
 use value::{
@@ -64,14 +64,14 @@ pub(crate) struct Ignored {
 }
 
 /// Checks that the bytes are one JSON object of UTF-8 text.
-pub(crate) fn parse(raw_json: &[u8]) -> Result<Node<'_>, Status> {
+pub(crate) fn parse(raw_json: &[u8]) -> Result<Document<'_>, Status> {
     let malformed = |problem| Status::of_field(Reason::MalformedJson, "event.raw_json", problem);
     let text = std::str::from_utf8(raw_json)
         .map_err(|error| malformed(format!("not UTF-8 at byte {}", error.valid_up_to())))?;
-    let node = Node::parse(text).map_err(|error| malformed(error.to_string()))?;
-    match node.object() {
-        Some(_) => Ok(node),
-        None if node.kind() == Kind::Object => {
+    let document = Document::parse(text).map_err(|error| malformed(error.to_string()))?;
+    match document.root().object() {
+        Some(_) => Ok(document),
+        None if document.root().kind() == Kind::Object => {
             Err(malformed("a name in the object is not text: half of a surrogate pair".to_owned()))
         }
         None => Err(malformed("not a JSON object".to_owned())),
@@ -79,7 +79,7 @@ pub(crate) fn parse(raw_json: &[u8]) -> Result<Node<'_>, Status> {
 }
 
 /// Reads an event.
-pub(crate) fn extract<'a>(event: &Node<'a>, mapping: &'a Mapping) -> Extracted<'a> {
+pub(crate) fn extract<'a>(event: Node<'_, 'a>, mapping: &'a Mapping) -> Extracted<'a> {
     let mut extraction = Extraction::new(event, mapping);
     match mapping.verbs.iter().find(|rule| is_meant(event, &rule.when, &rule.unless)) {
         Some(rule) => extraction.verb(rule, mapping),
@@ -94,7 +94,7 @@ pub(crate) fn extract<'a>(event: &Node<'a>, mapping: &'a Mapping) -> Extracted<'
 }
 
 struct Extraction<'n, 'a> {
-    event: &'n Node<'a>,
+    event: Node<'n, 'a>,
     found: Extracted<'a>,
     /// Trait names that are settled, also those that cannot be used.
     seen_traits: HashSet<Cow<'a, str>>,
@@ -108,7 +108,7 @@ enum Side {
 }
 
 impl<'n, 'a> Extraction<'n, 'a> {
-    fn new(event: &'n Node<'a>, mapping: &'a Mapping) -> Extraction<'n, 'a> {
+    fn new(event: Node<'n, 'a>, mapping: &'a Mapping) -> Extraction<'n, 'a> {
         let found = Extracted {
             event_id: fields::id(event, &mapping.event_id),
             kind: fields::text(event, &mapping.kind),
@@ -266,7 +266,7 @@ impl<'n, 'a> Extraction<'n, 'a> {
             }
             if let Some(object) = reached.node.object() {
                 for (name, _) in object.fields_from_last().filter(|(name, _)| !is_known(name)) {
-                    this.ignore(|| field_place(&place(path, &reached), name), unread);
+                    this.ignore(|| field_place(&place(path, &reached), &name), unread);
                 }
             } else if let Some(name) = reached.node.string().filter(|name| !is_known(name)) {
                 let name = cut(&name, TRAIT_NAME_BYTES_MAX);
@@ -343,7 +343,7 @@ impl<'n, 'a> Extraction<'n, 'a> {
             if reached.taken < path.0.len() {
                 return this.in_the_way(path, &reached);
             }
-            let field = (&Cow::Borrowed(name), reached.node);
+            let field = (Cow::Borrowed(name), reached.node);
             this.settle_traits([field].into_iter(), false, |_| place(path, &reached));
         });
     }
@@ -359,7 +359,7 @@ impl<'n, 'a> Extraction<'n, 'a> {
             };
             let mut named = Vec::new();
             // Of two of one name the last counts, as in an object.
-            for (position, element) in elements.iter().enumerate().rev() {
+            for (position, element) in elements.into_iter().enumerate().rev() {
                 match named_value(element, pairs) {
                     Ok(pair) => named.push(pair),
                     Err(reason) => {
@@ -367,8 +367,7 @@ impl<'n, 'a> Extraction<'n, 'a> {
                     }
                 }
             }
-            let fields = named.iter().map(|(name, node)| (name, *node));
-            this.settle_traits(fields, false, |name| {
+            this.settle_traits(named.into_iter(), false, |name| {
                 let name = cut(name, TRAIT_NAME_BYTES_MAX);
                 format!("{}[{}={name}]", place(path, &reached), pairs.name)
             });
@@ -378,7 +377,7 @@ impl<'n, 'a> Extraction<'n, 'a> {
     /// Takes the traits whose names are not settled yet.
     fn settle_traits<'f>(
         &mut self,
-        fields: impl Iterator<Item = (&'f Cow<'a, str>, &'f Node<'a>)>,
+        fields: impl Iterator<Item = (Cow<'a, str>, Node<'f, 'a>)>,
         set_once: bool,
         path: impl Fn(&str) -> String,
     ) where
@@ -389,10 +388,10 @@ impl<'n, 'a> Extraction<'n, 'a> {
             if !self.seen_traits.insert(name.clone()) {
                 continue;
             }
-            match trait_value(name, node) {
-                Ok(None) if set_once => self.ignore(|| path(name), "null"),
-                Ok(value) => usable.push(SentTrait { name: name.clone(), value, set_once }),
-                Err(reason) => self.ignore(|| path(name), reason),
+            match trait_value(&name, node) {
+                Ok(None) if set_once => self.ignore(|| path(&name), "null"),
+                Ok(value) => usable.push(SentTrait { name, value, set_once }),
+                Err(reason) => self.ignore(|| path(&name), reason),
             }
         }
         self.keep_traits(usable, path);
@@ -419,7 +418,7 @@ impl<'n, 'a> Extraction<'n, 'a> {
     fn elements(
         &mut self,
         source: &'a Source,
-        mut read: impl FnMut(&mut Self, &Node<'a>, &dyn Fn() -> String),
+        mut read: impl FnMut(&mut Self, Node<'_, 'a>, &dyn Fn() -> String),
     ) {
         let path = &source.path;
         self.each(source, |this, reached| {
@@ -429,7 +428,7 @@ impl<'n, 'a> Extraction<'n, 'a> {
             let Some(elements) = reached.node.array() else {
                 return this.ignore(|| place(path, &reached), kind_word(reached.node));
             };
-            for (position, element) in elements.iter().enumerate() {
+            for (position, element) in elements.into_iter().enumerate() {
                 read(this, element, &|| format!("{}[{position}]", place(path, &reached)));
             }
         });
@@ -457,21 +456,21 @@ impl<'n, 'a> Extraction<'n, 'a> {
 }
 
 /// Whether a source's conditions hold.
-fn holds_all(event: &Node<'_>, source: &Source) -> bool {
+fn holds_all(event: Node<'_, '_>, source: &Source) -> bool {
     is_meant(event, &source.when, &source.unless)
 }
 
-fn is_meant(event: &Node<'_>, when: &[Condition], unless: &[Condition]) -> bool {
+fn is_meant(event: Node<'_, '_>, when: &[Condition], unless: &[Condition]) -> bool {
     let holds = |condition: &Condition| holds(event, condition);
     when.iter().all(holds) && !unless.iter().any(holds)
 }
 
-fn holds(event: &Node<'_>, condition: &Condition) -> bool {
-    let is_one = |node: &Node<'_>| condition.values.iter().any(|value| is_equal(node, value));
+fn holds(event: Node<'_, '_>, condition: &Condition) -> bool {
+    let is_one = |node: Node<'_, '_>| condition.values.iter().any(|value| is_equal(node, value));
     event.find(&condition.path.0, |node| is_one(node).then_some(())).is_some()
 }
 
-fn is_equal(node: &Node<'_>, value: &Literal) -> bool {
+fn is_equal(node: Node<'_, '_>, value: &Literal) -> bool {
     match value {
         Literal::Text(text) => node.string().is_some_and(|found| found == *text),
         Literal::Bool(flag) => node.kind() == Kind::Bool(*flag),
@@ -504,9 +503,9 @@ fn is_read_otherwise(sources: &NamespaceSources, path: &Path, reached: &Reached<
 
 /// Name and value of a trait that stands as an object of its own, or why there is none.
 fn named_value<'n, 'a>(
-    element: &'n Node<'a>,
+    element: Node<'n, 'a>,
     pairs: &PairSource,
-) -> Result<(Cow<'a, str>, &'n Node<'a>), &'static str> {
+) -> Result<(Cow<'a, str>, Node<'n, 'a>), &'static str> {
     let object = element.object().ok_or_else(|| no_object(element))?;
     let name = object.get(&pairs.name).ok_or("has no name")?;
     let name = match name.kind() {

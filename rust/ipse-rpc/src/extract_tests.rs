@@ -17,8 +17,8 @@ fn mapping() -> Mapping {
 
 fn extracted(json: &str, check: impl FnOnce(Extracted<'_>)) {
     let mapping = mapping();
-    let node = parse(json.as_bytes()).expect("a JSON object");
-    check(extract(&node, &mapping));
+    let document = parse(json.as_bytes()).expect("a JSON object");
+    check(extract(document.root(), &mapping));
 }
 
 fn identifiers(json: &str) -> Vec<String> {

@@ -1,33 +1,41 @@
 //! JSON read where it is asked for, and nowhere else.
 //!
-//! A raw event is mostly things that name nobody. The text is checked once as a whole; after
-//! that an object is taken apart only when a path leads into it, and strings without escapes
-//! are borrowed. Nothing here recurses with the depth of the text, except [`canonical`], which
-//! is bounded.
+//! A raw event is mostly things that name nobody. The text is passed over once, which checks it
+//! and notes where its values are; only what a path leads to is looked at, and strings without
+//! escapes are borrowed. Nothing here recurses with the depth of the text, except [`canonical`],
+//! which is bounded.
+
+mod scan;
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
-use std::fmt;
 
 use ipse_core::rules::Step;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 
-/// A value that has not been looked into yet.
+use scan::{Entry, decoded, scan};
+
+/// A text that is JSON.
 #[derive(Debug)]
-pub(crate) struct Node<'a> {
+pub(crate) struct Document<'a> {
     text: &'a str,
-    object: OnceCell<Option<Object<'a>>>,
+    entries: Vec<Entry>,
 }
 
-/// An object, taken apart one level deep.
-#[derive(Debug)]
-pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Node<'a>)>);
+/// A value of a document.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Node<'n, 'a> {
+    document: &'n Document<'a>,
+    at: usize,
+}
+
+/// A value that is an object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Object<'n, 'a>(Node<'n, 'a>);
 
 /// A value that a path leads to.
 #[derive(Debug)]
 pub(crate) struct Reached<'r, 'a> {
-    pub(crate) node: &'r Node<'a>,
+    pub(crate) node: Node<'r, 'a>,
     /// The positions in the arrays on the way, in order.
     pub(crate) positions: &'r [usize],
     /// Steps of the path that were taken: less than all if the value is in the path's way.
@@ -46,69 +54,82 @@ pub(crate) enum Kind {
     Object,
 }
 
-impl<'a> Node<'a> {
+impl<'a> Document<'a> {
     /// Checks the whole text. Says line, column and what was wrong if it is not JSON.
-    pub(crate) fn parse(text: &'a str) -> Result<Node<'a>, serde_json::Error> {
-        serde_json::from_str::<&RawValue>(text).map(Node::from_raw)
+    pub(crate) fn parse(text: &'a str) -> Result<Document<'a>, serde_json::Error> {
+        match scan(text) {
+            Some(entries) => Ok(Document { text, entries }),
+            None => {
+                Err(serde_json::from_str::<IgnoredAny>(text)
+                    .expect_err("both accept the same texts"))
+            }
+        }
     }
 
-    fn from_raw(raw: &'a RawValue) -> Node<'a> {
-        Node { text: raw.get().trim_ascii(), object: OnceCell::new() }
+    /// The whole.
+    pub(crate) fn root(&self) -> Node<'_, 'a> {
+        Node { document: self, at: 0 }
+    }
+}
+
+impl<'n, 'a> Node<'n, 'a> {
+    fn entry(self) -> &'n Entry {
+        &self.document.entries[self.at]
+    }
+
+    /// Where what this one holds begins, and where it ends.
+    fn inside(self) -> (usize, usize) {
+        (self.at + 1, self.entry().next as usize)
     }
 
     /// The value as JSON text.
-    pub(crate) fn text(&self) -> &'a str {
-        self.text
+    pub(crate) fn text(self) -> &'a str {
+        let entry = self.entry();
+        &self.document.text[entry.start as usize..entry.end as usize]
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        match self.text.as_bytes().first() {
-            Some(b'"') => Kind::String,
-            Some(b'{') => Kind::Object,
-            Some(b'[') => Kind::Array,
-            Some(b'n') => Kind::Null,
-            Some(b't') => Kind::Bool(true),
-            Some(b'f') => Kind::Bool(false),
-            _ if self.text.contains(['.', 'e', 'E']) => Kind::Fraction,
-            _ => Kind::Integer,
-        }
+    pub(crate) fn kind(self) -> Kind {
+        self.entry().kind
     }
 
     /// The object, unless this is something else or a name in it is not text (half of a
     /// surrogate pair).
-    pub(crate) fn object(&self) -> Option<&Object<'a>> {
-        self.object
-            .get_or_init(|| match self.kind() {
-                Kind::Object => serde_json::from_str(self.text).ok(),
-                _ => None,
-            })
-            .as_ref()
+    pub(crate) fn object(self) -> Option<Object<'n, 'a>> {
+        let entry = self.entry();
+        (entry.kind == Kind::Object && !entry.is_odd).then_some(Object(self))
     }
 
     /// The elements, if this is an array.
-    pub(crate) fn array(&self) -> Option<Vec<Node<'a>>> {
+    pub(crate) fn array(self) -> Option<Vec<Node<'n, 'a>>> {
         if self.kind() != Kind::Array {
             return None;
         }
-        let elements: Vec<&RawValue> = serde_json::from_str(self.text).ok()?;
-        Some(elements.into_iter().map(Node::from_raw).collect())
+        let (mut at, end) = self.inside();
+        let mut elements = Vec::new();
+        while at < end {
+            let element = Node { at, ..self };
+            elements.push(element);
+            at = element.entry().next as usize;
+        }
+        Some(elements)
     }
 
     /// The string, unless this is something else or not text (half of a surrogate pair).
-    pub(crate) fn string(&self) -> Option<Cow<'a, str>> {
-        if self.kind() != Kind::String {
+    pub(crate) fn string(self) -> Option<Cow<'a, str>> {
+        let entry = self.entry();
+        if entry.kind != Kind::String {
             return None;
         }
-        let inner = self.text.get(1..self.text.len() - 1)?;
-        if !inner.contains('\\') {
-            return Some(Cow::Borrowed(inner));
+        let quoted = self.text();
+        if entry.is_odd {
+            return decoded(quoted).map(Cow::Owned);
         }
-        serde_json::from_str(self.text).ok().map(Cow::Owned)
+        Some(Cow::Borrowed(&quoted[1..quoted.len() - 1]))
     }
 
     /// Follows a path down from here, and calls `reach` for each place that it leads to, and
     /// for each that is in its way: neither an object nor an array where the path needs one.
-    pub(crate) fn follow(&self, path: &[Step], reach: &mut dyn FnMut(Reached<'_, 'a>)) {
+    pub(crate) fn follow(self, path: &[Step], reach: &mut dyn FnMut(Reached<'_, 'a>)) {
         let mut node = self;
         for (taken, step) in path.iter().enumerate() {
             let Step::Field(name) = step else {
@@ -127,9 +148,9 @@ impl<'a> Node<'a> {
 
     /// The first of what stands at the end of a path of which `read` makes something.
     pub(crate) fn find<T>(
-        &self,
+        self,
         path: &[Step],
-        mut read: impl FnMut(&Node<'a>) -> Option<T>,
+        mut read: impl FnMut(Node<'_, 'a>) -> Option<T>,
     ) -> Option<T> {
         let mut found = None;
         self.follow(path, &mut |reached| {
@@ -140,10 +161,9 @@ impl<'a> Node<'a> {
         found
     }
 
-    /// The same with positions in arrays: their elements are taken apart as they are passed.
-    /// Goes as deep as the path is long, which rules bound.
+    /// The same with positions in arrays. Goes as deep as the path is long, which rules bound.
     fn follow_elements(
-        &self,
+        self,
         path: &[Step],
         taken: usize,
         positions: &mut Vec<usize>,
@@ -165,7 +185,7 @@ impl<'a> Node<'a> {
         let Some(elements) = self.array() else {
             return reach(Reached { node: self, positions, taken });
         };
-        for (position, element) in elements.iter().enumerate() {
+        for (position, element) in elements.into_iter().enumerate() {
             positions.push(position);
             match element.is_taken_by(step, position) {
                 Some(true) => element.follow_elements(path, taken + 1, positions, reach),
@@ -176,15 +196,28 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Whether this is a string of that text.
+    fn is_name(self, name: &str) -> bool {
+        let entry = self.entry();
+        match entry.is_odd {
+            true => self.string().is_some_and(|text| text == name),
+            // The lengths differ mostly.
+            false => {
+                (entry.end - entry.start) as usize == name.len() + 2
+                    && self.text()[1..].starts_with(name)
+            }
+        }
+    }
+
     /// Whether a step leads into this element; `None` if it is no object and would have to be.
-    fn is_taken_by(&self, step: &Step, position: usize) -> Option<bool> {
+    fn is_taken_by(self, step: &Step, position: usize) -> Option<bool> {
         match step {
             Step::Field(_) | Step::Each => Some(true),
             Step::At(wanted) => Some(*wanted == position),
             Step::Where { field, value } => {
                 let found = self.object()?.get(field);
                 Some(found.is_some_and(|found| match found.kind() {
-                    Kind::Integer => found.text == value,
+                    Kind::Integer => found.text() == value,
                     _ => found.string().is_some_and(|text| text == *value),
                 }))
             }
@@ -192,50 +225,70 @@ impl<'a> Node<'a> {
     }
 }
 
-impl<'a> Object<'a> {
+impl<'n, 'a> Object<'n, 'a> {
     /// The field of that name; the last one if it stands there more than once, as most
     /// readers of JSON have it.
-    pub(crate) fn get(&self, name: &str) -> Option<&Node<'a>> {
-        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, node)| node)
+    pub(crate) fn get(self, name: &str) -> Option<Node<'n, 'a>> {
+        let mut found = None;
+        for (known, value) in self.fields() {
+            if known.is_name(name) {
+                found = Some(value);
+            }
+        }
+        found
     }
 
     /// The fields, last one first.
-    pub(crate) fn fields_from_last(&self) -> impl Iterator<Item = (&Cow<'a, str>, &Node<'a>)> {
-        self.0.iter().rev().map(|(name, node)| (name, node))
+    pub(crate) fn fields_from_last(self) -> impl Iterator<Item = (Cow<'a, str>, Node<'n, 'a>)> {
+        let named = |(name, value): (Node<'n, 'a>, _)| Some((name.string()?, value));
+        let fields: Vec<_> = self.fields().filter_map(named).collect();
+        fields.into_iter().rev()
+    }
+
+    /// Names and values.
+    fn fields(self) -> impl Iterator<Item = (Node<'n, 'a>, Node<'n, 'a>)> {
+        let (mut at, end) = self.0.inside();
+        std::iter::from_fn(move || {
+            let (name, value) = (Node { at, ..self.0 }, Node { at: at + 1, ..self.0 });
+            (at < end).then(|| {
+                at = value.entry().next as usize;
+                (name, value)
+            })
+        })
     }
 }
 
 /// A value as text that does not depend on white space, order of names or escapes, so that a
 /// value sent twice is equal to itself. Numbers keep their digits. `None` if it is nested
 /// deeper than `depth` or holds half of a surrogate pair.
-pub(crate) fn canonical(node: &Node<'_>, depth: usize) -> Option<String> {
-    let mut out = String::with_capacity(node.text.len());
+pub(crate) fn canonical(node: Node<'_, '_>, depth: usize) -> Option<String> {
+    let mut out = String::with_capacity(node.text().len());
     write_canonical(node, depth, &mut out)?;
     Some(out)
 }
 
-fn write_canonical(node: &Node<'_>, depth: usize, out: &mut String) -> Option<()> {
+fn write_canonical(node: Node<'_, '_>, depth: usize, out: &mut String) -> Option<()> {
     match node.kind() {
         Kind::Object => write_object(node.object()?, depth.checked_sub(1)?, out),
         Kind::Array => write_array(&node.array()?, depth.checked_sub(1)?, out),
         Kind::String => write_string(&node.string()?, out),
         _ => {
-            out.push_str(node.text);
+            out.push_str(node.text());
             Some(())
         }
     }
 }
 
-fn write_object(object: &Object<'_>, depth: usize, out: &mut String) -> Option<()> {
+fn write_object(object: Object<'_, '_>, depth: usize, out: &mut String) -> Option<()> {
     let mut fields: Vec<_> = object.fields_from_last().collect();
-    fields.sort_by_key(|(name, _)| *name);
-    fields.dedup_by_key(|(name, _)| *name);
+    fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+    fields.dedup_by(|(one, _), (other, _)| one == other);
     out.push('{');
     for (index, (name, value)) in fields.into_iter().enumerate() {
         if index > 0 {
             out.push(',');
         }
-        write_string(name, out)?;
+        write_string(&name, out)?;
         out.push(':');
         write_canonical(value, depth, out)?;
     }
@@ -243,9 +296,9 @@ fn write_object(object: &Object<'_>, depth: usize, out: &mut String) -> Option<(
     Some(())
 }
 
-fn write_array(elements: &[Node<'_>], depth: usize, out: &mut String) -> Option<()> {
+fn write_array(elements: &[Node<'_, '_>], depth: usize, out: &mut String) -> Option<()> {
     out.push('[');
-    for (index, element) in elements.iter().enumerate() {
+    for (index, &element) in elements.iter().enumerate() {
         if index > 0 {
             out.push(',');
         }
@@ -260,54 +313,6 @@ fn write_string(text: &str, out: &mut String) -> Option<()> {
     Some(())
 }
 
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                // Few objects that are looked into have more, so the vector seldom grows.
-                let mut fields = Vec::with_capacity(16);
-                while let Some(FieldName(name)) = map.next_key()? {
-                    fields.push((name, Node::from_raw(map.next_value()?)));
-                }
-                Ok(Object(fields))
-            }
-        }
-        deserializer.deserialize_map(Fields)
-    }
-}
-
-/// A name that is borrowed where it can be; `Cow` by itself always copies.
-struct FieldName<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for FieldName<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Name;
-        impl<'de> Visitor<'de> for Name {
-            type Value = FieldName<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
-            }
-
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<FieldName<'de>, E> {
-                Ok(FieldName(Cow::Borrowed(name)))
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<FieldName<'de>, E> {
-                Ok(FieldName(Cow::Owned(name.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Name)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,7 +324,7 @@ mod tests {
     /// What a path leads to, and what is in its way in brackets.
     fn followed(text: &str, path: &[Step]) -> Vec<String> {
         let mut found = Vec::new();
-        Node::parse(text).expect("JSON").follow(path, &mut |reached| {
+        Document::parse(text).expect("JSON").root().follow(path, &mut |reached| {
             let at = format!("{}@{:?}", reached.node.text(), reached.positions);
             let is_end = reached.taken == path.len();
             found.push(if is_end { at } else { format!("({at} {})", reached.taken) });
@@ -381,7 +386,7 @@ mod tests {
             ("{}", Kind::Object),
         ];
         for (text, kind) in cases {
-            assert_eq!(Node::parse(text).expect("JSON").kind(), kind, "{text}");
+            assert_eq!(Document::parse(text).expect("JSON").root().kind(), kind, "{text}");
         }
     }
 
@@ -396,7 +401,7 @@ mod tests {
             ("1", None),
         ];
         for (text, expected) in cases {
-            let found = Node::parse(text).expect("JSON").string();
+            let found = Document::parse(text).expect("JSON").root().string();
             assert_eq!(found.as_deref(), expected, "{text}");
         }
     }
@@ -417,7 +422,7 @@ mod tests {
             ("{'a':1}", 1, 2),
         ];
         for (text, line, column) in cases {
-            let error = Node::parse(text).expect_err(text);
+            let error = Document::parse(text).expect_err(text);
             assert_eq!((error.line(), error.column()), (line, column), "{text:?}");
         }
     }
@@ -433,18 +438,19 @@ mod tests {
             (r#"["\udc00"]"#, None),
         ];
         for (text, expected) in cases {
-            let node = Node::parse(text).expect("JSON");
-            assert_eq!(canonical(&node, 3).as_deref(), expected, "{text}");
+            let document = Document::parse(text).expect("JSON");
+            assert_eq!(canonical(document.root(), 3).as_deref(), expected, "{text}");
         }
     }
 
     #[test]
     fn depth_is_no_danger() {
         let text = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
-        let node = Node::parse(&text).expect("JSON");
-        assert_eq!(canonical(&node, 32), None);
+        let document = Document::parse(&text).expect("JSON");
+        assert_eq!(canonical(document.root(), 32), None);
+        assert!(Document::parse(&text[1..]).is_err());
         let text = format!("{}1{}", r#"{"a":"#.repeat(10_000), "}".repeat(10_000));
-        let node = Node::parse(&text).expect("JSON");
-        assert_eq!(node.find(&fields(&["a", "a"]), |_| Some(())), Some(()));
+        let document = Document::parse(&text).expect("JSON");
+        assert_eq!(document.root().find(&fields(&["a", "a"]), |_| Some(())), Some(()));
     }
 }

@@ -116,8 +116,8 @@ impl<'a> ReadEvent<'a> {
                 size,
             ));
         }
-        let node = extract::parse(event.raw_json)?;
-        let extracted = extract::extract(&node, mapping);
+        let document = extract::parse(event.raw_json)?;
+        let extracted = extract::extract(document.root(), mapping);
         if let Some(because) = extracted.refused {
             return Err(Status::invalid_field("event.raw_json", because));
         }

@@ -19,8 +19,8 @@ const MILLISECONDS_FROM: f64 = 1e11;
 
 /// The id at the first place with something in it, text or a whole number; empty if there is
 /// none.
-pub(super) fn id<'a>(event: &Node<'a>, sources: &[Source]) -> Result<Cow<'a, str>, Status> {
-    let read = |node: &Node<'a>| match node.kind() {
+pub(super) fn id<'a>(event: Node<'_, 'a>, sources: &[Source]) -> Result<Cow<'a, str>, Status> {
+    let read = |node: Node<'_, 'a>| match node.kind() {
         Kind::Integer => Some(Cow::Borrowed(node.text())),
         _ => node.string(),
     };
@@ -33,8 +33,9 @@ pub(super) fn id<'a>(event: &Node<'a>, sources: &[Source]) -> Result<Cow<'a, str
 }
 
 /// The text at the first place with something in it; empty if there is none.
-pub(super) fn text<'a>(event: &Node<'a>, sources: &[Source]) -> Result<Cow<'a, str>, Status> {
-    let mut found = sources.iter().filter_map(|source| present(event, source, Node::string));
+pub(super) fn text<'a>(event: Node<'_, 'a>, sources: &[Source]) -> Result<Cow<'a, str>, Status> {
+    let mut found =
+        sources.iter().filter_map(|source| present(event, source, |node| node.string()));
     match found.next() {
         None => Ok(Cow::Borrowed("")),
         Some((_, Some(text))) => Ok(text),
@@ -44,7 +45,7 @@ pub(super) fn text<'a>(event: &Node<'a>, sources: &[Source]) -> Result<Cow<'a, s
 
 /// The time at the first place with something in it.
 pub(super) fn timestamp(
-    event: &Node<'_>,
+    event: Node<'_, '_>,
     sources: &[TimeSource],
 ) -> Result<Option<Timestamp>, Status> {
     let mut found = sources
@@ -59,9 +60,9 @@ pub(super) fn timestamp(
 
 /// What `read` makes of the value at a place, if there is one that is not null.
 fn present<'s, 'a, T>(
-    event: &Node<'a>,
+    event: Node<'_, 'a>,
     source: &'s Source,
-    read: impl Fn(&Node<'a>) -> Option<T>,
+    read: impl Fn(Node<'_, 'a>) -> Option<T>,
 ) -> Option<(&'s Path, Option<T>)> {
     if !holds_all(event, source) {
         return None;
@@ -71,7 +72,7 @@ fn present<'s, 'a, T>(
     Some((&source.path, found))
 }
 
-fn time(node: &Node<'_>, source: &TimeSource) -> Option<Timestamp> {
+fn time(node: Node<'_, '_>, source: &TimeSource) -> Option<Timestamp> {
     let text = match node.kind() {
         Kind::Integer | Kind::Fraction => return number(node.text(), source),
         _ => node.string()?,

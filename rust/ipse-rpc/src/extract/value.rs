@@ -14,7 +14,7 @@ pub(super) const NOT_TEXT: &str = "half of a surrogate pair";
 const EMPTY: &str = "empty string";
 
 /// A value of an identifier.
-pub(super) fn identifier_value<'a>(node: &Node<'a>) -> Result<Cow<'a, str>, &'static str> {
+pub(super) fn identifier_value<'a>(node: Node<'_, 'a>) -> Result<Cow<'a, str>, &'static str> {
     let value = identifier_text(node)?;
     check_length(&value)?;
     Ok(value)
@@ -23,7 +23,7 @@ pub(super) fn identifier_value<'a>(node: &Node<'a>) -> Result<Cow<'a, str>, &'st
 /// A value of an identifier as a source wants it: `None` if its beginning says that it belongs
 /// elsewhere.
 pub(super) fn prefixed_value<'a>(
-    node: &Node<'a>,
+    node: Node<'_, 'a>,
     source: &ValueSource,
 ) -> Result<Option<Cow<'a, str>>, &'static str> {
     let value = identifier_text(node)?;
@@ -45,7 +45,7 @@ pub(super) fn prefixed_value<'a>(
 /// Namespace and value of an element of `external_ids`, or the field at fault and why.
 #[expect(clippy::type_complexity, reason = "a pair of pairs, used once")]
 pub(super) fn external_id<'a>(
-    element: &Node<'a>,
+    element: Node<'_, 'a>,
 ) -> Result<(Cow<'a, str>, Cow<'a, str>), (&'static str, &'static str)> {
     let object = element.object().ok_or(("", "not an object with `id` and `type`"))?;
     let field = |name| object.get(name).filter(|node| node.kind() != Kind::Null);
@@ -85,7 +85,7 @@ pub(super) fn check_trait_name(name: &str) -> Result<(), &'static str> {
 /// A trait's value; `None` removes the trait.
 pub(super) fn trait_value<'a>(
     name: &str,
-    node: &Node<'a>,
+    node: Node<'_, 'a>,
 ) -> Result<Option<TraitValue<'a>>, &'static str> {
     check_trait_name(name)?;
     let value = match node.kind() {
@@ -106,7 +106,7 @@ pub(super) fn trait_value<'a>(
 }
 
 /// What a value is, where it should have been something else.
-pub(super) fn kind_word(node: &Node<'_>) -> &'static str {
+pub(super) fn kind_word(node: Node<'_, '_>) -> &'static str {
     match node.kind() {
         Kind::Null => "null",
         Kind::Bool(_) => "boolean",
@@ -119,7 +119,7 @@ pub(super) fn kind_word(node: &Node<'_>) -> &'static str {
 }
 
 /// The same, of an object also if it is its names that are not text.
-pub(super) fn no_object(node: &Node<'_>) -> &'static str {
+pub(super) fn no_object(node: Node<'_, '_>) -> &'static str {
     match node.kind() {
         Kind::Object if node.object().is_none() => NOT_TEXT,
         _ => kind_word(node),
@@ -127,7 +127,7 @@ pub(super) fn no_object(node: &Node<'_>) -> &'static str {
 }
 
 /// Text as it is and whole numbers as decimal text; nothing else names anybody.
-fn identifier_text<'a>(node: &Node<'a>) -> Result<Cow<'a, str>, &'static str> {
+fn identifier_text<'a>(node: Node<'_, 'a>) -> Result<Cow<'a, str>, &'static str> {
     match node.kind() {
         Kind::Integer if node.text() == "-0" => Ok(Cow::Borrowed("0")),
         Kind::Integer => Ok(Cow::Borrowed(node.text())),

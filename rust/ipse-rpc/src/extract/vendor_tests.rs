@@ -20,8 +20,8 @@ fn read_with(more: &str, json: &str) -> Vec<String> {
 }
 
 fn read_by(mapping: &Mapping, json: &str) -> Vec<String> {
-    let node = parse(json.as_bytes()).expect("a JSON object");
-    let event = extract(&node, mapping);
+    let document = parse(json.as_bytes()).expect("a JSON object");
+    let event = extract(document.root(), mapping);
     let mut lines = vec![format!(
         "{:?}{} id={} type={} time={}",
         event.verb,
@@ -208,8 +208,8 @@ fn mixpanel_original_merges_exactly_two() {
         let text = preset("mixpanel-original").expect("a preset");
         let rules = Rules::from_toml(text).expect("a preset is good");
         let json = format!(r#"{{"event":"$merge","properties":{{"$distinct_ids":{ids}}}}}"#);
-        let node = parse(json.as_bytes()).expect("a JSON object");
-        extract(&node, rules.mapping()).refused.map(str::to_owned)
+        let document = parse(json.as_bytes()).expect("a JSON object");
+        extract(document.root(), rules.mapping()).refused.map(str::to_owned)
     };
     let more = Some("$merge joins exactly two ids, and $distinct_ids has more".to_owned());
     let fewer = Some("$merge joins exactly two ids, and $distinct_ids has fewer".to_owned());
