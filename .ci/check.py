@@ -59,6 +59,12 @@ CHECKS = (
         (str(workbench.python()), ".ci/generate.py", "--check"),
         ".venv-dev/bin/python .ci/generate.py, and commit what it writes",
     ),
+    Check(
+        "instructions",
+        (str(workbench.python()), ".ci/instructions.py"),
+        "make the path that grew cheaper; or write the counts anew with "
+        "`python3 .ci/instructions.py --update`, and say in the message why it may grow",
+    ),
 )
 
 
