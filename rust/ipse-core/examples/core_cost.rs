@@ -117,7 +117,7 @@ fn teach_all(graph: &mut Graph, people: &[Person]) -> Duration {
         let mut events: Vec<Event<'_>> = people.iter().map(|person| person.event(shown)).collect();
         for events in events.chunks_mut(Graph::READ_AHEAD_EVENTS) {
             let start = Instant::now();
-            graph.read_ahead(events.iter_mut().flat_map(|event| &mut event.identifiers));
+            graph.read_ahead(events.iter_mut().map(|event| &mut event.identifiers));
             for event in &*events {
                 let decision = graph.decide(event, now()).expect("nothing is refused");
                 assert!(decision.teaches, "everything here is new");
@@ -145,7 +145,7 @@ fn idle(time: Duration) -> Duration {
 #[inline(never)]
 fn decide_all(graph: &Graph, events: &mut [Event<'_>]) {
     for events in events.chunks_mut(Graph::READ_AHEAD_EVENTS) {
-        graph.read_ahead(events.iter_mut().flat_map(|event| &mut event.identifiers));
+        graph.read_ahead(events.iter_mut().map(|event| &mut event.identifiers));
         for event in &*events {
             let decision = graph.decide(event, now()).expect("nothing is refused");
             assert!(!decision.teaches, "everything is known");

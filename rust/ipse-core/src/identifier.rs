@@ -47,6 +47,7 @@ pub fn is_workspace_name(name: &str) -> bool {
 /// The value in its normal form, or `None` if it is not a value of its kind: empty, longer
 /// than 1,024 bytes, an e-mail without both sides of an @, no valid phone number, what only
 /// stands for an erased value.
+#[inline]
 pub fn normalise<'a>(normaliser: Normaliser, value: &'a str) -> Option<Cow<'a, str>> {
     if is_plainly_normal(normaliser, value) {
         return Some(Cow::Borrowed(value));
@@ -79,7 +80,8 @@ fn is_plainly_normal(normaliser: Normaliser, value: &str) -> bool {
     let is_usual = (8..=IDENTIFIER_VALUE_BYTES_MAX).contains(&bytes.len());
     is_usual
         && match normaliser {
-            Normaliser::None | Normaliser::Trim => all_words(bytes, is_graphic),
+            Normaliser::None => !is_pseudonym(value),
+            Normaliser::Trim => all_words(bytes, is_graphic),
             Normaliser::Lowercase => all_words(bytes, is_graphic_lower),
             Normaliser::Email => {
                 let at = bytes.iter().rposition(|&byte| byte == b'@');

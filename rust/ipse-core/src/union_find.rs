@@ -59,6 +59,7 @@ impl UnionFind {
     }
 
     /// The root of a node's tree.
+    #[inline]
     pub(crate) fn find(&self, node: Node) -> Node {
         let mut at = node;
         while let Some(parent) = self.edge(at).and_then(|edge| edge.parent.checked_sub(1)) {

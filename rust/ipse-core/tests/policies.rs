@@ -223,7 +223,7 @@ impl World {
         let mut ahead = acts.to_vec();
         for act in &mut ahead {
             if let Act::Event(event) = act {
-                self.backend.graph().read_ahead(&mut event.identifiers);
+                self.backend.graph().read_ahead([&mut event.identifiers]);
             }
         }
         ahead

@@ -228,7 +228,7 @@ impl Told<'_> {
 /// Fetches what the next events will meet, before the first of them is decided.
 fn read_ahead(graph: &Graph, events: &mut [Result<ReadEvent<'_>, Status>]) {
     let next = events.iter_mut().take(Graph::READ_AHEAD_EVENTS).flatten();
-    graph.read_ahead(next.flat_map(|event| &mut event.identifiers));
+    graph.read_ahead(next.map(|event| &mut event.identifiers));
 }
 
 fn resolve_one(

@@ -123,7 +123,7 @@ fn read<'a>(
 ) -> Result<(), Refusal> {
     let first = candidates.len();
     for (at, sent) in identifiers.iter().enumerate() {
-        let index = graph.namespace_of(sent);
+        let index = graph.namespaces().index(&sent.namespace);
         fields::check_identifier(field, at, sent, index.is_some())?;
         let is_added = added.contains(&sent.namespace.as_ref());
         candidates.push(candidate(graph, key, sent, index, is_added));

@@ -10,8 +10,8 @@ use std::borrow::Cow;
 
 use crate::change::{EventResolved, ObservedIdentifier, Target, Verb, Verdict};
 use crate::event::{Event, SentIdentifier};
-use crate::graph::Graph;
 use crate::graph::identifiers::IdentifierId;
+use crate::graph::{Graph, NO_NODE};
 use crate::identifier::normalise;
 use crate::limits::IDENTIFIER_VALUE_BYTES_MAX;
 use crate::rules::{AmbiguousEvent, Conflict, OverLimit, Rules, Trigger};
@@ -105,6 +105,7 @@ fn is_candidate(graph: &Graph, event: &Event<'_>) -> bool {
         && event.key_namespace.is_empty()
         && is_plain(graph.rules())
         && graph.partings.is_empty()
+        && !event.identifiers.iter().any(|sent| sent.hint.is_absent())
         && fields::check(event).is_ok()
 }
 
@@ -121,24 +122,24 @@ fn is_plain(rules: &Rules) -> bool {
 
 impl<'a> Seen<'a> {
     fn all_of(graph: &Graph, sent: &'a [SentIdentifier<'a>]) -> Option<Seen<'a>> {
-        let (rank, value, root) = look_up(graph, &sent[0])?;
         let mut seen = Seen {
-            root,
+            root: NO_NODE,
             ranks: [(0, IdentifierId(0)); IDENTIFIERS_MAX],
             identifiers: Vec::with_capacity(sent.len()),
         };
-        seen.add(rank, &sent[0], value)?;
-        for sent in &sent[1..] {
+        for sent in sent {
             let (rank, value, root) = look_up(graph, sent)?;
-            if root != seen.root {
+            if root != seen.root && seen.root != NO_NODE {
                 return None;
             }
+            seen.root = root;
             seen.add(rank, sent, value)?;
         }
         Some(seen)
     }
 
     /// Puts an identifier in its place; `None` if it is there already.
+    #[inline]
     fn add(
         &mut self,
         rank: (u32, IdentifierId),
@@ -173,15 +174,13 @@ impl<'a> Seen<'a> {
 
 /// What an identifier is ranked by, its normal form and the root of its profile; `None` unless
 /// it is on one, and may join what it is seen with.
+#[inline]
 fn look_up<'a>(
     graph: &Graph,
     sent: &'a SentIdentifier<'a>,
 ) -> Option<((u32, IdentifierId), Cow<'a, str>, u32)> {
-    if sent.hint.is_absent() {
-        return None;
-    }
     let namespaces = graph.namespaces();
-    let index = graph.namespace_of(sent)?;
+    let index = namespaces.index(&sent.namespace)?;
     let rules = namespaces.rules_of(index)?;
     if rules.exclusive || rules.shared || sent.value.len() > IDENTIFIER_VALUE_BYTES_MAX {
         return None;
@@ -191,6 +190,8 @@ fn look_up<'a>(
     let root = graph.root_of(id)?;
     let is_off = rules.blocked.contains(&value)
         || rules.pattern.as_ref().is_some_and(|pattern| !pattern.is_match(&value));
-    let (priority, _) = namespaces.order_of(Some(index), &sent.namespace);
-    (!is_off).then_some(((priority, id), value, root))
+    if is_off {
+        return None;
+    }
+    Some(((namespaces.priority(index), id), value, root))
 }

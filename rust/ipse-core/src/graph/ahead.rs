@@ -10,32 +10,40 @@ use std::hint::black_box;
 
 use crate::change::{Change, ObservedIdentifier, Record};
 use crate::event::SentIdentifier;
+use crate::limits::IDENTIFIERS_MAX;
 
 use super::Graph;
 use super::identifiers::{IdentifierId, NO_NODE};
 use super::index::IdentifierHash;
 
-const NOT_READ: u16 = u16::MAX;
-const NO_ROW: u32 = u32::MAX;
+const NOT_READ: u32 = u32::MAX;
+const ABSENT: u32 = u32::MAX - 1;
 
-/// Where an identifier that was sent is likely to be. Nothing but speed depends on it.
+const _: () = assert!(IDENTIFIERS_MAX <= ABSENT as usize, "no row is one of these");
+
+/// Where an identifier that was sent is likely to be: its row. Nothing but speed depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hint {
-    namespace: u16,
-    row: u32,
-}
+pub struct Hint(u32);
 
 impl Default for Hint {
     fn default() -> Hint {
-        Hint { namespace: NOT_READ, row: NO_ROW }
+        Hint(NOT_READ)
     }
 }
 
 impl Hint {
     /// Whether the identifier was looked for ahead, and not found.
     pub(crate) fn is_absent(self) -> bool {
-        self.namespace != NOT_READ && self.row == NO_ROW
+        self.0 == ABSENT
     }
+}
+
+/// An identifier that an event shows, and what it is ranked by there.
+#[derive(Clone, Copy)]
+struct Shown {
+    event: usize,
+    priority: u32,
+    id: IdentifierId,
 }
 
 impl Graph {
@@ -46,24 +54,24 @@ impl Graph {
     /// Fetches what decisions on events with these identifiers will look at, and gives hints.
     pub fn read_ahead<'s, 'i: 's>(
         &self,
-        identifiers: impl IntoIterator<Item = &'s mut SentIdentifier<'i>>,
+        events: impl IntoIterator<Item = &'s mut Vec<SentIdentifier<'i>>>,
     ) {
         let mut sought = Vec::with_capacity(4 * Graph::READ_AHEAD_EVENTS);
-        for sent in identifiers {
-            // Of a value that is not in its normal form the hash is nobody's: nothing is lost.
-            if let Some((namespace, hash)) = self.hash_of(&sent.namespace, &sent.value) {
-                sent.hint.namespace = namespace;
-                sought.push((&mut sent.hint.row, hash));
+        for (event, identifiers) in events.into_iter().enumerate() {
+            for sent in identifiers {
+                // Of a value that is not in its normal form the hash is nobody's: nothing is lost.
+                if let Some((priority, hash)) = self.seek(&sent.namespace, &sent.value) {
+                    sought.push((&mut sent.hint, event, priority, hash));
+                }
             }
         }
-        let mut ids = Vec::with_capacity(sought.len());
-        for (row, hash) in sought {
-            if let Some(id) = self.identifiers.likely(hash) {
-                *row = id.0;
-                ids.push(id);
-            }
+        let mut shown = Vec::with_capacity(sought.len());
+        for (hint, event, priority, hash) in sought {
+            let found = self.identifiers.likely(hash);
+            *hint = Hint(found.map_or(ABSENT, |id| id.0));
+            shown.extend(found.map(|id| Shown { event, priority, id }));
         }
-        self.fetch(&ids);
+        self.fetch(&shown);
     }
 
     /// Fetches what replaying these records will look at.
@@ -72,57 +80,71 @@ impl Graph {
             return;
         }
         let mut sought = Vec::with_capacity(4 * Graph::READ_AHEAD_EVENTS);
-        for record in records {
+        for (at, record) in records.into_iter().enumerate() {
             let Change::EventResolved(event) = &record.change else { continue };
-            let hash_of = |observed: &ObservedIdentifier<'_>| {
-                self.hash_of(&observed.namespace, &observed.value).map(|(_, hash)| hash)
+            let seek = |observed: &ObservedIdentifier<'_>| {
+                let (priority, hash) = self.seek(&observed.namespace, &observed.value)?;
+                Some((at, priority, hash))
             };
-            sought.extend(event.identifiers.iter().filter_map(hash_of));
+            sought.extend(event.identifiers.iter().filter_map(seek));
         }
-        let ids = sought.into_iter().filter_map(|hash| self.identifiers.likely(hash));
-        self.fetch(&ids.collect::<Vec<_>>());
+        let shown = sought.into_iter().filter_map(|(event, priority, hash)| {
+            self.identifiers.likely(hash).map(|id| Shown { event, priority, id })
+        });
+        self.fetch(&shown.collect::<Vec<_>>());
     }
 
-    /// The index of a namespace, and the hash of a value in it.
-    fn hash_of(&self, namespace: &str, value: &str) -> Option<(u16, IdentifierHash)> {
+    /// Fetches where the index notes an identifier; gives what it is ranked by, and its hash.
+    #[inline]
+    fn seek(&self, namespace: &str, value: &str) -> Option<(u32, IdentifierHash)> {
         let namespace = self.namespaces().index(namespace)?;
-        Some((namespace, self.identifiers.hash(namespace, value)))
+        let hash = self.identifiers.hash(namespace, value);
+        self.identifiers.fetch(hash);
+        Some((self.namespaces().priority(namespace), hash))
     }
 
-    /// Fetches rows, texts and profiles of identifiers.
-    fn fetch(&self, ids: &[IdentifierId]) {
-        let rows = ids.iter().map(|&id| self.identifiers.rows.row(id).node);
-        let mut nodes: Vec<u32> = rows.collect();
-        for (&id, node) in ids.iter().zip(&mut nodes) {
-            black_box(self.identifiers.rows.first_byte(id));
-            if *node != NO_NODE {
-                *node = self.profiles.root(*node);
+    /// Fetches rows, texts, links and profiles of identifiers, which are in the order of events.
+    fn fetch(&self, shown: &[Shown]) {
+        let rows = &self.identifiers.rows;
+        shown.iter().for_each(|shown| {
+            black_box(rows.row(shown.id).node);
+        });
+        let mut nodes = Vec::with_capacity(shown.len());
+        for event in shown.chunk_by(|a, b| a.event == b.event) {
+            let strongest = event.iter().min_by_key(|shown| shown.priority);
+            for Shown { id, .. } in event {
+                black_box(rows.ends(*id));
+                strongest.inspect(|strongest| self.fetch_link(strongest.id, *id));
+                let node = rows.row(*id).node;
+                if node != NO_NODE && nodes.last() != Some(&node) {
+                    self.profiles.fetch(node);
+                    nodes.push(node);
+                }
             }
         }
-        for root in nodes.into_iter().filter(|&root| root != NO_NODE) {
-            black_box(self.profiles.known(root));
-        }
+        // Of those that were merged only.
+        nodes.into_iter().for_each(|node| {
+            black_box(self.profiles.known(self.profiles.root(node)));
+        });
     }
 
-    /// The index of an identifier's namespace, if the workspace has it.
-    pub(crate) fn namespace_of(&self, sent: &SentIdentifier<'_>) -> Option<u16> {
-        let hinted = sent.hint.namespace;
-        let name = self.namespaces().names().get(usize::from(hinted));
-        match name {
-            Some(name) if **name == *sent.namespace => Some(hinted),
-            _ => self.namespaces().index(&sent.namespace),
+    /// Fetches the link of two identifiers, where it is not in the row of the weaker.
+    fn fetch_link(&self, strongest: IdentifierId, id: IdentifierId) {
+        if id != strongest && self.identifiers.rows.row(id).link != strongest.0 + 1 {
+            self.further_links.fetch(strongest, id);
         }
     }
 
     /// The identifier of a normalised value that was sent with this hint, if it was ever attached.
+    #[inline]
     pub(crate) fn find_hinted(
         &self,
         hint: Hint,
         namespace: u16,
         value: &str,
     ) -> Option<IdentifierId> {
-        let hinted = IdentifierId(hint.row);
-        let is_right = hint.row < self.identifiers.rows.len()
+        let hinted = IdentifierId(hint.0);
+        let is_right = hint.0 < self.identifiers.rows.len()
             && self.identifiers.rows.is(hinted, namespace, value);
         if is_right { Some(hinted) } else { self.identifiers.find(namespace, value) }
     }

@@ -15,7 +15,7 @@ pub(crate) struct TextStart(u32);
 /// The arena.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arena {
-    chunks: Vec<Arc<[u8]>>,
+    chunks: Vec<Arc<[u8; CHUNK_BYTES]>>,
     /// Bytes used of the last chunk.
     used: usize,
 }
@@ -30,6 +30,7 @@ impl Arena {
     }
 
     /// The text at `start`.
+    #[inline]
     pub(crate) fn get(&self, start: TextStart, length: u16) -> &[u8] {
         let at = start.0 as usize * UNIT;
         let offset = at % CHUNK_BYTES;
@@ -66,7 +67,8 @@ impl Arena {
     /// Adds a text, at most [`u16::MAX`] bytes.
     pub(crate) fn push(&mut self, text: &[u8]) -> TextStart {
         if self.chunks.is_empty() || self.used + text.len() > CHUNK_BYTES {
-            self.chunks.push(std::iter::repeat_n(0, CHUNK_BYTES).collect());
+            let bytes: Arc<[u8]> = std::iter::repeat_n(0, CHUNK_BYTES).collect();
+            self.chunks.push(bytes.try_into().expect("a chunk has this many bytes"));
             self.used = 0;
         }
         let last = self.chunks.len() - 1;

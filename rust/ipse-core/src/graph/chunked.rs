@@ -15,7 +15,7 @@ const ROWS: usize = 1024;
 /// A growable array of rows, in chunks. Rows are counted in 32 bits.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chunked<T> {
-    chunks: Vec<Arc<[T]>>,
+    chunks: Vec<Arc<[T; ROWS]>>,
     len: u32,
 }
 
@@ -26,6 +26,7 @@ impl<T: Clone + Default> Chunked<T> {
     }
 
     /// The row at `index`, which must be less than `len`.
+    #[inline]
     pub(crate) fn get(&self, index: u32) -> &T {
         debug_assert!(index < self.len, "row {index} of {}", self.len);
         let index = index as usize;
@@ -48,7 +49,8 @@ impl<T: Clone + Default> Chunked<T> {
     pub(crate) fn push(&mut self, row: T) -> u32 {
         let index = self.len;
         if index as usize / ROWS == self.chunks.len() {
-            self.chunks.push(std::iter::repeat_n(T::default(), ROWS).collect());
+            let rows: Arc<[T]> = std::iter::repeat_n(T::default(), ROWS).collect();
+            self.chunks.push(rows.try_into().ok().expect("a chunk has this many rows"));
         }
         self.len += 1;
         *self.get_mut(index) = row;

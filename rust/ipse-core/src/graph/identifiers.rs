@@ -141,17 +141,26 @@ impl IdentifierRows {
     }
 
     /// Whether a row is that of an identifier.
+    #[inline]
     pub(crate) fn is(&self, id: IdentifierId, namespace: u16, value: &str) -> bool {
-        self.row(id).namespace == namespace && self.value_bytes(id) == value.as_bytes()
+        let row = self.row(id);
+        row.namespace == namespace && self.text(row) == value.as_bytes()
     }
 
-    /// The first byte of a value; 0 if it is blank.
-    pub(crate) fn first_byte(&self, id: IdentifierId) -> u8 {
-        self.value_bytes(id).first().copied().unwrap_or_default()
+    /// The first and the last byte of a value: a value lies in two lines of the cache at most,
+    /// but for long ones. Zeros if it is blank.
+    pub(crate) fn ends(&self, id: IdentifierId) -> (u8, u8) {
+        let bytes = self.value_bytes(id);
+        let end = |byte: Option<&u8>| byte.copied().unwrap_or_default();
+        (end(bytes.first()), end(bytes.last()))
     }
 
     pub(crate) fn value_bytes(&self, id: IdentifierId) -> &[u8] {
-        let row = self.row(id);
+        self.text(self.row(id))
+    }
+
+    #[inline]
+    fn text(&self, row: &IdentifierRow) -> &[u8] {
         self.arena.get(row.text, row.text_length())
     }
 }
@@ -221,6 +230,11 @@ impl Identifiers {
 
     pub(crate) fn hash(&self, namespace: u16, value: &str) -> IdentifierHash {
         self.index.hash(namespace, value.as_bytes())
+    }
+
+    /// Fetches where the row of a hash is noted.
+    pub(crate) fn fetch(&self, hash: IdentifierHash) {
+        self.index.fetch(hash);
     }
 
     /// The row that nearly always is the one of a hash, without a look at its text.

@@ -74,6 +74,11 @@ impl Index {
         found.map(|slot| slot.row)
     }
 
+    /// Fetches the place where a look-up of this hash begins.
+    pub(crate) fn fetch(&self, hash: IdentifierHash) {
+        self.shards[hash.shard()].fetch(hash.kept());
+    }
+
     /// Takes a row out.
     pub(crate) fn remove(&mut self, hash: IdentifierHash, row: u32) {
         self.shards[hash.shard()].remove(hash.kept(), |slot| slot.row == row);

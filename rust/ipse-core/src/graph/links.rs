@@ -90,6 +90,14 @@ impl FurtherLinks {
         found.map(Further::link)
     }
 
+    /// Fetches the place where a look-up of this pair begins.
+    pub(crate) fn fetch(&self, a: IdentifierId, b: IdentifierId) {
+        let hash = pair_hash(a, b);
+        if let Some(shard) = self.shards.get(hash.shard()) {
+            shard.fetch(hash.kept());
+        }
+    }
+
     /// Adds a link that is not there.
     fn insert(&mut self, link: Link) {
         if self.shards.is_empty() {
@@ -127,6 +135,7 @@ fn is_of(a: IdentifierId, b: IdentifierId) -> impl Fn(Further) -> bool {
 }
 
 /// Whether two identifiers are linked, whichever was the stronger.
+#[inline]
 pub(crate) fn is_linked(
     identifiers: &Identifiers,
     further: &FurtherLinks,

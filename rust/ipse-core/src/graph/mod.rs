@@ -279,6 +279,7 @@ impl Graph {
 
     /// The root of the profile that holds an identifier; of the one that held it first, if
     /// several do.
+    #[inline]
     pub(crate) fn root_of(&self, identifier: IdentifierId) -> Option<u32> {
         match self.identifiers.rows.row(identifier).node {
             NO_NODE => None,

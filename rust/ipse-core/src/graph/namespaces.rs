@@ -21,22 +21,24 @@ pub(crate) struct Namespaces {
     former_id: Option<u16>,
 }
 
-/// Indexes by name. Each identifier of every event asks, and names are few and short: eight bytes
-/// of either end tell most apart.
+/// Indexes by name. Each identifier of every event asks, and names are few and short: their length
+/// and eight bytes of either end tell most apart.
 #[derive(Clone, Debug, Default)]
 struct ByName {
     /// A power of two of them, at least four for each name: nearly all names are where they are
     /// looked for first.
-    slots: Vec<Option<u16>>,
+    slots: Vec<Option<(Ends, u16)>>,
 }
 
 impl ByName {
+    #[inline]
     fn find(&self, name: &str, names: &[Arc<str>]) -> Option<u16> {
-        let mut at = slot(name.as_bytes());
+        let ends = Ends::of(name.as_bytes());
+        let mut at = ends.place();
         loop {
             // Nothing is found where there are no slots yet.
-            let index = (*self.slots.get(at & self.slots.len().wrapping_sub(1))?)?;
-            if *names[usize::from(index)] == *name {
+            let (known, index) = (*self.slots.get(at & self.slots.len().wrapping_sub(1))?)?;
+            if known == ends && (ends.are_all() || *names[usize::from(index)] == *name) {
                 return Some(index);
             }
             at += 1;
@@ -54,31 +56,48 @@ impl ByName {
     }
 
     fn insert(&mut self, index: usize, names: &[Arc<str>]) {
-        let mut at = slot(names[index].as_bytes());
+        let ends = Ends::of(names[index].as_bytes());
+        let mut at = ends.place();
         while self.slots[at & (self.slots.len() - 1)].is_some() {
             at += 1;
         }
         let at = at & (self.slots.len() - 1);
-        self.slots[at] = Some(u16::try_from(index).expect("namespaces are bounded"));
+        self.slots[at] = Some((ends, u16::try_from(index).expect("namespaces are bounded")));
     }
 }
 
-fn slot(name: &[u8]) -> usize {
-    let ends = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
-        (Some(first), Some(last)) => {
-            u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(29)
-        }
-        _ => short_ends(name),
-    };
-    ((ends ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
+/// The length of a name and what it begins and ends with, which is the whole of most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ends {
+    first: u64,
+    last: u64,
+    len: usize,
 }
 
-fn short_ends(name: &[u8]) -> u64 {
-    match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
-        (Some(first), Some(last)) => {
-            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+impl Ends {
+    #[inline]
+    fn of(name: &[u8]) -> Ends {
+        let len = name.len();
+        if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+            let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+            return Ends { first, last, len };
         }
-        _ => name.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+        if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+            let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+            return Ends { first: first.into(), last: last.into(), len };
+        }
+        let all = name.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
+        Ends { first: all, last: 0, len }
+    }
+
+    /// Whether there is nothing between the ends.
+    fn are_all(self) -> bool {
+        self.len <= 16
+    }
+
+    fn place(self) -> usize {
+        let mixed = self.first ^ self.last.rotate_left(29) ^ self.len as u64;
+        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
     }
 }
 
@@ -149,6 +168,7 @@ impl Namespaces {
         (NAMESPACES_MAX + former).saturating_sub(self.names.len())
     }
 
+    #[inline]
     pub(crate) fn index(&self, name: &str) -> Option<u16> {
         self.by_name.find(name, &self.names)
     }
@@ -220,8 +240,12 @@ impl Namespaces {
     /// What namespaces are ordered by, strongest first: those with a priority before the
     /// rest, then by name. `index` is that of `name`, if it has one.
     pub(crate) fn order_of<'n>(&self, index: Option<u16>, name: &'n str) -> (u32, &'n str) {
-        let priority = index.map_or(u32::MAX, |index| self.in_force[usize::from(index)].priority);
-        (priority, name)
+        (index.map_or(u32::MAX, |index| self.priority(index)), name)
+    }
+
+    /// The first of that, of a namespace with an index.
+    pub(crate) fn priority(&self, index: u16) -> u32 {
+        self.in_force[usize::from(index)].priority
     }
 
     fn note_in_force(&mut self) {

@@ -6,6 +6,8 @@
 //! takes milliseconds, and so can be by an eighth: a table is between seven ninths and seven
 //! eighths full, where one that doubles is half empty half of the time.
 
+use std::hint::black_box;
+
 /// Tables that share what they hold: growing and copying are of one at a time.
 pub(crate) const SHARDS: usize = 256;
 
@@ -87,6 +89,13 @@ impl<E: Entry> Ordered<E> {
     #[inline]
     pub(crate) fn find(&self, hash: u32, is_it: impl Fn(E) -> bool) -> Option<E> {
         self.seek(hash, is_it).map(|(_, entry)| entry)
+    }
+
+    /// Fetches the place of a hash. Nothing is asked of what is there: a question would be guessed
+    /// at, and guessed wrong it would make all that is fetched after it wait for the answer.
+    #[inline]
+    pub(crate) fn fetch(&self, hash: u32) {
+        black_box(self.places.get(home(hash, self.homes)).copied());
     }
 
     #[inline]

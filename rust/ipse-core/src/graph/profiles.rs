@@ -5,6 +5,7 @@
 //! that reading a profile is walking its tree.
 
 use std::collections::BTreeMap;
+use std::hint::black_box;
 
 use crate::change::{ProfileNumber, SequenceNumber};
 use crate::time::Timestamp;
@@ -113,6 +114,11 @@ impl Profiles {
     /// The root of the profile that `node` belongs to now.
     pub(crate) fn root(&self, node: Node) -> Node {
         self.forest.find(node)
+    }
+
+    /// Fetches what is read of a profile that was never merged, the node of which this is.
+    pub(crate) fn fetch(&self, node: Node) {
+        black_box((self.forest.place(node), self.known(node)));
     }
 
     /// Whose id the profile with this root bears.

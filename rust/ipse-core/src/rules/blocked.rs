@@ -1,8 +1,8 @@
 //! Values that name nobody, such as `null` or all zeros.
 //!
-//! Every identifier of every event is asked for, so patterns are compiled into one automaton
-//! that leaves an ordinary value at its first byte. Patterns that would make it too large are
-//! searched by the general engine instead, with the same answers.
+//! Every identifier of every event is asked for, so the first byte of an ordinary value says that
+//! it is none of them, and patterns are compiled into one automaton. Patterns that would make it
+//! too large are searched by the general engine instead, with the same answers.
 
 use regex::RegexSet;
 use regex_automata::dfa::{Automaton, dense};
@@ -17,8 +17,17 @@ const AUTOMATON_BYTES_MAX: usize = 64 * 1024;
 pub struct Blocked {
     exact: Vec<Box<str>>,
     patterns: Patterns,
+    /// By first byte.
+    chances: Box<[Chances; 256]>,
     /// Most characters; a value has at most as many as it has bytes.
     characters_max: usize,
+}
+
+/// What a value may match that begins with a byte. Most may match nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Chances {
+    exact: bool,
+    patterns: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -29,15 +38,18 @@ enum Patterns {
         table: Box<dense::DFA<Vec<u32>>>,
         /// Whether no pattern can match but from the first byte on.
         anchored: Anchored,
-        /// By first byte: whether nothing that begins with it matches. Most values end here.
-        hopeless: Box<[bool; 256]>,
     },
     Engine(RegexSet),
 }
 
 impl Default for Blocked {
     fn default() -> Blocked {
-        Blocked { exact: Vec::new(), patterns: Patterns::None, characters_max: usize::MAX }
+        Blocked {
+            exact: Vec::new(),
+            patterns: Patterns::None,
+            chances: Box::new([Chances::default(); 256]),
+            characters_max: usize::MAX,
+        }
     }
 }
 
@@ -54,7 +66,11 @@ impl Blocked {
             None => Patterns::Engine(RegexSet::new(patterns)?),
         };
         let characters_max = longer_than.map_or(usize::MAX, |most| most as usize);
-        Ok(Blocked { exact, patterns, characters_max })
+        let chances = Box::new(std::array::from_fn(|byte| Chances {
+            exact: exact.iter().any(|value| value.as_bytes().first() == Some(&(byte as u8))),
+            patterns: patterns.may_match_from(byte as u8),
+        }));
+        Ok(Blocked { exact, patterns, chances, characters_max })
     }
 
     /// Whether nothing is blocked.
@@ -64,9 +80,13 @@ impl Blocked {
     }
 
     /// Whether a normalised value is blocked.
+    #[inline]
     pub fn contains(&self, value: &str) -> bool {
-        self.exact.iter().any(|blocked| **blocked == *value)
-            || self.patterns.match_part_of(value)
+        let first = value.as_bytes().first();
+        let any = Chances { exact: true, patterns: true };
+        let chances = first.map_or(any, |&byte| self.chances[usize::from(byte)]);
+        chances.exact && self.exact.iter().any(|blocked| **blocked == *value)
+            || chances.patterns && self.patterns.match_part_of(value)
             || self.is_too_long(value)
     }
 
@@ -76,14 +96,23 @@ impl Blocked {
 }
 
 impl Patterns {
+    /// Whether anything that begins with a byte may match. A match that is empty shows one byte
+    /// late, as a state that is not dead.
+    fn may_match_from(&self, byte: u8) -> bool {
+        match self {
+            Patterns::None => false,
+            Patterns::Automaton { table, anchored: Anchored::Yes } => {
+                let start = table.start_state_forward(&Input::new("").anchored(Anchored::Yes));
+                start.map_or(true, |start| !table.is_dead_state(table.next_state(start, byte)))
+            }
+            Patterns::Automaton { .. } | Patterns::Engine(_) => true,
+        }
+    }
+
     fn match_part_of(&self, value: &str) -> bool {
         match self {
             Patterns::None => false,
-            Patterns::Automaton { table, anchored, hopeless } => {
-                let first = value.as_bytes().first();
-                if first.is_some_and(|&byte| hopeless[usize::from(byte)]) {
-                    return false;
-                }
+            Patterns::Automaton { table, anchored } => {
                 let input = Input::new(value).anchored(*anchored).earliest(true);
                 let found = table.try_search_fwd(&input);
                 found.expect("the automaton has no byte that it gives up on").is_some()
@@ -102,19 +131,7 @@ fn automaton(patterns: &[&str]) -> Option<Patterns> {
         .determinize_size_limit(Some(AUTOMATON_BYTES_MAX));
     let table = dense::Builder::new().configure(config).build_from_nfa(&nfa).ok()?;
     let anchored = if nfa.is_always_start_anchored() { Anchored::Yes } else { Anchored::No };
-    let hopeless = Box::new(hopeless(&table, anchored)?);
-    Some(Patterns::Automaton { table: Box::new(table), anchored, hopeless })
-}
-
-/// The first bytes after which the automaton is dead. A match that is empty shows one byte
-/// late, as a state that is not dead.
-fn hopeless(table: &dense::DFA<Vec<u32>>, anchored: Anchored) -> Option<[bool; 256]> {
-    if anchored == Anchored::No {
-        return Some([false; 256]);
-    }
-    let start = table.start_state_forward(&Input::new("").anchored(anchored)).ok()?;
-    let is_dead = |byte| table.is_dead_state(table.next_state(start, byte));
-    Some(std::array::from_fn(|byte| is_dead(byte as u8)))
+    Some(Patterns::Automaton { table: Box::new(table), anchored })
 }
 
 #[cfg(test)]
