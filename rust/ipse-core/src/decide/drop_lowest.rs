@@ -8,6 +8,7 @@
 
 use crate::change::{Reason, Rule, Verb, Verdict};
 use crate::graph::Graph;
+use crate::graph::identifiers::IdentifierId;
 use crate::graph::partings::Sides;
 use crate::rules::{Conflict, OverLimit};
 use crate::time::Timestamp;
@@ -130,7 +131,7 @@ fn violation(
     holdings: &mut Vec<Holding>,
     time: Timestamp,
 ) -> Option<Violation> {
-    if matched.len() < 2 && !candidates.iter().any(Candidate::is_new) {
+    if matched.len() < 2 && have_room(graph, candidates, matched.first().copied()) {
         return None;
     }
     for &root in matched {
@@ -141,6 +142,27 @@ fn violation(
     let new = candidates.iter().filter(|candidate| candidate.is_new());
     let new = Tally::of(graph, new, time);
     first_violation(graph, &whole(holdings, matched), &new, time, "")
+}
+
+/// Up to how many identifiers of a profile are looked through for each that is new.
+const FEW: u32 = 16;
+
+/// Whether what is new is within its limits beside all that one small profile ever held, which no
+/// window holds more than. What is not is looked at closely.
+fn have_room(graph: &Graph, candidates: &[Candidate<'_>], root: Option<u32>) -> bool {
+    let is_small =
+        |root| graph.profiles.merges(root) == 0 && graph.profiles.identifier_count(root) <= FEW;
+    let mut new = candidates.iter().filter(|candidate| candidate.is_new());
+    root.is_none_or(is_small)
+        && new.all(|one| {
+            let Some(index) = one.index else { return false };
+            let Some(rules) = graph.namespaces().rules_of(index) else { return true };
+            let most = if rules.immutable { 1 } else { rules.limit.values as usize };
+            let is_alike = |c: &&Candidate<'_>| c.index == Some(index) && c.is_new();
+            let held = root.into_iter().flat_map(|root| graph.identifiers_of_node(root));
+            let is_of = |id: &IdentifierId| graph.identifiers.rows.row(*id).namespace == index;
+            candidates.iter().filter(is_alike).count() + held.filter(is_of).count() <= most
+        })
 }
 
 fn whole<'h>(holdings: &'h [Holding], matched: &[u32]) -> Whole<'h> {

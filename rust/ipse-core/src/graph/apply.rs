@@ -105,8 +105,9 @@ impl Graph {
             if let Some(extra) = &event.extra {
                 self.apply_extra(root, extra);
             }
+            let first_new = IdentifierId(self.identifiers.rows.len());
             let kept = self.settle_all(root, event, imported);
-            self.link_all(&kept);
+            self.link_all(&kept, first_new);
             if self.rules().has_pair_limits() {
                 self.link_pairs(root, event, &kept);
             }
@@ -293,20 +294,31 @@ impl Graph {
         }
     }
 
-    /// Links the strongest identifier that the target keeps with each of the others.
-    fn link_all(&mut self, kept: &[IdentifierId]) {
+    /// Links the strongest identifier that the target keeps with each of the others. Those from
+    /// `first_new` on came with this record, and have no links yet.
+    fn link_all(&mut self, kept: &[IdentifierId], first_new: IdentifierId) {
         let Some((&stronger, others)) = kept.split_first() else { return };
         for &weaker in others {
-            if !self.is_former_id(weaker) {
-                self.link(Link { stronger, weaker, sequence: self.sequence });
+            let link = Link { stronger, weaker, sequence: self.sequence };
+            if self.is_former_id(weaker) {
+                continue;
+            }
+            if stronger.max(weaker) < first_new {
+                self.link(link);
+            } else {
+                self.link_new(link);
             }
         }
     }
 
     fn link(&mut self, link: Link) {
-        if is_linked(&self.identifiers, &self.further_links, link.stronger, link.weaker) {
-            return;
+        if !is_linked(&self.identifiers, &self.further_links, link.stronger, link.weaker) {
+            self.link_new(link);
         }
+    }
+
+    /// Adds a link that is not there.
+    fn link_new(&mut self, link: Link) {
         add_link(&mut self.identifiers, &mut self.further_links, link);
         self.link_count += 1;
         self.state.add(link_hash(link));

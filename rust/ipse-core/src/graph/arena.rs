@@ -1,7 +1,8 @@
 //! One arena for the text of all identifiers.
 //!
-//! Text is only ever appended and, where it is erased, blanked, in chunks, so a view shares every chunk but the last. A text
-//! never crosses a chunk; it begins at a multiple of four bytes, so that 32 bits address 16 GiB.
+//! Text is only ever appended and, where it is erased, blanked, in chunks, so a view shares every
+//! chunk but the last, of which it gets a copy. A text never crosses a chunk; it begins at a
+//! multiple of four bytes, so that 32 bits address 16 GiB.
 
 use std::sync::Arc;
 
@@ -15,9 +16,10 @@ pub(crate) struct TextStart(u32);
 /// The arena.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arena {
+    /// Those that have no room left.
     chunks: Vec<Arc<[u8; CHUNK_BYTES]>>,
-    /// Bytes used of the last chunk.
-    used: usize,
+    /// The one that is being filled.
+    tail: Vec<u8>,
 }
 
 impl Arena {
@@ -26,7 +28,7 @@ impl Arena {
 
     /// Bytes taken so far.
     pub(crate) fn bytes(&self) -> u64 {
-        (self.chunks.len() * CHUNK_BYTES) as u64
+        (self.chunks.len() * CHUNK_BYTES + self.tail.capacity()) as u64
     }
 
     /// The text at `start`.
@@ -34,7 +36,8 @@ impl Arena {
     pub(crate) fn get(&self, start: TextStart, length: u16) -> &[u8] {
         let at = start.0 as usize * UNIT;
         let offset = at % CHUNK_BYTES;
-        &self.chunks[at / CHUNK_BYTES][offset..offset + length as usize]
+        let chunk = self.chunks.get(at / CHUNK_BYTES).map_or(&*self.tail, |chunk| &**chunk);
+        &chunk[offset..offset + length as usize]
     }
 
     /// How many units a text takes.
@@ -60,22 +63,29 @@ impl Arena {
     fn bytes_mut(&mut self, start: TextStart, length: usize) -> &mut [u8] {
         let at = start.0 as usize * UNIT;
         let offset = at % CHUNK_BYTES;
-        let chunk = Arc::make_mut(&mut self.chunks[at / CHUNK_BYTES]);
+        let chunk = match self.chunks.get_mut(at / CHUNK_BYTES) {
+            Some(chunk) => &mut Arc::make_mut(chunk)[..],
+            None => &mut self.tail,
+        };
         &mut chunk[offset..offset + length]
     }
 
     /// Adds a text, at most [`u16::MAX`] bytes.
     pub(crate) fn push(&mut self, text: &[u8]) -> TextStart {
-        if self.chunks.is_empty() || self.used + text.len() > CHUNK_BYTES {
-            let bytes: Arc<[u8]> = std::iter::repeat_n(0, CHUNK_BYTES).collect();
-            self.chunks.push(bytes.try_into().expect("a chunk has this many bytes"));
-            self.used = 0;
+        if self.tail.len() + text.len() > CHUNK_BYTES {
+            self.close_tail();
         }
-        let last = self.chunks.len() - 1;
-        let chunk = Arc::make_mut(&mut self.chunks[last]);
-        chunk[self.used..self.used + text.len()].copy_from_slice(text);
-        let start = (last * CHUNK_BYTES + self.used) / UNIT;
-        self.used = (self.used + text.len()).next_multiple_of(UNIT);
+        let start = (self.chunks.len() * CHUNK_BYTES + self.tail.len()) / UNIT;
+        self.tail.extend_from_slice(text);
+        self.tail.resize(self.tail.len().next_multiple_of(UNIT), 0);
         TextStart(u32::try_from(start).expect("the arena's capacity is checked by decide"))
+    }
+
+    #[cold]
+    fn close_tail(&mut self) {
+        let mut tail = std::mem::replace(&mut self.tail, Vec::with_capacity(CHUNK_BYTES));
+        tail.resize(CHUNK_BYTES, 0);
+        let bytes: Arc<[u8]> = tail.into();
+        self.chunks.push(bytes.try_into().expect("a chunk has this many bytes"));
     }
 }

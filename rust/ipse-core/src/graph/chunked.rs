@@ -1,7 +1,7 @@
 //! Storage in chunks that can be shared with a view and are copied before they change.
 //!
-//! A freeze clones a few thousand pointers; after it, the first write to a chunk copies that
-//! chunk if the view still holds it (`Arc::make_mut`). Growth never moves what is there, so
+//! A freeze clones a few thousand pointers and the last rows; after it, the first write to a
+//! chunk copies that chunk if the view still holds it (`Arc::make_mut`). Growth never moves what is there, so
 //! no push costs more than one chunk.
 
 use std::sync::Arc;
@@ -15,46 +15,59 @@ const ROWS: usize = 1024;
 /// A growable array of rows, in chunks. Rows are counted in 32 bits.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chunked<T> {
+    /// The full ones.
     chunks: Vec<Arc<[T; ROWS]>>,
-    len: u32,
+    /// What follows them. A view gets a copy: so what was just added, which is what is changed
+    /// most, can be changed without asking who else holds it.
+    tail: Vec<T>,
 }
 
-impl<T: Clone + Default> Chunked<T> {
+impl<T: Clone> Chunked<T> {
     /// How many rows there are.
     pub(crate) fn len(&self) -> u32 {
-        self.len
+        (self.chunks.len() * ROWS + self.tail.len()) as u32
     }
 
     /// The row at `index`, which must be less than `len`.
     #[inline]
     pub(crate) fn get(&self, index: u32) -> &T {
-        debug_assert!(index < self.len, "row {index} of {}", self.len);
         let index = index as usize;
-        &self.chunks[index / ROWS][index % ROWS]
+        match self.chunks.get(index / ROWS) {
+            Some(chunk) => &chunk[index % ROWS],
+            None => &self.tail[index - self.chunks.len() * ROWS],
+        }
     }
 
     /// The same, to change it.
+    #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> &mut T {
-        debug_assert!(index < self.len, "row {index} of {}", self.len);
         let index = index as usize;
-        &mut Arc::make_mut(&mut self.chunks[index / ROWS])[index % ROWS]
+        let first_of_tail = self.chunks.len() * ROWS;
+        match self.chunks.get_mut(index / ROWS) {
+            Some(chunk) => &mut Arc::make_mut(chunk)[index % ROWS],
+            None => &mut self.tail[index - first_of_tail],
+        }
     }
 
     /// What the rows take.
     pub(crate) fn bytes(&self) -> u64 {
-        (self.chunks.len() * ROWS * size_of::<T>()) as u64
+        ((self.chunks.len() * ROWS + self.tail.capacity()) * size_of::<T>()) as u64
     }
 
     /// Adds a row and gives its index.
     pub(crate) fn push(&mut self, row: T) -> u32 {
-        let index = self.len;
-        if index as usize / ROWS == self.chunks.len() {
-            let rows: Arc<[T]> = std::iter::repeat_n(T::default(), ROWS).collect();
-            self.chunks.push(rows.try_into().ok().expect("a chunk has this many rows"));
+        if self.tail.len() == ROWS {
+            self.close_tail();
         }
-        self.len += 1;
-        *self.get_mut(index) = row;
+        let index = self.len();
+        self.tail.push(row);
         index
+    }
+
+    #[cold]
+    fn close_tail(&mut self) {
+        let rows: Arc<[T]> = std::mem::replace(&mut self.tail, Vec::with_capacity(ROWS)).into();
+        self.chunks.push(rows.try_into().ok().expect("a chunk has this many rows"));
     }
 }
 

@@ -70,13 +70,19 @@ impl<E: Entry> Ordered<E> {
 
     fn of_sorted(homes: usize, len: usize, entries: impl Iterator<Item = E>) -> Ordered<E> {
         let all = homes + (homes / 8).clamp(4, SPILL_MAX);
-        let mut places = Vec::with_capacity(all);
+        let mut places = vec![E::NONE; all];
+        let mut next = 0;
         for entry in entries {
-            let home = home(entry.hash(), homes).max(places.len());
-            places.resize(home, E::NONE);
-            places.push(entry);
+            next = home(entry.hash(), homes).max(next);
+            match places.get_mut(next) {
+                Some(place) => *place = entry,
+                None => places.push(entry),
+            }
+            next += 1;
         }
-        places.resize(all.max(places.len() + 1), E::NONE);
+        if next >= places.len() {
+            places.push(E::NONE);
+        }
         Ordered { places, homes, len }
     }
 
