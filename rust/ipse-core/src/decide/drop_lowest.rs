@@ -111,8 +111,7 @@ fn keep_apart(graph: &Graph, candidates: &mut [Candidate<'_>], named: Option<u32
 
 /// The distinct profiles that the remaining candidates are on, the strongest's first.
 fn matched_roots(candidates: &[Candidate<'_>], named: Option<u32>) -> Vec<u32> {
-    let mut roots: Vec<u32> = Vec::with_capacity(candidates.len() + 1);
-    roots.extend(named);
+    let mut roots: Vec<u32> = named.into_iter().collect();
     let joins = |c: &&Candidate<'_>| c.dropped.is_none() && c.role == Role::Joins;
     for found in candidates.iter().filter(joins).filter_map(|candidate| candidate.found) {
         if !roots.contains(&found.root) {

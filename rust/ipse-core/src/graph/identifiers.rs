@@ -392,8 +392,7 @@ pub(crate) fn identifier_hash(
     RecordHasher::new(Kind::Identifier)
         .text(namespace.as_bytes())
         .text(value)
-        .number(u64::from(holder.node) | u64::from(was_source) << 32)
-        .number(holder.sequence.0)
+        .numbers(u64::from(holder.node) | u64::from(was_source) << 32, holder.sequence.0)
         .number(holder.time.as_millis() as u64)
         .finish()
 }

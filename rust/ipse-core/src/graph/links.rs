@@ -203,8 +203,6 @@ impl Graph {
 /// What the state hash takes of a link: rows are stable numbers, in order of attachment.
 pub(crate) fn link_hash(link: Link) -> RecordHash {
     RecordHasher::new(Kind::Link)
-        .number(u64::from(link.stronger.0))
-        .number(u64::from(link.weaker.0))
-        .number(link.sequence.0)
+        .numbers(u64::from(link.stronger.0) << 32 | u64::from(link.weaker.0), link.sequence.0)
         .finish()
 }

@@ -103,6 +103,8 @@ pub struct Graph {
     pub(crate) last_seen: LastSeen,
     pub(crate) anonymous_seen: AnonymousSeen,
     state: StateHash,
+    /// Empty between records: what one keeps while it is applied. So none has to allocate it.
+    kept: Vec<IdentifierId>,
 }
 
 /// What record 1 brought, and what rules changes replace.
@@ -156,6 +158,7 @@ impl Graph {
             last_seen: LastSeen::default(),
             anonymous_seen: AnonymousSeen::default(),
             state: StateHash::default(),
+            kept: Vec::new(),
         }
     }
 

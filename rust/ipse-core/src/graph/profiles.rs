@@ -429,11 +429,8 @@ pub(crate) fn profile_hash(record: &ProfileRecord) -> RecordHash {
     let marks = u64::from(known) | u64::from(survived) << 1 | u64::from(erased) << 2;
     let marks = marks | u64::from(merge_rank) << 8;
     RecordHasher::new(Kind::Profile)
-        .number(u64::from(record.node))
-        .number(u64::from(record.parent) | marks << 32)
-        .number(record.merged.0)
-        .number(u64::from(record.bearer.0))
-        .number(record.created.0)
+        .numbers(u64::from(record.node) << 32 | u64::from(record.bearer.0), record.created.0)
+        .numbers(u64::from(record.parent) | marks << 32, record.merged.0)
         .number(record.created_time.as_millis() as u64)
         .finish()
 }
