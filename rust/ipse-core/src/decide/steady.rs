@@ -39,7 +39,9 @@ pub(super) fn decide<'a>(
     now: Timestamp,
 ) -> Option<Decision<'a>> {
     let timestamp = event.timestamp.unwrap_or(now);
-    if !is_candidate(graph, event) || fields::check_time(event, now).is_err() {
+    // A hint shortens the way to an answer and is no part of it.
+    let is_new = event.identifiers.iter().any(|sent| sent.hint.is_absent());
+    if is_new || !is_candidate(graph, event) || fields::check_time(event, now).is_err() {
         return None;
     }
     let seen = Seen::all_of(graph, &event.identifiers)?;
@@ -105,7 +107,6 @@ fn is_candidate(graph: &Graph, event: &Event<'_>) -> bool {
         && event.key_namespace.is_empty()
         && is_plain(graph.rules())
         && graph.partings.is_empty()
-        && !event.identifiers.iter().any(|sent| sent.hint.is_absent())
         && fields::check(event).is_ok()
 }
 
