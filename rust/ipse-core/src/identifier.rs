@@ -52,6 +52,10 @@ pub fn normalise<'a>(normaliser: Normaliser, value: &'a str) -> Option<Cow<'a, s
     if is_plainly_normal(normaliser, value) {
         return Some(Cow::Borrowed(value));
     }
+    make_normal(normaliser, value)
+}
+
+fn make_normal(normaliser: Normaliser, value: &str) -> Option<Cow<'_, str>> {
     let normal = match normaliser {
         Normaliser::None => Cow::Borrowed(value),
         Normaliser::Trim => Cow::Borrowed(value.trim()),
@@ -75,6 +79,7 @@ pub fn sha256_hex(value: &str) -> String {
 
 /// Whether one look at the bytes tells that a value is in its normal form: most are, and each of
 /// every event is asked.
+#[inline]
 fn is_plainly_normal(normaliser: Normaliser, value: &str) -> bool {
     let bytes = value.as_bytes();
     let is_usual = (8..=IDENTIFIER_VALUE_BYTES_MAX).contains(&bytes.len());

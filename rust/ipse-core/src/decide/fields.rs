@@ -29,6 +29,7 @@ pub(super) fn check_key(graph: &Graph, key: &str) -> Result<(), Refusal> {
 }
 
 /// Refuses a field that passes a bound or is not what it must be, the first in their order.
+#[inline]
 pub(super) fn check(event: &Event<'_>) -> Result<(), Refusal> {
     bound("event.event_id", "bytes", event.event_id.len(), EVENT_ID_BYTES_MAX)?;
     bound("event.type", "bytes", event.kind.len(), EVENT_TYPE_BYTES_MAX)?;
@@ -142,6 +143,7 @@ fn check_trait(list: &str, at: usize, sent: &SentTrait<'_>) -> Result<(), Refusa
     }
 }
 
+#[inline]
 pub(super) fn bound(
     field: &str,
     what: &'static str,

@@ -153,9 +153,10 @@ impl Graph {
         moment: impl Into<Moment>,
     ) -> Result<Decision<'a>, Refusal> {
         let Moment { now, room } = moment.into();
-        if let Some(decision) = steady::decide(self, event, now) {
-            debug_assert_eq!(self.decide_in_steps(event, now, &room).as_ref(), Ok(&decision));
-            return Ok(decision);
+        if let Some(steady) = steady::find(self, event, now) {
+            let decided = Ok(steady.decide(self, event, now));
+            debug_assert_eq!(self.decide_in_steps(event, now, &room), decided);
+            return decided;
         }
         self.decide_in_steps(event, now, &room)
     }

@@ -24,30 +24,33 @@ use super::{Decision, RestsOn, fields};
 /// An event with more identifiers is no everyday event.
 const IDENTIFIERS_MAX: usize = 8;
 
+/// An event of this kind.
+pub(super) struct Steady<'a> {
+    root: u32,
+    /// Strongest first.
+    identifiers: Vec<ObservedIdentifier<'a>>,
+}
+
 /// What an event showed so far, strongest first.
 struct Seen<'a> {
+    /// [`NO_NODE`] before the first.
     root: u32,
     /// What identifiers are sorted by, and their rows.
     ranks: [(u32, IdentifierId); IDENTIFIERS_MAX],
     identifiers: Vec<ObservedIdentifier<'a>>,
 }
 
-/// The decision on an event of this kind; `None` if it is not, or not plainly, one.
-pub(super) fn decide<'a>(
-    graph: &Graph,
-    event: &'a Event<'a>,
-    now: Timestamp,
-) -> Option<Decision<'a>> {
-    let timestamp = event.timestamp.unwrap_or(now);
+/// The event, if it is plainly one of this kind.
+pub(super) fn find<'a>(graph: &Graph, event: &'a Event<'a>, now: Timestamp) -> Option<Steady<'a>> {
     // A hint shortens the way to an answer and is no part of it.
     let is_new = event.identifiers.iter().any(|sent| sent.hint.is_absent());
     if is_new || !is_candidate(graph, event) || fields::check_time(event, now).is_err() {
         return None;
     }
-    let seen = Seen::all_of(graph, &event.identifiers)?;
-    let strongest = seen.ranks[0].1;
-    let weaker = &seen.ranks[1..seen.identifiers.len()];
-    if weaker.iter().any(|&(_, id)| is_new_link(graph, strongest, id)) {
+    let Seen { root, ranks, identifiers } = Seen::all_of(graph, &event.identifiers)?;
+    let strongest = ranks[0].1;
+    let mut weaker = ranks[1..identifiers.len()].iter();
+    if weaker.any(|&(_, id)| is_new_link(graph, strongest, id)) {
         return None;
     }
     let is_repeat = || {
@@ -57,29 +60,42 @@ pub(super) fn decide<'a>(
     if !event.event_id.is_empty() && is_repeat() {
         return None;
     }
-    let target = Target::Found(graph.profiles.bearer(seen.root));
-    Some(Decision {
-        known: graph.profiles.known(seen.root),
-        teaches: false,
-        repeated: None,
-        attributed_by: graph.attributed_by(&target, &seen.identifiers),
-        rests_on: RestsOn::Target,
-        resolved: EventResolved {
-            event_id: Cow::Borrowed(event.event_id),
-            digest: 0,
-            verb: event.verb,
-            kind: Cow::Borrowed(event.kind),
-            source: Cow::Borrowed(event.source),
-            timestamp,
-            rules_version: graph.rules_version(),
-            named_profile: None,
-            key_namespace: Cow::Borrowed(""),
-            target,
-            identifiers: seen.identifiers,
-            traits: Vec::new(),
-            extra: None,
-        },
-    })
+    Some(Steady { root, identifiers })
+}
+
+impl<'a> Steady<'a> {
+    /// What is decided on it.
+    #[inline]
+    pub(super) fn decide(
+        self,
+        graph: &Graph,
+        event: &'a Event<'a>,
+        now: Timestamp,
+    ) -> Decision<'a> {
+        let target = Target::Found(graph.profiles.bearer(self.root));
+        Decision {
+            known: graph.profiles.known(self.root),
+            teaches: false,
+            repeated: None,
+            attributed_by: graph.attributed_by(&target, &self.identifiers),
+            rests_on: RestsOn::Target,
+            resolved: EventResolved {
+                event_id: Cow::Borrowed(event.event_id),
+                digest: 0,
+                verb: event.verb,
+                kind: Cow::Borrowed(event.kind),
+                source: Cow::Borrowed(event.source),
+                timestamp: event.timestamp.unwrap_or(now),
+                rules_version: graph.rules_version(),
+                named_profile: None,
+                key_namespace: Cow::Borrowed(""),
+                target,
+                identifiers: self.identifiers,
+                traits: Vec::new(),
+                extra: None,
+            },
+        }
+    }
 }
 
 /// What the decision on an event that teaches nothing rests on: what is decided by the steps may
@@ -122,6 +138,7 @@ fn is_plain(rules: &Rules) -> bool {
 }
 
 impl<'a> Seen<'a> {
+    #[inline]
     fn all_of(graph: &Graph, sent: &'a [SentIdentifier<'a>]) -> Option<Seen<'a>> {
         let mut seen = Seen {
             root: NO_NODE,

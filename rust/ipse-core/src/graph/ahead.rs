@@ -13,7 +13,7 @@ use crate::event::SentIdentifier;
 use crate::limits::IDENTIFIERS_MAX;
 
 use super::Graph;
-use super::identifiers::{IdentifierId, NO_NODE};
+use super::identifiers::{IdentifierId, IdentifierRow, NO_NODE};
 use super::index::IdentifierHash;
 
 const NOT_READ: u32 = u32::MAX;
@@ -38,12 +38,20 @@ impl Hint {
     }
 }
 
-/// An identifier that an event shows, and what it is ranked by there.
+/// An identifier that is looked for, and what it is ranked by on its event.
 #[derive(Clone, Copy)]
-struct Shown {
+struct Sought {
+    event: usize,
+    priority: u32,
+    hash: IdentifierHash,
+}
+
+/// The same when it was found.
+struct Shown<'g> {
     event: usize,
     priority: u32,
     id: IdentifierId,
+    row: &'g IdentifierRow,
 }
 
 impl Graph {
@@ -56,22 +64,23 @@ impl Graph {
         &self,
         events: impl IntoIterator<Item = &'s mut Vec<SentIdentifier<'i>>>,
     ) {
-        let mut sought = Vec::with_capacity(4 * Graph::READ_AHEAD_EVENTS);
+        let room = 4 * Graph::READ_AHEAD_EVENTS;
+        let (mut sought, mut hints) = (Vec::with_capacity(room), Vec::with_capacity(room));
         for (event, identifiers) in events.into_iter().enumerate() {
             for sent in identifiers {
                 // Of a value that is not in its normal form the hash is nobody's: nothing is lost.
-                if let Some((priority, hash)) = self.seek(&sent.namespace, &sent.value) {
-                    sought.push((&mut sent.hint, event, priority, hash));
+                if let Some(one) = self.seek(event, &sent.namespace, &sent.value) {
+                    sought.push(one);
+                    hints.push(&mut sent.hint);
                 }
             }
         }
-        let mut shown = Vec::with_capacity(sought.len());
-        for (hint, event, priority, hash) in sought {
-            let found = self.identifiers.likely(hash);
-            *hint = Hint(found.map_or(ABSENT, |id| id.0));
-            shown.extend(found.map(|id| Shown { event, priority, id }));
-        }
-        self.fetch(&shown);
+        let mut hints = hints.into_iter();
+        self.fetch(&sought, |id| {
+            if let Some(hint) = hints.next() {
+                *hint = Hint(id.map_or(ABSENT, |id| id.0));
+            }
+        });
     }
 
     /// Fetches what replaying these records will look at.
@@ -83,56 +92,60 @@ impl Graph {
         for (at, record) in records.into_iter().enumerate() {
             let Change::EventResolved(event) = &record.change else { continue };
             let seek = |observed: &ObservedIdentifier<'_>| {
-                let (priority, hash) = self.seek(&observed.namespace, &observed.value)?;
-                Some((at, priority, hash))
+                self.seek(at, &observed.namespace, &observed.value)
             };
             sought.extend(event.identifiers.iter().filter_map(seek));
         }
-        let shown = sought.into_iter().filter_map(|(event, priority, hash)| {
-            self.identifiers.likely(hash).map(|id| Shown { event, priority, id })
-        });
-        self.fetch(&shown.collect::<Vec<_>>());
+        self.fetch(&sought, |_| ());
     }
 
-    /// Fetches where the index notes an identifier; gives what it is ranked by, and its hash.
     #[inline]
-    fn seek(&self, namespace: &str, value: &str) -> Option<(u32, IdentifierHash)> {
+    fn seek(&self, event: usize, namespace: &str, value: &str) -> Option<Sought> {
         let namespace = self.namespaces().index(namespace)?;
-        let hash = self.identifiers.hash(namespace, value);
-        self.identifiers.fetch(hash);
-        Some((self.namespaces().priority(namespace), hash))
+        let priority = self.namespaces().priority(namespace);
+        Some(Sought { event, priority, hash: self.identifiers.hash(namespace, value) })
     }
 
-    /// Fetches rows, texts, links and profiles of identifiers, which are in the order of events.
-    fn fetch(&self, shown: &[Shown]) {
+    /// Fetches all that is likely to be read of identifiers, which are in the order of events;
+    /// tells which each most likely is.
+    ///
+    /// Every step is a loop of its own, and a short one: a processor waits for as many reads at
+    /// once as it finds among its next few hundred instructions.
+    fn fetch(&self, sought: &[Sought], mut told: impl FnMut(Option<IdentifierId>)) {
         let rows = &self.identifiers.rows;
-        shown.iter().for_each(|shown| {
-            black_box(rows.row(shown.id).node);
-        });
-        let mut nodes = Vec::with_capacity(shown.len());
-        for event in shown.chunk_by(|a, b| a.event == b.event) {
-            let strongest = event.iter().min_by_key(|shown| shown.priority);
-            for Shown { id, .. } in event {
-                black_box(rows.ends(*id));
-                strongest.inspect(|strongest| self.fetch_link(strongest.id, *id));
-                let node = rows.row(*id).node;
-                if node != NO_NODE && nodes.last() != Some(&node) {
-                    self.profiles.fetch(node);
-                    nodes.push(node);
-                }
-            }
+        sought.iter().for_each(|sought| self.identifiers.fetch(sought.hash));
+        let mut shown = Vec::with_capacity(sought.len());
+        for &Sought { event, priority, hash } in sought {
+            let id = self.identifiers.likely(hash);
+            told(id);
+            shown.extend(id.map(|id| Shown { event, priority, id, row: rows.row(id) }));
         }
-        // Of those that were merged only.
-        nodes.into_iter().for_each(|node| {
-            black_box(self.profiles.known(self.profiles.root(node)));
-        });
+        shown.iter().for_each(|shown| _ = black_box(shown.row.node));
+        shown.iter().for_each(|shown| _ = black_box(rows.ends(shown.row)));
+        self.fetch_profiles(&shown);
+        self.fetch_links(&shown);
     }
 
-    /// Fetches the link of two identifiers, where it is not in the row of the weaker.
-    fn fetch_link(&self, strongest: IdentifierId, id: IdentifierId) {
-        if id != strongest && self.identifiers.rows.row(id).link != strongest.0 + 1 {
-            self.further_links.fetch(strongest, id);
+    fn fetch_profiles(&self, shown: &[Shown<'_>]) {
+        let mut nodes = Vec::with_capacity(shown.len());
+        nodes.extend(shown.iter().map(|shown| shown.row.node).filter(|&node| node != NO_NODE));
+        nodes.dedup();
+        nodes.iter().for_each(|&node| self.profiles.fetch(node));
+        let merged = nodes.iter().map(|&node| self.profiles.root(node));
+        merged.for_each(|root| _ = black_box(self.profiles.known(root)));
+    }
+
+    /// Fetches the links of each event that are not in the rows of the weaker.
+    fn fetch_links(&self, shown: &[Shown<'_>]) {
+        let mut links = Vec::with_capacity(shown.len());
+        for event in shown.chunk_by(|a, b| a.event == b.event) {
+            let Some(strongest) = event.iter().min_by_key(|shown| shown.priority) else { continue };
+            let further = event
+                .iter()
+                .filter(|shown| shown.id != strongest.id && shown.row.link != strongest.id.0 + 1);
+            links.extend(further.map(|weaker| (strongest.id, weaker.id)));
         }
+        links.into_iter().for_each(|(a, b)| self.further_links.fetch(a, b));
     }
 
     /// The identifier of a normalised value that was sent with this hint, if it was ever attached.

@@ -149,8 +149,8 @@ impl IdentifierRows {
 
     /// The first and the last byte of a value: a value lies in two lines of the cache at most,
     /// but for long ones. Zeros if it is blank.
-    pub(crate) fn ends(&self, id: IdentifierId) -> (u8, u8) {
-        let bytes = self.value_bytes(id);
+    pub(crate) fn ends(&self, row: &IdentifierRow) -> (u8, u8) {
+        let bytes = self.text(row);
         let end = |byte: Option<&u8>| byte.copied().unwrap_or_default();
         (end(bytes.first()), end(bytes.last()))
     }
