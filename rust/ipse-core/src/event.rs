@@ -36,7 +36,7 @@ pub struct Event<'a> {
 }
 
 /// An identifier as it was sent, before its namespace's normaliser.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SentIdentifier<'a> {
     /// The namespace's name.
     pub namespace: Cow<'a, str>,

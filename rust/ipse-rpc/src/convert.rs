@@ -39,11 +39,6 @@ pub(crate) fn sent_time(
         .ok_or_else(|| Status::invalid_field(field(), "outside the years 1 to 9999"))
 }
 
-/// An identifier of a request that was read where it lies.
-pub(crate) fn sent_identifier<'a>(identifier: &request::Identifier<'a>) -> SentIdentifier<'a> {
-    SentIdentifier::new(identifier.namespace, identifier.value)
-}
-
 /// An identifier of a generated message.
 pub(crate) fn decoded_identifier(identifier: &v1::Identifier) -> SentIdentifier<'_> {
     SentIdentifier::new(&identifier.namespace, &identifier.value)

@@ -5,7 +5,7 @@
 //! are those that the generated code would write; tests compare the two.
 
 use prost::Message;
-use prost::encoding::encode_varint;
+use prost::encoding::{encode_varint, encoded_len_varint};
 
 /// An answer being written.
 #[derive(Debug)]
@@ -13,7 +13,6 @@ pub(crate) struct Encoder(Vec<u8>);
 
 /// Room for most answers about one person: growing there bit by bit costs more than writing.
 const ROOM_BYTES: usize = 512;
-const VARINT_BYTES_MAX: usize = 10;
 
 const VARINT: u32 = 0;
 const FIXED64: u32 = 1;
@@ -75,27 +74,25 @@ impl Encoder {
     /// A message within the message. Its length goes before it and is not known yet: one byte
     /// is kept free, and the few messages that need more are moved up.
     pub(crate) fn message<T>(&mut self, field: u32, body: impl FnOnce(&mut Encoder) -> T) -> T {
-        self.tag(field, DELIMITED);
-        let length_at = self.0.len();
-        self.0.push(0);
+        put_header(field, 0, &mut self.0);
+        let length_at = self.0.len() - 1;
         let told = body(self);
         let length = self.0.len() - length_at - 1;
         if length < 0x80 {
             self.0[length_at] = length as u8;
             return told;
         }
-        let mut prefix = [0; VARINT_BYTES_MAX];
-        let mut room = &mut prefix[..];
-        encode_varint(length as u64, &mut room);
-        let prefix_bytes = VARINT_BYTES_MAX - room.len();
-        self.0.splice(length_at..=length_at, prefix.into_iter().take(prefix_bytes));
+        let body = length_at + 1..self.0.len();
+        let longer = encoded_len_varint(length as u64) - 1;
+        self.0.resize(body.end + longer, 0);
+        self.0.copy_within(body, length_at + 1 + longer);
+        encode_varint(length as u64, &mut &mut self.0[length_at..]);
         told
     }
 
     /// A message within the message, of a generated type.
     pub(crate) fn encoded(&mut self, field: u32, message: &impl Message) {
-        self.tag(field, DELIMITED);
-        self.varint(message.encoded_len() as u64);
+        put_header(field, message.encoded_len(), &mut self.0);
         message.encode_raw(&mut self.0);
     }
 
@@ -114,9 +111,14 @@ pub(crate) fn put_delimited(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// What stands before text, bytes or a message of that length.
+/// What goes before text, bytes or a message. Nearly always two bytes, so they are written as such.
+#[inline]
 pub(crate) fn put_header(field: u32, length: usize, out: &mut Vec<u8>) {
-    put_tag(field, DELIMITED, out);
+    let tag = field << 3 | DELIMITED;
+    if tag < 0x80 && length < 0x80 {
+        return out.extend_from_slice(&[tag as u8, length as u8]);
+    }
+    put_varint(u64::from(tag), out);
     put_varint(length as u64, out);
 }
 

@@ -24,15 +24,15 @@ use crate::status::Status;
 use crate::turn::Turn;
 
 /// Events of one workspace, with what the whole call says about them.
-struct Batch<'a> {
+struct Batch<'a, 'e> {
     workspace: &'a str,
-    events: &'a [request::Event<'a>],
-    asked: Asked<'a>,
+    events: &'e mut [request::Event<'a>],
+    asked: Asked<'e>,
     read_only: bool,
     now: Timestamp,
 }
 
-impl Batch<'_> {
+impl Batch<'_, '_> {
     fn size(&self) -> Size {
         match self.events.len() {
             0 | 1 => Size::One,
@@ -58,40 +58,40 @@ impl<F: FnMut(Outcome<'_>)> Listener for F {}
 
 impl Dispatch {
     pub(crate) fn resolve_event(&self, request: &[u8], now: Timestamp) -> Handled {
-        let request: request::ResolveEvent<'_> = request::read(request)?;
-        self.one_event(&request, Verb::Observe, now)
+        let mut request: request::ResolveEvent<'_> = request::read(request)?;
+        self.one_event(&mut request, Verb::Observe, now)
     }
 
     pub(crate) fn logout(&self, request: &[u8], now: Timestamp) -> Handled {
-        let request: request::ResolveEvent<'_> = request::read(request)?;
-        self.one_event(&request, Verb::Logout, now)
+        let mut request: request::ResolveEvent<'_> = request::read(request)?;
+        self.one_event(&mut request, Verb::Logout, now)
     }
 
     pub(crate) fn login(&self, request: &[u8], now: Timestamp) -> Handled {
-        let request: request::JoinSources<'_> = request::read(request)?;
-        self.event_with_sources(&request, Verb::Login, "anonymous_identifiers", now)
+        let mut request: request::JoinSources<'_> = request::read(request)?;
+        self.event_with_sources(&mut request, Verb::Login, "anonymous_identifiers", now)
     }
 
     pub(crate) fn link_identifiers(&self, request: &[u8], now: Timestamp) -> Handled {
-        let request: request::JoinSources<'_> = request::read(request)?;
-        self.event_with_sources(&request, Verb::Link, "sources", now)
+        let mut request: request::JoinSources<'_> = request::read(request)?;
+        self.event_with_sources(&mut request, Verb::Link, "sources", now)
     }
 
     pub(crate) fn resolve_events(&self, request: &[u8], now: Timestamp) -> Handled {
-        let request: request::ResolveEvents<'_> = request::read(request)?;
+        let mut request: request::ResolveEvents<'_> = request::read(request)?;
         let count = request.event_count;
         if count > EVENTS_MAX {
             return Err(Status::limit_exceeded("events", "events", EVENTS_MAX, count).into());
         }
-        let batch = Batch {
+        let mut batch = Batch {
             workspace: request.workspace,
-            events: &request.events,
+            events: &mut request.events,
             asked: Asked::default(),
             read_only: request.read_only,
             now,
         };
         let mut out = Encoder::default();
-        let position = self.resolve_batch(&batch, |result| {
+        let position = self.resolve_batch(&mut batch, |result| {
             out.message(1, |out| match result {
                 Ok(told) => out.message(1, |out| told.encode(out)),
                 Err(status) => out.encoded(2, &v1::ItemError::from(status)),
@@ -102,13 +102,13 @@ impl Dispatch {
 
     fn one_event(
         &self,
-        request: &request::ResolveEvent<'_>,
+        request: &mut request::ResolveEvent<'_>,
         verb: Verb,
         now: Timestamp,
     ) -> Handled {
-        self.answer_event(&Batch {
+        self.answer_event(&mut Batch {
             workspace: request.workspace,
-            events: request.event.as_slice(),
+            events: request.event.as_mut_slice(),
             asked: Asked { verb, ..Asked::default() },
             read_only: request.read_only,
             now,
@@ -117,7 +117,7 @@ impl Dispatch {
 
     fn event_with_sources(
         &self,
-        request: &request::JoinSources<'_>,
+        request: &mut request::JoinSources<'_>,
         verb: Verb,
         sources: &str,
         now: Timestamp,
@@ -127,9 +127,9 @@ impl Dispatch {
             let what = "identifiers";
             return Err(Status::limit_exceeded(sources, what, COMMAND_SOURCES_MAX, count).into());
         }
-        self.answer_event(&Batch {
+        self.answer_event(&mut Batch {
             workspace: request.workspace,
-            events: request.event.as_slice(),
+            events: request.event.as_mut_slice(),
             asked: Asked { verb, sources: &request.sources, force: request.force },
             read_only: request.read_only,
             now,
@@ -137,7 +137,7 @@ impl Dispatch {
     }
 
     /// The answer to a call that carries one event.
-    fn answer_event(&self, batch: &Batch<'_>) -> Handled {
+    fn answer_event(&self, batch: &mut Batch<'_, '_>) -> Handled {
         if batch.events.is_empty() {
             return Err(Status::invalid_field("event", "is missing").into());
         }
@@ -156,7 +156,7 @@ impl Dispatch {
     /// Resolves events in order and tells each result. Gives the position that all of them rest on.
     fn resolve_batch(
         &self,
-        batch: &Batch<'_>,
+        batch: &mut Batch<'_, '_>,
         mut told: impl Listener,
     ) -> Result<LogPosition, Refused> {
         let mapping = self.mapping(batch)?;
@@ -167,11 +167,11 @@ impl Dispatch {
     fn resolve_read_by(
         &self,
         mapping: VersionedMapping,
-        batch: &Batch<'_>,
+        batch: &mut Batch<'_, '_>,
         told: &mut impl Listener,
     ) -> Result<LogPosition, Refused> {
         let read = |event| ReadEvent::read(event, batch.asked, &mapping.mapping);
-        let mut events: Vec<_> = batch.events.iter().map(read).collect();
+        let mut events: Vec<_> = batch.events.iter_mut().map(read).collect();
         let Batch { workspace, read_only, now, .. } = *batch;
         let turn = self.turn_of(batch.size(), workspace, batch.asked.verb, read_only, now)?;
         Ok(turn.for_each(0..events.len(), |turn, at| {
@@ -185,14 +185,14 @@ impl Dispatch {
             if batch.is_outdated(&batch.events[at], &mapping, turn) {
                 // Rules were set since: it is read again, under the lock, as that is rare.
                 let newest = self.mappings.of(turn.workspace(), turn.graph());
-                let mut read = ReadEvent::read(&batch.events[at], batch.asked, &newest.mapping);
+                let mut read = ReadEvent::read(&mut batch.events[at], batch.asked, &newest.mapping);
                 return resolve_one(turn, &mut read, told);
             }
             resolve_one(turn, &mut events[at], told);
         }))
     }
 
-    fn mapping(&self, batch: &Batch<'_>) -> Result<VersionedMapping, Refused> {
+    fn mapping(&self, batch: &Batch<'_, '_>) -> Result<VersionedMapping, Refused> {
         if !batch.has_raw() {
             return Ok(VersionedMapping::default());
         }
@@ -202,7 +202,7 @@ impl Dispatch {
     }
 }
 
-impl Batch<'_> {
+impl Batch<'_, '_> {
     fn has_raw(&self) -> bool {
         self.events.iter().any(|event| !event.raw_json.is_empty())
     }
@@ -272,10 +272,10 @@ mod tests {
         let dispatch = Dispatch::new(Store::in_memory(1), Recovery::default(), now);
         dispatch.ensure_default_workspace(now).expect("it is free");
         let raw_json = br#"{"userId":"u1","who":"w1"}"#;
-        let event = request::Event { raw_json, ..Default::default() };
-        let events = std::slice::from_ref(&event);
+        let mut event = request::Event { raw_json, ..Default::default() };
+        let events = std::slice::from_mut(&mut event);
         let asked = Asked::default();
-        let batch = Batch { workspace: "", events, asked, read_only: false, now };
+        let mut batch = Batch { workspace: "", events, asked, read_only: false, now };
 
         let stale = dispatch.mapping(&batch).expect("the default workspace");
         let rules_toml = "[namespaces.who]\nlimit = 1\nfrom = \"who\"\n".to_owned();
@@ -289,7 +289,7 @@ mod tests {
             seen.extend(resolved.identifiers.iter().map(shown));
             assert_eq!(resolved.rules_version.0, 2);
         };
-        dispatch.resolve_read_by(stale, &batch, told).expect("room in the queue");
+        dispatch.resolve_read_by(stale, &mut batch, told).expect("room in the queue");
         assert_eq!(seen, ["who"]);
     }
 }

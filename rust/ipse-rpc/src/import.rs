@@ -11,7 +11,7 @@ use ipse_core::command::{ImportProfile, ImportedIdentifier, ImportedTrait};
 use ipse_core::limits::{EVENT_TRAITS_MAX, IMPORT_IDENTIFIERS_MAX, SOURCE_BYTES_MAX};
 
 use crate::admission::Size;
-use crate::convert::{sent_identifier, sent_time, sent_trait};
+use crate::convert::{sent_time, sent_trait};
 use crate::dispatch::{Answer, Dispatch, Handled};
 use crate::encode::Encoder;
 use crate::limits::PROFILES_MAX;
@@ -110,7 +110,7 @@ fn read_identifier<'a>(
         return Err(Status::invalid_field(field() + ".identifier", "is missing"));
     };
     let time = sent_time(imported.attached_time.as_ref(), || field() + ".attached_time")?;
-    Ok(ImportedIdentifier { sent: sent_identifier(identifier), time })
+    Ok(ImportedIdentifier { sent: identifier.clone(), time })
 }
 
 fn read_trait<'a>(

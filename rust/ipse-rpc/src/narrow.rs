@@ -146,7 +146,7 @@ fn stamped_events<'r>(
             stamped.extend_from_slice(field.bytes);
             continue;
         }
-        let event = field.value.delimited()?.0;
+        let event = field.value.bytes()?;
         let mut sent = "";
         for field in fields(event) {
             let Field { number, value, .. } = field?;

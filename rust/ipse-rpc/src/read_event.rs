@@ -6,7 +6,7 @@ use ipse_core::change::{ProfileNumber, Verb};
 use ipse_core::rules::Mapping;
 use ipse_core::{Event, SentIdentifier, SentTrait, Timestamp};
 
-use crate::convert::{sent_identifier, sent_time, sent_trait};
+use crate::convert::{sent_time, sent_trait};
 use crate::extract::{self, Ignored};
 use crate::limits::RAW_JSON_BYTES_MAX;
 use crate::refusal::Place;
@@ -17,7 +17,7 @@ use crate::status::{Reason, Status};
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Asked<'a> {
     pub(crate) verb: Verb,
-    pub(crate) sources: &'a [request::Identifier<'a>],
+    pub(crate) sources: &'a [SentIdentifier<'a>],
     pub(crate) force: bool,
 }
 
@@ -42,10 +42,10 @@ pub(crate) struct ReadEvent<'a> {
 }
 
 impl<'a> ReadEvent<'a> {
-    /// Reads an event. `Observe` takes both forms; where JSON is known as another verb it is
-    /// carried out as that.
-    pub(crate) fn read(
-        event: &'a request::Event<'a>,
+    /// Reads an event, and takes the identifiers it has. `Observe` takes both forms; where JSON is
+    /// known as another verb it is carried out as that.
+    pub(crate) fn read<'r: 'a>(
+        event: &mut request::Event<'r>,
         asked: Asked<'a>,
         mapping: &'a Mapping,
     ) -> Result<Self, Status> {
@@ -85,7 +85,7 @@ impl<'a> ReadEvent<'a> {
         }
     }
 
-    fn explicit(event: &'a request::Event<'a>, asked: Asked<'a>) -> Result<Self, Status> {
+    fn explicit<'r: 'a>(event: &mut request::Event<'r>, asked: Asked<'a>) -> Result<Self, Status> {
         let traits = event.traits.iter().enumerate();
         Ok(ReadEvent {
             event_id: Cow::Borrowed(event.event_id),
@@ -94,8 +94,8 @@ impl<'a> ReadEvent<'a> {
             source: event.source,
             timestamp: timestamp(event)?,
             key_namespace: event.key_namespace,
-            identifiers: event.identifiers.iter().map(sent_identifier).collect(),
-            sources: asked.sources.iter().map(sent_identifier).collect(),
+            identifiers: std::mem::take(&mut event.identifiers),
+            sources: asked.sources.to_vec(),
             force: asked.force,
             traits: traits
                 .map(|(at, sent)| sent_trait(sent, || format!("event.traits[{at}]")))
@@ -106,7 +106,7 @@ impl<'a> ReadEvent<'a> {
         })
     }
 
-    fn raw(event: &'a request::Event<'a>, mapping: &'a Mapping) -> Result<Self, Status> {
+    fn raw(event: &request::Event<'a>, mapping: &'a Mapping) -> Result<Self, Status> {
         let size = event.raw_json.len();
         if size > RAW_JSON_BYTES_MAX {
             return Err(Status::limit_exceeded(

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use ipse_core::TraitValue;
+use ipse_core::{SentIdentifier, TraitValue};
 
 use crate::limits::{COMMAND_SOURCES_MAX, EVENTS_MAX};
 use crate::status::{Reason, Status};
@@ -38,7 +38,7 @@ pub(crate) struct JoinSources<'a> {
     pub(crate) workspace: &'a str,
     pub(crate) event: Option<Event<'a>>,
     /// As many as may be sent.
-    pub(crate) sources: Vec<Identifier<'a>>,
+    pub(crate) sources: Vec<SentIdentifier<'a>>,
     /// All of them.
     pub(crate) source_count: usize,
     pub(crate) force: bool,
@@ -55,16 +55,9 @@ pub(crate) struct Event<'a> {
     pub(crate) source: &'a str,
     pub(crate) profile_id: &'a str,
     pub(crate) key_namespace: &'a str,
-    pub(crate) identifiers: Vec<Identifier<'a>>,
+    pub(crate) identifiers: Vec<SentIdentifier<'a>>,
     pub(crate) traits: Vec<Trait<'a>>,
     pub(crate) raw_json: &'a [u8],
-}
-
-/// `Identifier`.
-#[derive(Debug, Default)]
-pub(crate) struct Identifier<'a> {
-    pub(crate) namespace: &'a str,
-    pub(crate) value: &'a str,
 }
 
 /// `Trait`; the JSON of its value is as it was sent.
@@ -78,7 +71,7 @@ pub(crate) struct Trait<'a> {
 /// Reads a request.
 pub(crate) fn read<'a, M: Message<'a>>(request: &'a [u8]) -> Result<M, Status> {
     let mut message = M::default();
-    merge(&mut message, request, DEPTH_MAX)?;
+    merge(&mut message, Part { bytes: request, text: None, depth: DEPTH_MAX })?;
     Ok(message)
 }
 
@@ -92,18 +85,19 @@ pub(crate) struct Field<'a> {
 }
 
 /// The fields of a message, in order; the last is an error if the bytes are none.
-pub(crate) fn fields<'a>(mut rest: &'a [u8]) -> impl Iterator<Item = Read<Field<'a>>> {
+pub(crate) fn fields<'a>(bytes: &'a [u8]) -> impl Iterator<Item = Read<Field<'a>>> {
+    let mut rest = Part { bytes, text: None, depth: DEPTH_MAX };
     std::iter::from_fn(move || {
-        if rest.is_empty() {
+        if rest.bytes.is_empty() {
             return None;
         }
-        let start = rest;
-        let read = field(&mut rest, DEPTH_MAX).map(|(number, value)| {
-            let bytes = &start[..start.len() - rest.len()];
+        let start = rest.bytes;
+        let read = field(&mut rest).map(|(number, value)| {
+            let bytes = &start[..start.len() - rest.bytes.len()];
             Field { number, value, bytes }
         });
         if read.is_err() {
-            rest = &[];
+            rest.bytes = &[];
         }
         Some(read)
     })
@@ -136,10 +130,19 @@ pub(crate) trait Message<'a>: Default {
 pub(crate) enum Value<'a> {
     Varint(u64),
     Fixed64(u64),
-    /// With the depth that is left to a message in it.
-    Delimited(&'a [u8], u32),
+    Delimited(Part<'a>),
     /// Kinds that no field here has.
     Other,
+}
+
+/// A message's bytes, or what is left of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<'a> {
+    bytes: &'a [u8],
+    /// The whole message, if it was seen to be UTF-8: short texts cost more to look at one by one.
+    text: Option<&'a str>,
+    /// What is left to a message in it.
+    depth: u32,
 }
 
 impl<'a> Message<'a> for ResolveEvent<'a> {
@@ -158,20 +161,11 @@ impl<'a> Message<'a> for ResolveEvents<'a> {
     fn field(&mut self, number: u32, value: Value<'a>) -> Read<()> {
         match number {
             1 => self.workspace = value.text()?,
-            2 => self.add(value.message()?),
+            2 => value.count_into(&mut self.events, &mut self.event_count, EVENTS_MAX)?,
             3 => self.read_only = value.varint()? != 0,
             _ => {}
         }
         Ok(())
-    }
-}
-
-impl<'a> ResolveEvents<'a> {
-    fn add(&mut self, event: Event<'a>) {
-        self.event_count += 1;
-        if self.events.len() < EVENTS_MAX {
-            self.events.push(event);
-        }
     }
 }
 
@@ -180,21 +174,14 @@ impl<'a> Message<'a> for JoinSources<'a> {
         match number {
             1 => self.workspace = value.text()?,
             2 => value.merge_into(self.event.get_or_insert_default())?,
-            3 => self.add(value.message()?),
+            3 => {
+                value.count_into(&mut self.sources, &mut self.source_count, COMMAND_SOURCES_MAX)?
+            }
             4 => self.force = value.varint()? != 0,
             5 => self.read_only = value.varint()? != 0,
             _ => {}
         }
         Ok(())
-    }
-}
-
-impl<'a> JoinSources<'a> {
-    fn add(&mut self, source: Identifier<'a>) {
-        self.source_count += 1;
-        if self.sources.len() < COMMAND_SOURCES_MAX {
-            self.sources.push(source);
-        }
     }
 }
 
@@ -207,9 +194,9 @@ impl<'a> Message<'a> for Event<'a> {
             4 => self.source = value.text()?,
             5 => self.profile_id = value.text()?,
             6 => self.key_namespace = value.text()?,
-            7 => self.identifiers.push(value.message()?),
-            8 => self.traits.push(value.message()?),
-            9 => self.raw_json = value.delimited()?.0,
+            7 => value.push_to(&mut self.identifiers)?,
+            8 => value.push_to(&mut self.traits)?,
+            9 => self.raw_json = value.bytes()?,
             _ => {}
         }
         Ok(())
@@ -228,11 +215,11 @@ impl<'a> Message<'a> for prost_types::Timestamp {
     }
 }
 
-impl<'a> Message<'a> for Identifier<'a> {
+impl<'a> Message<'a> for SentIdentifier<'a> {
     fn field(&mut self, number: u32, value: Value<'a>) -> Read<()> {
         match number {
-            1 => self.namespace = value.text()?,
-            2 => self.value = value.text()?,
+            1 => self.namespace = Cow::Borrowed(value.text()?),
+            2 => self.value = Cow::Borrowed(value.text()?),
             _ => {}
         }
         Ok(())
@@ -264,45 +251,81 @@ impl<'a> Value<'a> {
         if let Value::Fixed64(bits) = self { Ok(bits) } else { Err(OTHER_KIND) }
     }
 
-    pub(crate) fn delimited(self) -> Read<(&'a [u8], u32)> {
-        if let Value::Delimited(bytes, depth) = self { Ok((bytes, depth)) } else { Err(OTHER_KIND) }
+    pub(crate) fn bytes(self) -> Read<&'a [u8]> {
+        Ok(self.delimited()?.bytes)
     }
 
     pub(crate) fn text(self) -> Read<&'a str> {
-        std::str::from_utf8(self.delimited()?.0).map_err(|_| Malformed("a text is not UTF-8"))
+        let part = self.delimited()?;
+        match part.text {
+            Some(text) => Ok(text),
+            None => str::from_utf8(part.bytes).map_err(|_| Malformed("a text is not UTF-8")),
+        }
     }
 
-    pub(crate) fn message<M: Message<'a>>(self) -> Read<M> {
-        let mut message = M::default();
-        self.merge_into(&mut message)?;
-        Ok(message)
+    /// One more of a list.
+    pub(crate) fn push_to<M: Message<'a>>(self, list: &mut Vec<M>) -> Read<()> {
+        list.push(M::default());
+        self.merge_into(list.last_mut().expect("it was just pushed"))
+    }
+
+    /// One more of a list that has a bound; what is beyond it is read, counted and forgotten.
+    pub(crate) fn count_into<M: Message<'a>>(
+        self,
+        list: &mut Vec<M>,
+        count: &mut usize,
+        bound: usize,
+    ) -> Read<()> {
+        *count += 1;
+        if list.len() < bound {
+            return self.push_to(list);
+        }
+        self.merge_into(&mut M::default())
     }
 
     pub(crate) fn merge_into<M: Message<'a>>(self, message: &mut M) -> Read<()> {
-        let (bytes, depth) = self.delimited()?;
-        merge(message, bytes, depth)
+        merge(message, self.delimited()?)
+    }
+
+    fn delimited(self) -> Read<Part<'a>> {
+        if let Value::Delimited(part) = self { Ok(part) } else { Err(OTHER_KIND) }
     }
 }
 
 const OTHER_KIND: Malformed = Malformed("a field is of another kind");
 const CUT_SHORT: Malformed = Malformed("a field is cut short");
+const TOO_DEEP: Malformed = Malformed("nested too deeply");
 
-fn merge<'a, M: Message<'a>>(message: &mut M, mut bytes: &'a [u8], depth: u32) -> Read<()> {
-    while !bytes.is_empty() {
-        let (number, value) = field(&mut bytes, depth)?;
+fn merge<'a, M: Message<'a>>(message: &mut M, part: Part<'a>) -> Read<()> {
+    let text = part.text.or_else(|| str::from_utf8(part.bytes).ok());
+    let mut rest = Part { text, ..part };
+    while !rest.bytes.is_empty() {
+        let (number, value) = field(&mut rest)?;
         message.field(number, value)?;
     }
     Ok(())
 }
 
-fn field<'a>(bytes: &mut &'a [u8], depth: u32) -> Read<(u32, Value<'a>)> {
-    let (number, kind) = key(bytes)?;
-    Ok((number, value(bytes, number, kind, depth)?))
+#[inline]
+fn field<'a>(rest: &mut Part<'a>) -> Read<(u32, Value<'a>)> {
+    let (number, kind) = key(&mut rest.bytes)?;
+    let depth = rest.depth.checked_sub(1).ok_or(TOO_DEEP)?;
+    if kind != DELIMITED {
+        return Ok((number, value(&mut rest.bytes, number, kind, depth)?));
+    }
+    let bytes = delimited(&mut rest.bytes)?;
+    let text = rest.text.and_then(|text| {
+        let end = text.len() - rest.bytes.len();
+        text.get(end - bytes.len()..end)
+    });
+    Ok((number, Value::Delimited(Part { bytes, text, depth })))
 }
 
+const DELIMITED: u64 = 2;
 const GROUP_END: u64 = 4;
 
 /// A field's number and the kind of its value.
+#[inline]
 fn key(bytes: &mut &[u8]) -> Read<(u32, u64)> {
     let key = varint(bytes)?;
     match u32::try_from(key) {
@@ -311,8 +334,8 @@ fn key(bytes: &mut &[u8]) -> Read<(u32, u64)> {
     }
 }
 
+/// A value that is not to be looked into.
 fn value<'a>(bytes: &mut &'a [u8], number: u32, kind: u64, depth: u32) -> Read<Value<'a>> {
-    let depth = depth.checked_sub(1).ok_or(Malformed("nested too deeply"))?;
     match kind {
         0 => Ok(Value::Varint(varint(bytes)?)),
         1 => {
@@ -320,12 +343,7 @@ fn value<'a>(bytes: &mut &'a [u8], number: u32, kind: u64, depth: u32) -> Read<V
             *bytes = rest;
             Ok(Value::Fixed64(u64::from_le_bytes(*fixed)))
         }
-        2 => {
-            let length = usize::try_from(varint(bytes)?).map_err(|_| CUT_SHORT)?;
-            let (delimited, rest) = bytes.split_at_checked(length).ok_or(CUT_SHORT)?;
-            *bytes = rest;
-            Ok(Value::Delimited(delimited, depth))
-        }
+        DELIMITED => delimited(bytes).map(|_| Value::Other),
         3 => skip_group(bytes, number, depth),
         5 => {
             let (_, rest) = bytes.split_first_chunk::<4>().ok_or(CUT_SHORT)?;
@@ -337,17 +355,39 @@ fn value<'a>(bytes: &mut &'a [u8], number: u32, kind: u64, depth: u32) -> Read<V
     }
 }
 
+#[inline]
+fn delimited<'a>(bytes: &mut &'a [u8]) -> Read<&'a [u8]> {
+    let length = usize::try_from(varint(bytes)?).map_err(|_| CUT_SHORT)?;
+    let (delimited, rest) = bytes.split_at_checked(length).ok_or(CUT_SHORT)?;
+    *bytes = rest;
+    Ok(delimited)
+}
+
 fn skip_group<'a>(bytes: &mut &'a [u8], group: u32, depth: u32) -> Read<Value<'a>> {
     loop {
         match key(bytes)? {
             (number, GROUP_END) if number == group => return Ok(Value::Other),
-            (number, kind) => value(bytes, number, kind, depth).map(drop)?,
+            (number, kind) => {
+                let depth = depth.checked_sub(1).ok_or(TOO_DEEP)?;
+                value(bytes, number, kind, depth).map(drop)?;
+            }
         }
     }
 }
 
 /// Seven bits a byte, the lowest first; the highest bit says that another byte follows.
+#[inline]
 fn varint(bytes: &mut &[u8]) -> Read<u64> {
+    match *bytes {
+        [byte @ ..0x80, rest @ ..] => {
+            *bytes = rest;
+            Ok(u64::from(*byte))
+        }
+        _ => long_varint(bytes),
+    }
+}
+
+fn long_varint(bytes: &mut &[u8]) -> Read<u64> {
     let mut number = 0;
     for (at, &byte) in bytes.iter().enumerate().take(10) {
         number |= u64::from(byte & 0x7f) << (7 * at);

@@ -3,10 +3,11 @@
 //! What is beyond a bound is read and forgotten, and counted, since a few bytes each would take
 //! a hundred times their length.
 
+use ipse_core::SentIdentifier;
 use ipse_core::limits::{EVENT_TRAITS_MAX, IMPORT_IDENTIFIERS_MAX};
 
 use crate::limits::PROFILES_MAX;
-use crate::request::{Identifier, Message, Read, Trait, Value};
+use crate::request::{Message, Read, Trait, Value};
 
 /// `ImportProfilesRequest`.
 #[derive(Debug, Default)]
@@ -39,7 +40,7 @@ pub(crate) struct ImportedProfile<'a> {
 /// `ImportedIdentifier`.
 #[derive(Debug, Default)]
 pub(crate) struct ImportedIdentifier<'a> {
-    pub(crate) identifier: Option<Identifier<'a>>,
+    pub(crate) identifier: Option<SentIdentifier<'a>>,
     pub(crate) attached_time: Option<prost_types::Timestamp>,
 }
 
@@ -54,10 +55,7 @@ impl<'a> Message<'a> for ImportProfiles<'a> {
     fn field(&mut self, number: u32, value: Value<'a>) -> Read<()> {
         match number {
             1 => self.workspace = value.text()?,
-            2 => {
-                let profile = value.message()?;
-                add(&mut self.profiles, &mut self.profile_count, PROFILES_MAX, profile);
-            }
+            2 => value.count_into(&mut self.profiles, &mut self.profile_count, PROFILES_MAX)?,
             3 => self.source = value.text()?,
             4 => self.read_only = value.varint()? != 0,
             _ => {}
@@ -73,13 +71,10 @@ impl<'a> Message<'a> for ImportedProfile<'a> {
             2 => value.merge_into(self.created_time.get_or_insert_default())?,
             3 => self.known = value.varint()? != 0,
             4 => {
-                let (sent, count) = (value.message()?, &mut self.identifier_count);
-                add(&mut self.identifiers, count, IMPORT_IDENTIFIERS_MAX, sent);
+                let count = &mut self.identifier_count;
+                value.count_into(&mut self.identifiers, count, IMPORT_IDENTIFIERS_MAX)?;
             }
-            5 => {
-                let (sent, count) = (value.message()?, &mut self.trait_count);
-                add(&mut self.traits, count, EVENT_TRAITS_MAX, sent);
-            }
+            5 => value.count_into(&mut self.traits, &mut self.trait_count, EVENT_TRAITS_MAX)?,
             _ => {}
         }
         Ok(())
@@ -105,12 +100,5 @@ impl<'a> Message<'a> for ImportedTrait<'a> {
             _ => {}
         }
         Ok(())
-    }
-}
-
-fn add<T>(list: &mut Vec<T>, count: &mut usize, bound: usize, item: T) {
-    *count += 1;
-    if list.len() < bound {
-        list.push(item);
     }
 }

@@ -17,23 +17,21 @@ impl Event<'_> {
             source: self.source.to_owned(),
             profile_id: self.profile_id.to_owned(),
             key_namespace: self.key_namespace.to_owned(),
-            identifiers: self.identifiers.iter().map(Identifier::to_generated).collect(),
+            identifiers: self.identifiers.iter().map(to_generated).collect(),
             traits: self.traits.iter().map(Trait::to_generated).collect(),
             raw_json: self.raw_json.to_vec(),
         }
     }
 }
 
-impl Identifier<'_> {
-    fn to_generated(&self) -> v1::Identifier {
-        v1::Identifier { namespace: self.namespace.to_owned(), value: self.value.to_owned() }
-    }
+fn to_generated(sent: &SentIdentifier<'_>) -> v1::Identifier {
+    v1::Identifier { namespace: sent.namespace.to_string(), value: sent.value.to_string() }
 }
 
 impl ImportedProfile<'_> {
     fn to_generated(&self) -> v1::ImportedProfile {
         let identifier = |sent: &ImportedIdentifier<'_>| v1::ImportedIdentifier {
-            identifier: sent.identifier.as_ref().map(Identifier::to_generated),
+            identifier: sent.identifier.as_ref().map(to_generated),
             attached_time: sent.attached_time,
         };
         let set = |sent: &ImportedTrait<'_>| v1::ImportedTrait {
@@ -95,7 +93,7 @@ fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
     check_one(bytes, |request: JoinSources<'_>| v1::LoginRequest {
         workspace: request.workspace.to_owned(),
         event: request.event.as_ref().map(Event::to_generated),
-        anonymous_identifiers: request.sources.iter().map(Identifier::to_generated).collect(),
+        anonymous_identifiers: request.sources.iter().map(to_generated).collect(),
         force: request.force,
         read_only: request.read_only,
     })?;
