@@ -69,12 +69,13 @@ pub(crate) struct Admission {
     refusals: AtomicU64,
 }
 
-/// Long calls, which a transport works on one after the other.
+/// Long calls, which a transport works on a few at a time.
 #[derive(Default)]
 struct Line {
     waiting: u32,
-    /// When the one that is worked on began.
+    /// When the last one left, or the first one came.
     since: Option<Instant>,
+    /// From one's end to the next one's.
     mean: Duration,
     appointments: Appointments,
 }

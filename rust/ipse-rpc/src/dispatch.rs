@@ -211,8 +211,8 @@ impl Dispatch {
         self.admission.crowded(in_flight, bound, answered)
     }
 
-    /// Puts a call in the line of those that its transport works on one after the other, if it
-    /// would not wait there for too long. `bytes` of its request are held until it leaves.
+    /// Puts a call in the line of those that its transport works on a few at a time, if it would
+    /// not wait there for too long. `bytes` of its request are held until it leaves.
     pub fn join_line(&self, bytes: u64, deadline_ms: Option<i64>) -> Result<(), Status> {
         self.admission.join(bytes, deadline_ms).inspect_err(|_| {
             self.metrics.calls.add(1);

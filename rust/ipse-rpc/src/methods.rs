@@ -33,8 +33,8 @@ pub enum Effect {
 pub enum Way {
     /// At once, where it came in: that takes less than handing it to somebody.
     Short,
-    /// In the line of long calls, one after the other, beside the short ones; if the request is
-    /// short, at once.
+    /// In the line of long calls, few at a time, beside the short ones; if the request is short, at
+    /// once.
     Batch,
     /// The same, also if the request is short: it does not say how long a list is.
     List,

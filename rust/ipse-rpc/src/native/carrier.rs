@@ -56,7 +56,10 @@ pub(super) struct Carrier {
     notify: Box<dyn Fn() + Send + Sync>,
 }
 
-#[derive(Default)]
+/// One batch is read, or waits for its thread, while another has the graphs. A third would only
+/// stand in line for them, before the short calls.
+const BATCHES_AT_ONCE: usize = 2;
+
 struct AllTurns {
     batches: Turns,
     compiling: Turns,
@@ -109,7 +112,12 @@ impl Carrier {
             idle: Notify::new(),
             waiters: Waiters::default(),
             synced: Arc::default(),
-            turns: AllTurns::default(),
+            turns: AllTurns {
+                batches: Turns::of(BATCHES_AT_ONCE),
+                compiling: Turns::of(1),
+                files: Turns::of(1),
+                backups: Turns::of(1),
+            },
             checkpoint: Shared::default(),
             audits,
             notify,

@@ -1,20 +1,20 @@
-//! The calls that are long: beside the short ones, each kind one after the other, in the order in
-//! which they came.
+//! The calls that are long: beside the short ones, each kind in turn, begun in the order in which
+//! they came.
 //!
 //! One that is given up while it waits is never worked on. One that is worked on goes on to its
-//! end, whoever has gone, and the next waits for that: there is never more than one thread of a
-//! kind.
+//! end, whoever has gone, and the next waits for that: there are never more threads of a kind than
+//! it has turns at a time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 
 use crate::dispatch::{Dispatch, Reply};
 
 /// The turns of one kind.
-#[derive(Clone, Default)]
-pub(super) struct Turns(Arc<tokio::sync::Mutex<()>>);
+#[derive(Clone)]
+pub(super) struct Turns(Arc<Semaphore>);
 
 /// A place in the line of long calls; whoever has it leaves the line by dropping it.
 pub(super) struct Place {
@@ -28,13 +28,18 @@ pub(super) struct Place {
 pub(super) struct Shared(Mutex<Option<watch::Receiver<Option<Reply>>>>);
 
 impl Turns {
+    /// So many are worked on at a time.
+    pub(super) fn of(count: usize) -> Turns {
+        Turns(Arc::new(Semaphore::new(count)))
+    }
+
     /// Runs `work` when it is its turn; `None` if it panicked.
     pub(super) async fn run(
         &self,
         place: Option<Place>,
         work: impl FnOnce() -> Reply + Send + 'static,
     ) -> Option<Reply> {
-        let turn = self.0.clone().lock_owned().await;
+        let turn = self.0.clone().acquire_owned().await.expect("nobody closes it");
         let working = spawn_blocking(move || {
             let reply = work();
             if let Some(mut place) = place {
@@ -88,7 +93,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::{Barrier, mpsc};
     use std::time::Duration;
 
     use ipse_store::{LogPosition, Recovery, Store};
@@ -114,7 +119,7 @@ mod tests {
     #[tokio::test]
     async fn who_gives_up_leaves_the_line_and_is_never_worked_on() {
         let dispatch = Arc::new(Dispatch::new(Store::in_memory(1), Recovery::default(), now()));
-        let turns = Turns::default();
+        let turns = Turns::of(1);
         let (go, held) = mpsc::channel();
         let running = tokio::spawn({
             let (turns, place) = (turns.clone(), place(&dispatch));
@@ -132,9 +137,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn as_many_are_worked_on_at_a_time_as_there_are_turns() {
+        let (turns, both) = (Turns::of(2), Arc::new(Barrier::new(2)));
+        let work = || {
+            let both = both.clone();
+            move || {
+                both.wait();
+                reply()
+            }
+        };
+        let (one, other) = tokio::join!(turns.run(None, work()), turns.run(None, work()));
+        assert!(one.is_some() && other.is_some());
+    }
+
+    #[tokio::test]
     async fn a_panic_takes_nobody_else_s_turn() {
         let dispatch = Arc::new(Dispatch::new(Store::in_memory(1), Recovery::default(), now()));
-        let turns = Turns::default();
+        let turns = Turns::of(1);
         assert!(turns.run(place(&dispatch), || panic!("a bug")).await.is_none());
         assert_eq!(waiting(&dispatch), 0);
         assert!(turns.run(place(&dispatch), reply).await.is_some());
