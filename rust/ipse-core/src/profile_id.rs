@@ -12,7 +12,6 @@
 //! Must never change: ids stand in other people's warehouses.
 
 use std::fmt;
-use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
@@ -95,9 +94,8 @@ fn unpermute(key: &[u8; 16], shuffled: u64) -> u64 {
 }
 
 fn mix(key: &[u8; 16], round: u32, half: u32) -> u32 {
-    let mut hasher = SipHasher13::new_with_key(key);
-    hasher.write(&(u64::from(round) << 32 | u64::from(half)).to_le_bytes());
-    hasher.finish() as u32
+    let input = (u64::from(round) << 32 | u64::from(half)).to_le_bytes();
+    SipHasher13::new_with_key(key).hash(&input) as u32
 }
 
 fn split(whole: u64) -> (u32, u32) {

@@ -28,16 +28,18 @@ pub(crate) fn find_profile<'g>(
     use v1::profile_lookup::Lookup;
     match lookup.and_then(|lookup| lookup.lookup.as_ref()) {
         Some(Lookup::ProfileId(id)) => {
-            let field = format!("{field}.profile_id");
-            let number = graph.profile_number(id).ok_or_else(|| unknown_profile(&field))?;
-            graph.profile(number).ok_or_else(|| erased_profile(&field))
+            let place = || format!("{field}.profile_id");
+            let number = graph.profile_number(id).ok_or_else(|| unknown_profile(&place()))?;
+            graph.profile(number).ok_or_else(|| erased_profile(&place()))
         }
         Some(Lookup::Identifier(identifier)) => {
-            let place = format!("{field}.identifier");
+            let place = || format!("{field}.identifier");
             graph
                 .lookup(&identifier.namespace, &identifier.value)
-                .map_err(|refusal| refused(refusal, Place::Within(&place)))?
-                .ok_or_else(|| unheld(place, "no profile of this workspace holds this identifier"))
+                .map_err(|refusal| refused(refusal, Place::Within(&place())))?
+                .ok_or_else(|| {
+                    unheld(place(), "no profile of this workspace holds this identifier")
+                })
         }
         Some(Lookup::CanonicalId(id)) => graph.find_canonical(id).ok_or_else(|| {
             let problem = "no profile of this workspace has this canonical id under its rules";

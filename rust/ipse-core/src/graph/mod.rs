@@ -327,9 +327,10 @@ impl Graph {
     /// The identifiers of the profile with this root, each once, by number; former ids are
     /// among them.
     pub(crate) fn identifiers_of_profile(&self, root: u32) -> Vec<IdentifierId> {
-        let nodes = self.profiles.tree(root);
-        let held = nodes.into_iter().flat_map(|node| self.identifiers_of_node(node));
-        let mut ids: Vec<IdentifierId> = held.collect();
+        let mut ids = Vec::new();
+        for node in self.profiles.tree(root) {
+            self.identifiers_of_node(node).for_each(|id| ids.push(id));
+        }
         ids.sort_unstable();
         ids.dedup();
         ids

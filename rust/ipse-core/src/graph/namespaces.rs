@@ -181,6 +181,11 @@ impl Namespaces {
         &self.names
     }
 
+    /// Whether anybody ever had a former id.
+    pub(crate) fn has_former_ids(&self) -> bool {
+        self.former_id.is_some()
+    }
+
     /// Whether this is the namespace of former ids, which no rules speak of.
     pub(crate) fn is_former_id(&self, index: u16) -> bool {
         self.former_id == Some(index)

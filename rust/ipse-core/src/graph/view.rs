@@ -82,6 +82,9 @@ impl<'a> ProfileView<'a> {
     /// The ids it had in former systems, oldest first.
     pub fn former_ids(&self) -> Vec<&'a str> {
         let graph = self.graph;
+        if !graph.namespaces().has_former_ids() {
+            return Vec::new();
+        }
         let ids = graph.identifiers_of_profile(self.root).into_iter();
         ids.filter(|&id| graph.is_former_id(id))
             .map(|id| graph.identifiers.rows.value(id))
