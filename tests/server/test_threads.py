@@ -80,6 +80,18 @@ def test_a_turn_that_fails_passes_the_turn_on() -> None:
     asyncio.run(play())
 
 
+def test_one_thread_takes_all_turns_and_ends_with_who_could_call_it() -> None:
+    async def play() -> threading.Thread:
+        turns = Turns("test")
+        threads = {await turns.run(threading.current_thread) for _ in range(3)}
+        assert len(threads) == 1
+        return threads.pop()
+
+    thread = asyncio.run(play())
+    thread.join(SECONDS_MAX)
+    assert not thread.is_alive()
+
+
 def test_all_who_ask_while_it_runs_share_one_run() -> None:
     async def play() -> None:
         shared: Shared[int] = Shared("test")
