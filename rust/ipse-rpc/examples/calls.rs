@@ -3,7 +3,8 @@
 //! `cargo run --release -p ipse-rpc --example calls -- KIND CALLS`
 //!
 //! KIND is `steady` (an event of a known person that teaches nothing), `teaching` (one that creates
-//! a person of three identifiers), `batch` (100 steady events) or `profile` (a read by identifier).
+//! a person of three identifiers), `batch` (100 steady events), `raw` (100 steady events as JSON of
+//! about 600 bytes) or `profile` (a read by identifier).
 //! Made for callgrind: the difference between two numbers of calls is what they cost, free of
 //! everything else.
 
@@ -40,8 +41,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         "steady" => (RESOLVE_EVENT, event_of),
         "teaching" => (RESOLVE_EVENT, |at| event_of(PEOPLE + at)),
         "batch" => (RESOLVE_EVENTS, batch_from),
+        "raw" => (RESOLVE_EVENTS, raw_batch_from),
         "profile" => (GET_PROFILE, lookup_of),
-        _ => return Err(format!("{kind:?} is none of steady, teaching, batch, profile").into()),
+        _ => {
+            return Err(format!("{kind:?} is none of steady, teaching, batch, raw, profile").into());
+        }
     };
     let different = if kind == "teaching" { calls } else { PEOPLE };
     let requests: Vec<Vec<u8>> = (0..different).map(request).collect();
@@ -74,6 +78,25 @@ fn event_of(person: usize) -> Vec<u8> {
 fn batch_from(first: usize) -> Vec<u8> {
     let events = (first..).take(BATCH_EVENTS).map(|at| event(at % PEOPLE)).collect();
     v1::ResolveEventsRequest { events, ..Default::default() }.encode_to_vec()
+}
+
+/// What a browser's SDK sends of a person who is known; most of it says nothing of who that is.
+fn raw_batch_from(first: usize) -> Vec<u8> {
+    let events = (first..).take(BATCH_EVENTS).map(|at| raw_event(at % PEOPLE)).collect();
+    v1::ResolveEventsRequest { events, ..Default::default() }.encode_to_vec()
+}
+
+fn raw_event(person: usize) -> v1::Event {
+    let raw_json = format!(
+        r#"{{"type":"track","anonymousId":"anonymous_id-{person:012}","userId":"user_id-{person:012}",
+        "context":{{"library":{{"name":"analytics.js","version":"2.1.0"}},"page":{{"path":"/shoes/7"}},
+        "userAgent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)",
+        "timezone":"Europe/Berlin","screen":{{"width":1920,"height":1080,"density":2}},
+        "campaign":{{"name":"autumn","source":"newsletter","medium":"email","term":"shoes"}},
+        "referrer":{{"type":"search","url":"https://www.example.com/search?q=running+shoes"}},
+        "locale":"en-GB"}},"event":"Product Viewed","properties":{{"sku":"shoe-7","price":79.9}}}}"#
+    );
+    v1::Event { raw_json: raw_json.into_bytes(), ..Default::default() }
 }
 
 fn lookup_of(person: usize) -> Vec<u8> {

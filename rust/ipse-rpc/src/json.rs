@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use ipse_core::rules::Step;
 use serde::de::IgnoredAny;
 
-use scan::{Entry, decoded, scan};
+use scan::{Entry, decoded, mark, scan};
 
 /// A text that is JSON.
 #[derive(Debug)]
@@ -77,9 +77,20 @@ impl<'n, 'a> Node<'n, 'a> {
         &self.document.entries[self.at]
     }
 
-    /// Where what this one holds begins, and where it ends.
-    fn inside(self) -> (usize, usize) {
-        (self.at + 1, self.entry().next as usize)
+    /// What this one holds: an array's elements, an object's names.
+    fn held(self) -> impl Iterator<Item = Node<'n, 'a>> {
+        let entries = &self.document.entries[..self.entry().next as usize];
+        let mut next = self.at + 1;
+        std::iter::from_fn(move || {
+            let held = Node { at: next, ..self };
+            next = entries.get(next)?.next as usize;
+            Some(held)
+        })
+    }
+
+    /// What stands behind a name.
+    fn value(self) -> Node<'n, 'a> {
+        Node { at: self.at + 1, ..self }
     }
 
     /// The value as JSON text.
@@ -101,17 +112,7 @@ impl<'n, 'a> Node<'n, 'a> {
 
     /// The elements, if this is an array.
     pub(crate) fn array(self) -> Option<Vec<Node<'n, 'a>>> {
-        if self.kind() != Kind::Array {
-            return None;
-        }
-        let (mut at, end) = self.inside();
-        let mut elements = Vec::new();
-        while at < end {
-            let element = Node { at, ..self };
-            elements.push(element);
-            at = element.entry().next as usize;
-        }
-        Some(elements)
+        (self.kind() == Kind::Array).then(|| self.held().collect())
     }
 
     /// The string, unless this is something else or not text (half of a surrogate pair).
@@ -196,19 +197,6 @@ impl<'n, 'a> Node<'n, 'a> {
         }
     }
 
-    /// Whether this is a string of that text.
-    fn is_name(self, name: &str) -> bool {
-        let entry = self.entry();
-        match entry.is_odd {
-            true => self.string().is_some_and(|text| text == name),
-            // The lengths differ mostly.
-            false => {
-                (entry.end - entry.start) as usize == name.len() + 2
-                    && self.text()[1..].starts_with(name)
-            }
-        }
-    }
-
     /// Whether a step leads into this element; `None` if it is no object and would have to be.
     fn is_taken_by(self, step: &Step, position: usize) -> Option<bool> {
         match step {
@@ -229,10 +217,17 @@ impl<'n, 'a> Object<'n, 'a> {
     /// The field of that name; the last one if it stands there more than once, as most
     /// readers of JSON have it.
     pub(crate) fn get(self, name: &str) -> Option<Node<'n, 'a>> {
+        if self.0.entry().marks & mark(name) == 0 {
+            return None;
+        }
+        let quoted_bytes = name.len() as u32 + 2;
         let mut found = None;
-        for (known, value) in self.fields() {
-            if known.is_name(name) {
-                found = Some(value);
+        for known in self.0.held() {
+            let entry = known.entry();
+            // The lengths differ mostly.
+            let is_likely = entry.end - entry.start == quoted_bytes || entry.is_odd;
+            if is_likely && known.string().is_some_and(|known| known == name) {
+                found = Some(known.value());
             }
         }
         found
@@ -240,21 +235,9 @@ impl<'n, 'a> Object<'n, 'a> {
 
     /// The fields, last one first.
     pub(crate) fn fields_from_last(self) -> impl Iterator<Item = (Cow<'a, str>, Node<'n, 'a>)> {
-        let named = |(name, value): (Node<'n, 'a>, _)| Some((name.string()?, value));
-        let fields: Vec<_> = self.fields().filter_map(named).collect();
+        let named = |name: Node<'n, 'a>| Some((name.string()?, name.value()));
+        let fields: Vec<_> = self.0.held().filter_map(named).collect();
         fields.into_iter().rev()
-    }
-
-    /// Names and values.
-    fn fields(self) -> impl Iterator<Item = (Node<'n, 'a>, Node<'n, 'a>)> {
-        let (mut at, end) = self.0.inside();
-        std::iter::from_fn(move || {
-            let (name, value) = (Node { at, ..self.0 }, Node { at: at + 1, ..self.0 });
-            (at < end).then(|| {
-                at = value.entry().next as usize;
-                (name, value)
-            })
-        })
     }
 }
 

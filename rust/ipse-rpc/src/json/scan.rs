@@ -10,11 +10,20 @@ use super::Kind;
 pub(super) struct Entry {
     pub(super) start: u32,
     pub(super) end: u32,
-    /// Behind everything that this one holds.
+    /// Behind everything that this one holds; behind its value, too, if it is a name.
     pub(super) next: u32,
     pub(super) kind: Kind,
     /// Of a string: it has escapes. Of an object: one of its names is not text.
     pub(super) is_odd: bool,
+    /// Of an object: the marks of its names. Without its mark a name is not among them.
+    pub(super) marks: u64,
+}
+
+/// One bit of 64, by a name's length and ends: most names that are looked for are not there.
+pub(super) fn mark(name: &str) -> u64 {
+    let end = |byte: Option<&u8>| byte.map_or(0, |byte| usize::from(*byte));
+    let (first, last) = (name.as_bytes().first(), name.as_bytes().last());
+    1 << ((end(first) + 7 * end(last) + 3 * name.len()) % 64)
 }
 
 /// The values of a text in their order; `None` if it is not JSON.
@@ -35,8 +44,8 @@ struct Scanner<'a> {
     text: &'a str,
     at: usize,
     entries: Vec<Entry>,
-    /// The arrays and objects that have not ended.
-    open: Vec<usize>,
+    /// The arrays and objects that have not ended, each with the newest name in it, or itself.
+    open: Vec<(usize, usize)>,
 }
 
 impl Scanner<'_> {
@@ -49,10 +58,11 @@ impl Scanner<'_> {
             // Behind a value: what it is in ends, or goes on.
             loop {
                 self.skip_space();
-                let Some(&last) = self.open.last() else {
+                let Some(&(holder, name)) = self.open.last() else {
                     return (self.at == self.text.len()).then_some(());
                 };
-                match (self.take()?, self.entries[last].kind) {
+                self.entries[name].next = self.entries.len() as u32;
+                match (self.take()?, self.entries[holder].kind) {
                     (b',', Kind::Object) => self.name()?,
                     (b',', Kind::Array) => {}
                     (b'}', Kind::Object) | (b']', Kind::Array) => {
@@ -89,7 +99,7 @@ impl Scanner<'_> {
     }
 
     fn open(&mut self, start: usize, kind: Kind, end: u8) -> Option<bool> {
-        self.open.push(self.entries.len());
+        self.open.push((self.entries.len(), self.entries.len()));
         self.push(start, kind, false);
         self.skip_space();
         if self.peek() == Some(end) {
@@ -104,10 +114,9 @@ impl Scanner<'_> {
     }
 
     fn close(&mut self) {
-        if let Some(open) = self.open.pop() {
-            let next = self.entries.len() as u32;
+        if let Some((open, _)) = self.open.pop() {
             self.entries[open].end = self.at as u32;
-            self.entries[open].next = next;
+            self.entries[open].next = self.entries.len() as u32;
         }
     }
 
@@ -119,9 +128,14 @@ impl Scanner<'_> {
             return None;
         }
         let has_escapes = self.string()?;
-        if has_escapes && decoded(&self.text[start..self.at]).is_none() {
-            let object = *self.open.last()?;
-            self.entries[object].is_odd = true;
+        let (object, newest) = self.open.last_mut()?;
+        *newest = self.entries.len();
+        let object = &mut self.entries[*object];
+        if has_escapes {
+            object.marks = u64::MAX;
+            object.is_odd |= decoded(&self.text[start..self.at]).is_none();
+        } else {
+            object.marks |= mark(&self.text[start + 1..self.at - 1]);
         }
         self.push(start, Kind::String, has_escapes);
         self.skip_space();
@@ -221,7 +235,7 @@ impl Scanner<'_> {
     fn push(&mut self, start: usize, kind: Kind, is_odd: bool) {
         let next = self.entries.len() as u32 + 1;
         let (start, end) = (start as u32, self.at as u32);
-        self.entries.push(Entry { start, end, next, kind, is_odd });
+        self.entries.push(Entry { start, end, next, kind, is_odd, marks: 0 });
     }
 }
 
