@@ -187,7 +187,7 @@ impl Counted {
 }
 
 fn each<'a>(message: Value<'a>, mut read: impl FnMut(u32, Value<'a>) -> Read<()>) -> Read<()> {
-    fields(message.delimited()?.0).try_for_each(|field| {
+    fields(message.bytes()?).try_for_each(|field| {
         let Field { number, value, .. } = field?;
         read(number, value)
     })
