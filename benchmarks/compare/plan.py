@@ -57,7 +57,7 @@ class Settings:
 
 FULL = Settings(
     rounds=3,
-    seconds=5.0,
+    seconds=4.0,
     warmup_s=1.0,
     sizes=(100_000, 1_000_000, 10_000_000),
     core_sizes=(100_000, 10_000_000),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ipse import _native
-
 
 class Answers(NamedTuple):
     """The results of a `ResolveEventsResponse`."""
@@ -27,6 +25,9 @@ class Answers(NamedTuple):
     @classmethod
     def read(cls, payload: bytes) -> Answers:
         """Reads the message. ValueError: it is none."""
+        # Help is not to wait for the engine to load.
+        from ipse import _native
+
         return cls(payload, *_native.count_answers(payload))
 
     def refusals(self) -> list[tuple[str, str]]:

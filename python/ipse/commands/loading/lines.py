@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
-from ipse._native import frame_lines
 from ipse.commands import CommandError
 from ipse.commands.loading import documents
 from ipse.commands.loading.wire import decode_raw_events, encode_raw_events
@@ -210,6 +209,9 @@ class Source:
 
     def _take(self, batch: Batch, text: bytes, start: int, batch_events: int) -> int:
         """Takes lines into the batch as long as it has room; returns where they end."""
+        # Help is not to wait for the engine to load.
+        from ipse._native import frame_lines
+
         part, line_numbers, oversized, end, batch.end_line = frame_lines(
             text,
             start,
