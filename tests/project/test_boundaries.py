@@ -45,11 +45,12 @@ IGNORANT = {
     "ipse.server": (*COMMANDS, "ipse.client"),
     # It reads the files of the engine without the engine's help, or it would prove nothing.
     "ipse.commands.wal": (*ENGINE, "ipse.client", "grpc"),
-    "ipse.commands.load": ENGINE,
+    # It has bytes framed and counted by the extension, and reaches an engine through a server only.
+    "ipse.commands.load": tuple(name for name in ENGINE if name != "ipse._native"),
 }
 # The modules that call the extension themselves. Only the resolver and the server open an engine:
-# others carry calls to one, or ask for a version, whether rules or tokens are good, and for work on
-# directories without a server.
+# others carry calls to one, or ask for a version, whether rules or tokens are good, for work on
+# directories without a server, and for lines and answers to be gone through.
 CALLERS = {
     "ipse.metrics",
     "ipse.resolver",
@@ -60,6 +61,8 @@ CALLERS = {
     "ipse._carrier",
     "ipse._door",
     "ipse._native_carrier",
+    "ipse.commands.loading.answers",
+    "ipse.commands.loading.lines",
     "ipse.commands.restore",
     "ipse.commands.rules",
     "ipse.commands.token",
