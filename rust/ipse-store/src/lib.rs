@@ -6,15 +6,15 @@
 //!
 //! Reading order: [`mod@format`] (what the files look like), [`codec`] (records as msgpack),
 //! `frame` and `segment` (the log's pieces), `reserve` (space for more of them), `wal`
-//! (appending), `writer` (group commit), `line` (who waits for the graphs), `pace` (how fast
-//! the log is), `snapshot`, `reading` (a segment's frames, and a whole log), `recovery`
-//! (opening: `directory`, then `replay`; `progress` says how far), `history` (reading what the
-//! log keeps), `retention` (how long it is kept), `erasing` (what it must name no more) and
-//! `erasures` (its register), `store` (what callers use), `backup`, `restore` and `verify`
-//! (copies; they share `rebuild`, `copies`, `sources` and `inventory`), `again` (erasing once
-//! more in what is restored), [`fs`] (what is asked of a disk), [`simulated`] (a disk that
-//! fails on demand), `failpoints` and `planted` (what test builds do wrong when they are told
-//! to).
+//! (appending), `writer` (group commit), `unsynced` (what an answer waits for), `line` (who waits
+//! for the graphs), `pace` (how fast the log is), `snapshot`, `reading` (a segment's frames, and
+//! a whole log), `recovery` (opening: `directory`, then `replay`; `progress` says how far),
+//! `history` (reading what the log keeps), `retention` (how long it is kept), `erasing` (what it
+//! must name no more) and `erasures` (its register), `store` (what callers use), `backup`,
+//! `restore` and `verify` (copies; they share `rebuild`, `copies`, `sources` and `inventory`),
+//! `again` (erasing once more in what is restored), [`fs`] (what is asked of a disk),
+//! [`simulated`] (a disk that fails on demand), `failpoints` and `planted` (what test builds do
+//! wrong when they are told to).
 
 mod again;
 mod backup;
