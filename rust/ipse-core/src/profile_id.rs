@@ -5,7 +5,7 @@
 //! say nothing about how many profiles there are or which came first; and a random string is
 //! an id with a chance of one in 2^32 at most, because the upper half must come out as zero.
 //!
-//! The permutation is a four-round Feistel network with SipHash-1-3 as its round function
+//! The permutation is a four-round Feistel network with SipHash-2-4 as its round function
 //! (Luby and Rackoff, 1988). It hides order from readers of ids; it is not meant to withstand
 //! someone who holds the key.
 //!
@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-use siphasher::sip::SipHasher13;
+use siphasher::sip::SipHasher24;
 
 use crate::change::ProfileNumber;
 
@@ -95,7 +95,7 @@ fn unpermute(key: &[u8; 16], shuffled: u64) -> u64 {
 
 fn mix(key: &[u8; 16], round: u32, half: u32) -> u32 {
     let input = (u64::from(round) << 32 | u64::from(half)).to_le_bytes();
-    SipHasher13::new_with_key(key).hash(&input) as u32
+    SipHasher24::new_with_key(key).hash(&input) as u32
 }
 
 fn split(whole: u64) -> (u32, u32) {
@@ -128,6 +128,6 @@ mod tests {
     #[test]
     fn ids_never_change() {
         let id = ProfileId::encode(&[7; 16], ProfileNumber(1));
-        assert_eq!(id.as_str(), "ip_81pnhjhcn6q35");
+        assert_eq!(id.as_str(), "ip_05kkpvp42vw23");
     }
 }

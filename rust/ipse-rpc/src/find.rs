@@ -60,10 +60,11 @@ pub(crate) fn find_profile<'g>(
 /// of a shared namespace leads to the first of those who hold it.
 pub(crate) fn rests_on(graph: &Graph, lookup: Option<&v1::ProfileLookup>) -> RestsOn {
     use v1::profile_lookup::Lookup;
-    let is_one_profiles = |namespace| graph.rules().namespace(namespace).is_some_and(|n| !n.shared);
     match lookup.and_then(|lookup| lookup.lookup.as_ref()) {
         Some(Lookup::ProfileId(_)) => RestsOn::Target,
-        Some(Lookup::Identifier(id)) if is_one_profiles(&id.namespace) => RestsOn::Target,
+        Some(Lookup::Identifier(id)) if graph.rules().is_one_profiles(&id.namespace) => {
+            RestsOn::Target
+        }
         _ => RestsOn::Everything,
     }
 }

@@ -61,7 +61,7 @@ class Batch:
     @property
     def is_to_give(self) -> bool:
         """Whether it has something to send or to report."""
-        return bool(self.line_numbers or self.oversized_line_numbers)
+        return not self.is_empty or bool(self.oversized_line_numbers)
 
     def is_full(self, events: int) -> bool:
         """Whether there is no room for one more."""

@@ -102,8 +102,8 @@ impl<'a> Steady<'a> {
 /// be of this kind, too.
 pub(super) fn rests_on(graph: &Graph, event: &Event<'_>, resolved: &Resolved<'_>) -> RestsOn {
     let is_its_own = |observed: &ObservedIdentifier<'_>| {
-        let rules = graph.rules().namespace(&observed.namespace).or(graph.rules().auto_add());
-        observed.verdict == Verdict::AlreadyAttached && rules.is_some_and(|rules| !rules.shared)
+        observed.verdict == Verdict::AlreadyAttached
+            && graph.rules().is_one_profiles(&observed.namespace)
     };
     let is_found = matches!(resolved.target, Target::Found(_));
     if is_found && is_candidate(graph, event) && resolved.identifiers.iter().all(is_its_own) {

@@ -16,7 +16,7 @@ pub(super) fn problems(graph: &Graph, rules: &Rules, text: &str) -> Vec<RulesPro
         graph.holders.iter().map(|(id, _)| id).collect();
     for id in held {
         let name = graph.namespaces().name(graph.identifiers.rows.row(id).namespace);
-        let of_one = rules.namespace(name).or(rules.auto_add()).is_some_and(|n| !n.shared);
+        let of_one = rules.is_one_profiles(name);
         if of_one && graph.roots_of(id).len() > 1 {
             *several.entry(name).or_default() += 1;
         }

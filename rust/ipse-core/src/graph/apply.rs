@@ -106,8 +106,7 @@ impl Graph {
                 self.apply_extra(root, extra);
             }
             let first_new = IdentifierId(self.identifiers.rows.len());
-            let mut kept = std::mem::take(&mut self.kept);
-            self.settle_all(root, event, imported, &mut kept);
+            let kept = self.settle_all(root, event, imported);
             self.link_all(&kept, first_new);
             if self.rules().has_pair_limits() {
                 self.link_pairs(root, event, &kept);
@@ -119,8 +118,6 @@ impl Graph {
                 self.reunite(root);
             }
             self.set_traits(root, event, imported);
-            kept.clear();
-            self.kept = kept;
         }
         if self.rules().has_expiry() {
             self.note_seen(event);
@@ -247,17 +244,16 @@ impl Graph {
         self.attributions.add(attribution);
     }
 
-    /// Gives identifiers the places that their verdicts say; adds those that the target keeps, in
-    /// order.
+    /// Gives identifiers the places that their verdicts say; those that the target keeps, in order.
     fn settle_all(
         &mut self,
         root: Node,
         event: &EventResolved<'_>,
         imported: Option<&Imported>,
-        kept: &mut Vec<IdentifierId>,
-    ) {
+    ) -> Vec<IdentifierId> {
         let sources = event.extra.as_ref().map_or(0, |extra| usize::from(extra.sources));
         let first_source = event.identifiers.len() - sources;
+        let mut kept = Vec::with_capacity(event.identifiers.len());
         for (at, observed) in event.identifiers.iter().enumerate() {
             let time = imported.map_or(event.timestamp, |imported| imported.identifier_times[at]);
             let Some(id) = self.settle(root, event.verb, observed, time) else { continue };
@@ -266,6 +262,7 @@ impl Graph {
             }
             kept.push(id);
         }
+        kept
     }
 
     fn settle(

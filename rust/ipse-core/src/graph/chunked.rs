@@ -1,8 +1,8 @@
 //! Storage in chunks that can be shared with a view and are copied before they change.
 //!
 //! A freeze clones a few thousand pointers and the last rows; after it, the first write to a
-//! chunk copies that chunk if the view still holds it (`Arc::make_mut`). Growth never moves what is there, so
-//! no push costs more than one chunk.
+//! chunk copies that chunk if the view still holds it (`Arc::make_mut`). Growth never moves what
+//! is there, so no push costs more than one chunk.
 
 use std::sync::Arc;
 

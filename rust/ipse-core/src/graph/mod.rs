@@ -42,6 +42,7 @@ mod tests;
 pub(crate) mod traits;
 mod validate;
 mod view;
+mod words;
 
 use std::sync::Arc;
 
@@ -103,8 +104,6 @@ pub struct Graph {
     pub(crate) last_seen: LastSeen,
     pub(crate) anonymous_seen: AnonymousSeen,
     state: StateHash,
-    /// Empty between records: what one keeps while it is applied. So none has to allocate it.
-    kept: Vec<IdentifierId>,
 }
 
 /// What record 1 brought, and what rules changes replace.
@@ -158,7 +157,6 @@ impl Graph {
             last_seen: LastSeen::default(),
             anonymous_seen: AnonymousSeen::default(),
             state: StateHash::default(),
-            kept: Vec::new(),
         }
     }
 

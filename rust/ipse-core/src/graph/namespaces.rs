@@ -9,6 +9,8 @@ use crate::identifier::FORMER_ID;
 use crate::limits::NAMESPACES_MAX;
 use crate::rules::{NamespaceRules, Rules};
 
+use super::words::ends;
+
 /// The namespaces, and the rules in force.
 #[derive(Clone, Debug)]
 pub(crate) struct Namespaces {
@@ -77,17 +79,8 @@ struct Ends {
 impl Ends {
     #[inline]
     fn of(name: &[u8]) -> Ends {
-        let len = name.len();
-        if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-            let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
-            return Ends { first, last, len };
-        }
-        if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-            let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
-            return Ends { first: first.into(), last: last.into(), len };
-        }
-        let all = name.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
-        Ends { first: all, last: 0, len }
+        let (first, last) = ends(name);
+        Ends { first, last, len: name.len() }
     }
 
     /// Whether there is nothing between the ends.

@@ -40,13 +40,6 @@ struct ProfileRow {
 
 const _: () = assert!(size_of::<ProfileRow>() == 24, "most of what a profile costs");
 
-impl ProfileRow {
-    fn count(&mut self, login: bool, counts: bool) {
-        self.identifiers += u32::from(counts);
-        self.flags |= if login { KNOWN } else { 0 };
-    }
-}
-
 /// What is kept of a node that was merged with another, at its place in the forest.
 #[derive(Clone, Copy, Debug, Default)]
 struct Family {
@@ -261,26 +254,12 @@ impl Profiles {
         std::mem::replace(&mut self.rows.get_mut(node).first_identifier, identifier.0 + 1)
     }
 
-    /// The same, and counts it at the node and all above it.
-    pub(crate) fn attach_counted(
-        &mut self,
-        node: Node,
-        identifier: IdentifierId,
-        login: bool,
-        counts: bool,
-    ) -> u32 {
-        let mut next = None;
-        self.climb(node, |row| {
-            let first = &mut row.first_identifier;
-            next.get_or_insert_with(|| std::mem::replace(first, identifier.0 + 1));
-            row.count(login, counts);
-        });
-        next.unwrap_or_default()
-    }
-
     /// Counts an identifier at a node and all above it.
     pub(crate) fn count_up(&mut self, node: Node, login: bool, counts: bool) {
-        self.climb(node, |row| row.count(login, counts));
+        self.climb(node, |row| {
+            row.identifiers += u32::from(counts);
+            row.flags |= if login { KNOWN } else { 0 };
+        });
     }
 
     /// Counts one identifier less at a node and all above it.
@@ -383,8 +362,8 @@ impl Profiles {
         self.families.get_mut(place)
     }
 
-    /// Changes the row of a node and of all above it, upwards.
-    fn climb(&mut self, node: Node, mut change: impl FnMut(&mut ProfileRow)) {
+    /// Changes the row of a node and of all above it.
+    fn climb(&mut self, node: Node, change: impl Fn(&mut ProfileRow)) {
         let mut at = node;
         loop {
             let row = self.rows.get_mut(at);

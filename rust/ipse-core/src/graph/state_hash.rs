@@ -9,6 +9,8 @@
 //! it has no key, and is as fast as the rest of apply can use. Every attachment and link is
 //! hashed when it is made, and again when a snapshot is loaded.
 
+use super::words::ends;
+
 /// What kind of state a record is: keeps records of two kinds from cancelling out.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
@@ -101,10 +103,7 @@ impl RecordHasher {
             self = self.numbers(pair as u64, (pair >> 64) as u64);
         }
         // Of the rest both ends, which together are all of it.
-        let (first, last) = match (rest.first_chunk(), rest.last_chunk()) {
-            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-            _ => (short_word(rest), 0),
-        };
+        let (first, last) = ends(rest);
         self.numbers(first, last).number(text.len() as u64)
     }
 
@@ -112,16 +111,6 @@ impl RecordHasher {
         let RecordHasher { upper, lower } = self;
         let mixed = [folded(upper ^ LOWER, lower ^ UPPER), folded(upper ^ UPPER, lower ^ LOWER)];
         RecordHash(u128::from(upper ^ mixed[0]) << 64 | u128::from(lower ^ mixed[1]))
-    }
-}
-
-/// Fewer than eight bytes as a word.
-fn short_word(text: &[u8]) -> u64 {
-    match (text.first_chunk(), text.last_chunk()) {
-        (Some(first), Some(last)) => {
-            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
-        }
-        _ => text.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)),
     }
 }
 

@@ -183,6 +183,11 @@ impl Rules {
         self.auto_add.as_ref()
     }
 
+    /// Whether an identifier of a namespace is one profile's at a time.
+    pub fn is_one_profiles(&self, namespace: &str) -> bool {
+        self.namespace(namespace).or(self.auto_add()).is_some_and(|rules| !rules.shared)
+    }
+
     /// Which of two values of a trait a merged profile has.
     pub fn survivorship_of(&self, name: &str) -> Survivorship {
         if self.trait_survivorship.is_empty() {

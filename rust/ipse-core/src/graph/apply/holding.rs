@@ -171,9 +171,10 @@ impl Graph {
 
     /// Takes an identifier, whose row names the node, into the node's list and counts.
     pub(super) fn list(&mut self, id: IdentifierId, node: Node) {
-        let (login, counts) = self.weight(id);
-        let next = self.profiles.attach_counted(node, id, login, counts);
+        let next = self.profiles.attach(node, id);
         self.identifiers.row_mut(id).next = next;
+        let (login, counts) = self.weight(id);
+        self.profiles.count_up(node, login, counts);
         self.state.add(self.identifier_hash(id));
     }
 
