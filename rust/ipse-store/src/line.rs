@@ -33,6 +33,11 @@ impl Line {
         self.left.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Whether nobody waits now.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.left.load(Ordering::Acquire) >= self.joined.load(Ordering::Acquire)
+    }
+
     /// Returns when as many as wait now have had the lock. Those who come later are not waited
     /// for, so that it ends.
     pub(crate) fn let_others_go(&self) {
@@ -54,12 +59,14 @@ mod tests {
         let (line, lock) = (Line::default(), Mutex::new(0));
         thread::scope(|scope| {
             let held = lock.lock().expect("nobody panics");
+            assert!(line.is_empty());
             for _ in 0..3 {
                 scope.spawn(|| *line.wait(|| lock.lock().expect("nobody panics")) += 1);
             }
             while line.joined.load(Ordering::Acquire) < 3 {
                 thread::yield_now();
             }
+            assert!(!line.is_empty());
             drop(held);
             line.let_others_go();
             assert_eq!(*lock.lock().expect("nobody panics"), 3);

@@ -137,6 +137,11 @@ impl Shared {
         self.take_turn().expect("no thread panicked while it changed the graphs")
     }
 
+    /// Whether nobody waits for the graphs.
+    pub(crate) fn nobody_waits(&self) -> bool {
+        self.line.is_empty()
+    }
+
     /// Returns when all who wait for the graphs now have had them. Not to be called by who
     /// holds them.
     pub(crate) fn let_others_go(&self) {
