@@ -20,6 +20,7 @@ from ipse._messages import (
     mask_message,
     target_message,
 )
+from ipse._services import ADMIN, IDENTITY
 from ipse.model import (
     BackupInfo,
     CheckpointInfo,
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
 
     from google.protobuf.field_mask_pb2 import FieldMask
     from google.protobuf.message import Message
-
-IDENTITY: Final = "ipse.v1.IdentityService"
-ADMIN: Final = "ipse.v1.AdminService"
 
 BATCH_ITEMS_MAX: Final = 1_000
 """The server's bound on one batch: of events, of profiles to import."""

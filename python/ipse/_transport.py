@@ -17,7 +17,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from ipse._calls import ADMIN, IDENTITY
+from ipse._services import ADMIN, IDENTITY
 from ipse.errors import (
     Code,
     ConfigError,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ipse._calls import ADMIN, IDENTITY, Call, cut, item_result
+from ipse._calls import Call, cut, item_result
 from ipse._messages import (
     IdentifierPair,
     Identifiers,
@@ -19,6 +19,7 @@ from ipse._messages import (
     lookup_messages,
     time_message,
 )
+from ipse._services import ADMIN, IDENTITY
 from ipse.model import (
     AttributionAnswer,
     ErasureReceipt,

@@ -25,9 +25,9 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ipse import _native, memory
-from ipse._calls import ADMIN, IDENTITY
 from ipse._carrier import carrier_of, host_port
 from ipse._door import Door
+from ipse._services import ADMIN, IDENTITY
 from ipse._threads import run_aside
 from ipse.errors import Failed, LogFailed, OpenError
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, cast
 import grpc
 
 from ipse import _native
-from ipse._calls import IDENTITY
+from ipse._services import IDENTITY
 from ipse._threads import Shared, Turns
 from ipse._waiters import SyncWaiters
 from ipse.errors import Code

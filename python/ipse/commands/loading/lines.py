@@ -26,7 +26,7 @@ LINE_BYTES_MAX = 65_536
 # Keeps a batch of long lines below the size that gRPC accepts for one message.
 BATCH_BYTES_MAX = 2 * 1024 * 1024
 
-_BLOCK_BYTES = 1024 * 1024
+_BLOCK_BYTES = 256 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

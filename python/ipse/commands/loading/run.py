@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 BATCH_ITEMS_MAX = 1_000
 ERRORS_PRINTED_MAX = 20
 _FINGERPRINT_BYTES_MAX = 65_536
-_SAVE_INTERVAL_S = 0.1
+_SAVE_INTERVAL_S = 1.0
 
 PlaceT = TypeVar("PlaceT", bound=Place)
 
@@ -298,7 +298,7 @@ class Run(ABC, Generic[BatchT, ResponseT, PlaceT]):
         self._bar.show(self._items(), self._items_before)
 
     def _save(self, *, is_last: bool = False) -> None:
-        """Remembers the place, ten times a second: what is sent again then is little."""
+        """Remembers the place, each second: replacing a file costs as much as a batch or two."""
         now = time.monotonic()
         is_due = is_last or now - self._saved >= _SAVE_INTERVAL_S
         if self._progress_path is None or not self.progress.offset or not is_due:

@@ -1,0 +1,6 @@
+"""The names of the services that are called: all that carriers need to know of them."""
+
+from typing import Final
+
+IDENTITY: Final = "ipse.v1.IdentityService"
+ADMIN: Final = "ipse.v1.AdminService"
