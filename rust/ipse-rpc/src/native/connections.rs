@@ -4,6 +4,7 @@
 //! all, turns in circles while there is no file for a connection, and answers CANCELLED where a
 //! deadline passes, so it is not used.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,13 +14,14 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tonic::body::Body;
 
+use super::calls::{Calls, Door};
 use super::carrier::{Carrier, OURS};
 use super::side::Side;
 use super::tls::Tls;
@@ -38,7 +40,7 @@ pub(super) struct Connections {
     carrier: Arc<Carrier>,
     side: Side,
     tls: Option<Tls>,
-    http: http2::Builder<TokioExecutor>,
+    streams_max: u32,
 }
 
 impl Connections {
@@ -48,14 +50,7 @@ impl Connections {
         tls: Option<Tls>,
         streams_max: u32,
     ) -> Connections {
-        let mut http = http2::Builder::new(TokioExecutor::new());
-        http.timer(TokioTimer::new())
-            .max_concurrent_streams(streams_max)
-            .max_header_list_size(HEADER_BYTES_MAX)
-            .keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .auto_date_header(false);
-        Connections { carrier, side, tls, http }
+        Connections { carrier, side, tls, streams_max }
     }
 
     pub(super) fn tls(&self) -> Option<&Tls> {
@@ -113,13 +108,30 @@ impl Connections {
             let connections = connections.clone();
             async move { Ok::<_, std::convert::Infallible>(connections.answer(request, peer).await) }
         });
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            _ = ending.wait_for(|ends| *ends) => connection.as_mut().graceful_shutdown(),
-        }
-        // How a connection ends is its peer's affair.
-        let _ = connection.await;
+        let (door, mut calls) = Calls::new();
+        let mut connection = pin!(self.http(door).serve_connection(TokioIo::new(stream), service));
+        let mut ends = pin!(ending.wait_for(|ends| *ends));
+        let mut is_ending = false;
+        poll_fn(|context| {
+            if !is_ending && ends.as_mut().poll(context).is_ready() {
+                is_ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            // How a connection ends is its peer's affair.
+            calls.poll(connection.as_mut(), context).map(drop)
+        })
+        .await;
+    }
+
+    fn http(&self, door: Door) -> http2::Builder<Door> {
+        let mut http = http2::Builder::new(door);
+        http.timer(TokioTimer::new())
+            .max_concurrent_streams(self.streams_max)
+            .max_header_list_size(HEADER_BYTES_MAX)
+            .keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .auto_date_header(false);
+        http
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {

@@ -9,6 +9,7 @@
 //! callback when there is something to look after, and asks what. A carrier and no judge: what it
 //! refuses, it refuses in words that all transports share.
 
+mod calls;
 mod carrier;
 mod connections;
 mod message;
