@@ -1,11 +1,13 @@
 //! An empty server: it reads a request and answers bytes of a given length, so that the cost of
 //! transport and client stands beside what a server does with a request.
 //!
-//! On hyper and a runtime with the settings of ours (`rust/ipse-rpc/src/native`), and nothing else.
+//! On hyper and a runtime with the settings of ours, its calls worked on in the task of their
+//! connection as ours are (`rust/ipse-rpc/src/native`), and nothing else.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fs;
+use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,10 +18,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
+use crate::calls::Calls;
 use crate::carrier::Failure;
 
 const STREAMS_MAX: u32 = 128;
@@ -43,8 +46,6 @@ pub(crate) async fn serve(spec: Spec) -> Result<(), Failure> {
     let answers = spec.answer_bytes.into_iter();
     let answers: Arc<HashMap<_, _>> =
         Arc::new(answers.map(|(path, bytes)| (path, message(bytes))).collect());
-    let mut http = http2::Builder::new(TokioExecutor::new());
-    http.timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX).auto_date_header(false);
     loop {
         let (socket, _) = listener.accept().await?;
         socket.set_nodelay(true)?;
@@ -52,9 +53,12 @@ pub(crate) async fn serve(spec: Spec) -> Result<(), Failure> {
         let service = service_fn(move |request: Request<Incoming>| {
             answer(answers.get(request.uri().path()).cloned().unwrap_or_default(), request)
         });
-        let connection = http.serve_connection(TokioIo::new(socket), service);
+        let (door, mut calls) = Calls::new();
+        let mut http = http2::Builder::new(door);
+        http.timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX).auto_date_header(false);
+        let mut connection = Box::pin(http.serve_connection(TokioIo::new(socket), service));
         // How a connection ends is its client's affair.
-        tokio::spawn(async move { drop(connection.await) });
+        tokio::spawn(poll_fn(move |context| calls.poll(connection.as_mut(), context).map(drop)));
     }
 }
 

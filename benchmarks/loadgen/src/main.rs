@@ -5,6 +5,8 @@
 //! one; `bulk`, whose rows go to standard output, to standard error. Reading order: `people`, `phases`, `carrier`, `grpc`,
 //! `stream`, `drive`.
 
+#[path = "../../../rust/ipse-rpc/src/native/calls.rs"]
+mod calls;
 mod carrier;
 mod drive;
 mod echo;
