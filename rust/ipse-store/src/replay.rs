@@ -5,8 +5,8 @@
 //! promised, from corruption, which is refused; the rule is in [`crate::format`].
 
 use std::panic::resume_unwind;
-use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 use ipse_core::{Graph, Record};
@@ -133,14 +133,39 @@ impl<'d> Opening<'d> {
         segments.iter().fold(0, |sum, header| sum.saturating_add(header.size))
     }
 
-    /// Applies the log after the snapshot.
-    pub(crate) fn replay(mut self) -> Result<Tail<'d>, OpenError> {
-        let mut index = self.first_after(self.recovery.snapshot_log_position);
+    /// Applies the log after the snapshot. One thread reads each segment while the one before it
+    /// is replayed.
+    pub(crate) fn replay(self) -> Result<Tail<'d>, OpenError> {
+        let first = self.first_after(self.recovery.snapshot_log_position);
         self.progress.expect(self.log_bytes(self.recovery.snapshot_log_position));
+        let numbers = self.headers[first..].iter().map(|header| header.number);
+        let paths: Vec<_> = numbers.map(|number| self.found.segment_path(number)).collect();
+        let (disk, path) = (self.found.disk, paths[0].clone());
+        let (sender, segments) = sync_channel(0);
+        thread::scope(|scope| {
+            let read = move || {
+                let mut read = paths.into_iter().map(|path| (read_file(disk, &path), path));
+                // Nobody receives any more once one could not be replayed.
+                read.all(|segment| sender.send(segment).is_ok())
+            };
+            thread::Builder::new()
+                .spawn_scoped(scope, read)
+                .map_err(IoFailed::new("start a thread to read", &path))?;
+            self.replay_all(first, segments)
+        })
+    }
+
+    /// Applies the segments from an index on. Takes their receiver, so that who reads them ends with
+    /// this.
+    fn replay_all(
+        mut self,
+        mut index: usize,
+        segments: Receiver<ReadSegment>,
+    ) -> Result<Tail<'d>, OpenError> {
         loop {
             let header = self.headers[index];
-            let path = self.found.segment_path(header.number);
-            let bytes = read_file(self.found.disk, &path)?;
+            let (bytes, path) = segments.recv().expect("a segment is sent for each header");
+            let bytes = bytes?;
             let mut frames = Frames::new(&header, &bytes);
             let clean = self.replay_frames(&mut frames, &path)?;
             let damage = frames.damage();
@@ -163,16 +188,17 @@ impl<'d> Opening<'d> {
     }
 
     /// Replays frames until they end; says whether the last marks a clean shutdown. One thread
-    /// reads and decodes while this one applies.
+    /// decodes while this one applies.
     fn replay_frames(&mut self, frames: &mut Frames<'_>, path: &Path) -> Result<bool, OpenError> {
         let (sender, batches) = sync_channel(BATCHES_AHEAD);
-        let covered = self.recovery.snapshot_log_position;
-        let decoder = Decoder { path, covered, progress: self.progress, sender, batch: Vec::new() };
+        let (spent, returned) = channel();
+        let (covered, progress) = (self.recovery.snapshot_log_position, self.progress);
+        let decoder = Decoder { path, covered, progress, sender, returned, batch: Vec::new() };
         let (applied, decoded) = thread::scope(|scope| {
             let decoder = thread::Builder::new()
                 .spawn_scoped(scope, || decoder.decode(frames))
                 .map_err(IoFailed::new("start a thread to read", path))?;
-            let applied = self.apply_all(batches, path);
+            let applied = self.apply_all(batches, spent, path);
             let decoded = decoder.join().unwrap_or_else(|panic| resume_unwind(panic));
             // What cannot be applied lies before what cannot be decoded.
             Ok::<_, OpenError>((applied?, decoded?))
@@ -183,9 +209,10 @@ impl<'d> Opening<'d> {
     }
 
     /// Applies records as long as there come any; says how many.
-    fn apply_all(
+    fn apply_all<'b>(
         &mut self,
-        batches: Receiver<Vec<PlacedRecord<'_>>>,
+        batches: Receiver<Vec<PlacedRecord<'b>>>,
+        spent: Sender<Vec<PlacedRecord<'b>>>,
         path: &Path,
     ) -> Result<u64, OpenError> {
         let mut applied = 0;
@@ -194,6 +221,8 @@ impl<'d> Opening<'d> {
                 self.apply(placed, path)?;
             }
             applied += batch.len() as u64;
+            // The thread that made them is the less busy one, and the quicker to free them.
+            let _ = spent.send(batch);
         }
         Ok(applied)
     }
@@ -211,6 +240,9 @@ impl<'d> Opening<'d> {
         Ok(())
     }
 }
+
+/// The bytes of a segment and where it is.
+type ReadSegment = (Result<Vec<u8>, IoFailed>, PathBuf);
 
 /// Records that are handed on together: waking the other thread costs as much as some of them.
 const BATCH_RECORDS: usize = 4_096;
@@ -240,6 +272,8 @@ struct Decoder<'d, 'b> {
     covered: u64,
     progress: &'d RecoveryProgress,
     sender: SyncSender<Vec<PlacedRecord<'b>>>,
+    /// Batches that were applied.
+    returned: Receiver<Vec<PlacedRecord<'b>>>,
     /// What is to be handed on.
     batch: Vec<PlacedRecord<'b>>,
 }
@@ -293,7 +327,9 @@ impl<'b> Decoder<'_, 'b> {
     /// Nobody receives when a record could not be applied: that is told, and what comes after it
     /// is not.
     fn hand_on(&mut self) {
-        let _ = self.sender.send(std::mem::take(&mut self.batch));
+        let mut next = self.returned.try_recv().unwrap_or_default();
+        next.clear();
+        let _ = self.sender.send(std::mem::replace(&mut self.batch, next));
     }
 }
 

@@ -89,14 +89,17 @@ impl Graph {
             return;
         }
         let mut sought = Vec::with_capacity(4 * Graph::READ_AHEAD_EVENTS);
+        let mut event_ids = Vec::with_capacity(Graph::READ_AHEAD_EVENTS);
         for (at, record) in records.into_iter().enumerate() {
             let Change::EventResolved(event) = &record.change else { continue };
+            event_ids.extend(Some(&*event.event_id).filter(|id| !id.is_empty()));
             let seek = |observed: &ObservedIdentifier<'_>| {
                 self.seek(at, &observed.namespace, &observed.value)
             };
             sought.extend(event.identifiers.iter().filter_map(seek));
         }
         self.fetch(&sought, |_| ());
+        self.remembered_events.fetch(event_ids.into_iter());
     }
 
     #[inline]

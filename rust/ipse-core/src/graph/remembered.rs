@@ -5,6 +5,7 @@
 //! the same.
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use hashbrown::{HashSet, HashTable};
@@ -95,6 +96,22 @@ impl RememberedEvents {
         let is_it = |known: &Known| known.hash == hash && *known.event.event_id == *event_id;
         let found = self.by_id.find(hash, is_it).map(|known| &*known.event);
         found.filter(|event| !is_expired(event, log_time))
+    }
+
+    /// Fetches what remembering events of these ids will look at: their own places, and as many of
+    /// the oldest events, where they have to give way.
+    pub(crate) fn fetch<'e>(&self, event_ids: impl Iterator<Item = &'e str>) {
+        let hashes: Vec<u64> = event_ids.map(|id| self.keyed.hash(id)).collect();
+        let fetch = |hash: u64| _ = black_box(self.by_id.find(hash, |known| known.hash == hash));
+        hashes.iter().for_each(|&hash| fetch(hash));
+        if self.by_age.len() + hashes.len() <= REMEMBERED_EVENTS_MAX {
+            return;
+        }
+        let oldest = self.by_age.range(..hashes.len().min(self.by_age.len()));
+        oldest.clone().for_each(|event| _ = black_box((event.event_id.len(), event.log_time)));
+        oldest.clone().for_each(|event| _ = black_box(event.verdicts.first().map(|v| v.rank)));
+        let hashes: Vec<u64> = oldest.map(|event| self.keyed.hash(&event.event_id)).collect();
+        hashes.into_iter().for_each(fetch);
     }
 
     /// Remembers an event, and forgets what is too old or too much; calls back for each
