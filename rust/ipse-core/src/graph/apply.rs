@@ -320,6 +320,10 @@ impl Graph {
     /// Adds a link that is not there.
     fn link_new(&mut self, link: Link) {
         add_link(&mut self.identifiers, &mut self.further_links, link);
+        self.count_link(link);
+    }
+
+    fn count_link(&mut self, link: Link) {
         self.link_count += 1;
         self.state.add(link_hash(link));
         self.count_pair(link);

@@ -60,7 +60,7 @@ impl Index {
     /// Fills an index that is empty; says whether no row is the same as another.
     pub(crate) fn fill(&mut self, shards: Shards, is_same: impl Fn(u32, u32) -> bool) -> bool {
         self.shards = shards.0.into_iter().map(Ordered::of).collect();
-        self.shards.iter().all(|shard| are_distinct(shard, &is_same))
+        self.shards.iter().all(|shard| shard.are_distinct(|a, b| is_same(a.row, b.row)))
     }
 
     /// The hash of a namespace and a value.
@@ -88,17 +88,4 @@ impl Index {
     pub(crate) fn insert(&mut self, hash: IdentifierHash, row: u32) {
         self.shards[hash.shard()].insert(Slot { hash: hash.kept(), row });
     }
-}
-
-/// Whether no two rows with the same hash are the same.
-fn are_distinct(shard: &Ordered<Slot>, is_same: impl Fn(u32, u32) -> bool) -> bool {
-    let mut alike: Vec<Slot> = Vec::new();
-    shard.iter().all(|slot| {
-        if alike.first().is_none_or(|other| other.hash != slot.hash) {
-            alike.clear();
-        }
-        let is_new = alike.iter().all(|other| !is_same(other.row, slot.row));
-        alike.push(slot);
-        is_new
-    })
 }

@@ -78,6 +78,20 @@ fn pair_hash(a: IdentifierId, b: IdentifierId) -> ShardedHash {
 }
 
 impl FurtherLinks {
+    /// Those of a snapshot, together, which is much faster than one by one; `None` if one of them
+    /// stands twice.
+    fn of(links: Vec<Link>) -> Option<FurtherLinks> {
+        let len = links.len();
+        let mut shards = vec![Vec::new(); SHARDS];
+        for link in links {
+            shards[pair_hash(link.stronger, link.weaker).shard()].push(Further::new(link));
+        }
+        let shards: Vec<_> = shards.into_iter().map(|shard| Arc::new(Ordered::of(shard))).collect();
+        let is_same = |a: Further, b: Further| is_of(a.link().stronger, a.link().weaker)(b);
+        let are_distinct = shards.iter().all(|shard| shard.are_distinct(is_same));
+        are_distinct.then_some(FurtherLinks { shards, len })
+    }
+
     /// About what the table takes in memory.
     pub(crate) fn bytes(&self) -> u64 {
         ordered_bytes(self.len, size_of::<Further>())
@@ -142,9 +156,12 @@ pub(crate) fn is_linked(
     a: IdentifierId,
     b: IdentifierId,
 ) -> bool {
-    identifiers.rows.row(b).link == a.0 + 1
-        || identifiers.rows.row(a).link == b.0 + 1
-        || further.get(a, b).is_some()
+    is_in_a_row(identifiers, a, b) || further.get(a, b).is_some()
+}
+
+/// The same of links that lie in the row of either.
+fn is_in_a_row(identifiers: &Identifiers, a: IdentifierId, b: IdentifierId) -> bool {
+    identifiers.rows.row(b).link == a.0 + 1 || identifiers.rows.row(a).link == b.0 + 1
 }
 
 /// Adds a link that is not there.
@@ -166,6 +183,29 @@ pub(crate) fn remove_link(identifiers: &mut Identifiers, further: &mut FurtherLi
 }
 
 impl Graph {
+    /// Sets a link in the row of its weaker identifier if none is there; says whether it did.
+    pub(crate) fn restore_first_link(&mut self, link: Link) -> bool {
+        let Link { stronger, weaker, sequence } = link;
+        let is_first = self.identifiers.rows.row(weaker).link == 0
+            && !is_in_a_row(&self.identifiers, stronger, weaker);
+        if is_first {
+            self.identifiers.set_link(weaker, stronger, sequence);
+        }
+        is_first
+    }
+
+    /// Puts back the links of a snapshot that do not lie in rows; says whether each link is there
+    /// once.
+    pub(crate) fn restore_further_links(&mut self, links: Vec<Link>) -> bool {
+        if links.iter().any(|link| is_in_a_row(&self.identifiers, link.stronger, link.weaker)) {
+            return false;
+        }
+        let restored = FurtherLinks::of(links);
+        let are_distinct = restored.is_some();
+        self.further_links = restored.unwrap_or_default();
+        are_distinct
+    }
+
     /// All links, in no order.
     pub(crate) fn links(&self) -> impl Iterator<Item = Link> {
         let ids = (0..self.identifiers.rows.len()).map(IdentifierId);

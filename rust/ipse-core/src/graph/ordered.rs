@@ -91,6 +91,19 @@ impl<E: Entry> Ordered<E> {
         self.places.iter().copied().filter(|entry| entry.hash() != u32::MAX)
     }
 
+    /// Whether no two entries are the same.
+    pub(crate) fn are_distinct(&self, is_same: impl Fn(E, E) -> bool) -> bool {
+        let mut alike: Vec<E> = Vec::new();
+        self.iter().all(|entry| {
+            if alike.first().is_none_or(|other| other.hash() != entry.hash()) {
+                alike.clear();
+            }
+            let is_new = alike.iter().all(|other| !is_same(*other, entry));
+            alike.push(entry);
+            is_new
+        })
+    }
+
     /// The entry of a hash for which `is_it` holds.
     #[inline]
     pub(crate) fn find(&self, hash: u32, is_it: impl Fn(E) -> bool) -> Option<E> {

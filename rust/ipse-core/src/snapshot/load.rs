@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::change::{ProfileNumber, SequenceNumber};
 use crate::graph::identifiers::{IdentifierId, NO_NODE};
+use crate::graph::links::Link;
 use crate::graph::namespaces::Namespaces;
 use crate::graph::remembered::RefusalHash;
 use crate::graph::{Graph, Workspace};
@@ -33,13 +34,16 @@ pub struct Loader {
     kind: u8,
     /// Parent (from 1) and merge of each profile node; edges are set when all nodes are there.
     edges: Vec<(u32, SequenceNumber)>,
+    /// Links that do not lie in rows; they are set together, too.
+    further_links: Vec<Link>,
     state_hash: u128,
 }
 
 impl Loader {
     /// Begins an empty graph with a seed for its hash tables.
     pub fn new(hash_seed: u64) -> Loader {
-        Loader { graph: Graph::new(hash_seed), kind: 0, edges: Vec::new(), state_hash: 0 }
+        let (edges, further_links) = (Vec::new(), Vec::new());
+        Loader { graph: Graph::new(hash_seed), kind: 0, edges, further_links, state_hash: 0 }
     }
 
     /// Takes the next part, or says what is impossible about it.
@@ -80,6 +84,9 @@ impl Loader {
         ensure(self.kind >= 1, || "it has no workspace part".to_owned())?;
         let are_distinct = self.graph.identifiers.index_all();
         ensure(are_distinct, || "an identifier stands twice".to_owned())?;
+        let further_links = std::mem::take(&mut self.further_links);
+        let are_distinct = self.graph.restore_further_links(further_links);
+        ensure(are_distinct, || "a link stands twice".to_owned())?;
         self.set_edges()?;
         self.graph.restore_profile_hashes();
         self.check_anonymous_seen()?;
@@ -152,7 +159,9 @@ impl Loader {
             let (stronger, weaker) = (link.stronger.0, link.weaker.0);
             let possible = stronger != weaker && stronger.max(weaker) < identifiers;
             ensure(possible, || format!("a link of {stronger} and {weaker} of {identifiers}"))?;
-            self.graph.restore_link(link);
+            if !self.graph.restore_link(link) {
+                self.further_links.push(link);
+            }
         }
         Ok(())
     }

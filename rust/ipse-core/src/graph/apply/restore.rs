@@ -34,8 +34,11 @@ impl Graph {
         }
     }
 
-    pub(crate) fn restore_link(&mut self, link: Link) {
-        self.link(link);
+    /// Puts back a link if it can lie in the row of its weaker identifier; says whether it does.
+    /// The others follow by [`Graph::restore_further_links`].
+    pub(crate) fn restore_link(&mut self, link: Link) -> bool {
+        self.count_link(link);
+        self.restore_first_link(link)
     }
 
     pub(crate) fn restore_holder(&mut self, id: IdentifierId, holder: Holder) {
