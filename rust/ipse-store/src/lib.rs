@@ -66,3 +66,4 @@ pub use restore::{RestoreError, RestoreRequest, Restored, Until, restore, restor
 pub use state::{LogPosition, WorkspaceIndex};
 pub use store::{Checkpoint, Locked, Store, StoreStats};
 pub use verify::{Verified, VerifiedFile, verify, verify_on};
+pub use writer::WakeLater;

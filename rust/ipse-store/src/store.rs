@@ -33,7 +33,7 @@ use crate::segment::SegmentHeader;
 use crate::snapshot::{self, FreeSpace, Pace};
 use crate::sources::check_served;
 use crate::state::{LogPosition, State, WorkspaceIndex};
-use crate::writer::{self, End, Inner, Queue, Shared};
+use crate::writer::{self, End, Inner, Queue, Shared, WakeLater};
 
 /// With room for so much, a record is not measured: requests are much smaller.
 const MEASURED_BYTES_MAX: u64 = 64 << 20;
@@ -253,6 +253,12 @@ impl Store {
     /// closed. It is called on the writer's thread, which waits for it: it must be quick.
     pub fn on_synced(&self, wake: Box<dyn Fn() + Send + Sync>) {
         self.shared.progress.add_waker(wake);
+    }
+
+    /// The log's thread is not woken for what is committed before this is dropped, which must be
+    /// soon: it would take the processor from who commits, and find less to write at once.
+    pub fn wake_later(&self) -> WakeLater<'_> {
+        self.shared.wake_later()
     }
 
     /// How long a record that is committed now will wait for the disk, as far as the log's speed
@@ -744,7 +750,7 @@ struct WakeOnDrop<'a> {
 impl Drop for WakeOnDrop<'_> {
     fn drop(&mut self) {
         if self.committed {
-            self.shared.wake_writer();
+            self.shared.wake_for_commit();
         }
     }
 }

@@ -5,7 +5,7 @@
 //! after that is written, and everyone who waits is told.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, LockResult, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -44,6 +44,9 @@ pub(crate) struct Shared {
     line: Line,
     work: Condvar,
     writer_waits: AtomicBool,
+    /// How many [`WakeLater`] there are, and whether one of them is to wake the writer.
+    later: AtomicUsize,
+    wake_due: AtomicBool,
     pub(crate) progress: Progress,
 }
 
@@ -129,6 +132,8 @@ impl Shared {
             line: Line::default(),
             work: Condvar::new(),
             writer_waits: AtomicBool::new(false),
+            later: AtomicUsize::new(0),
+            wake_due: AtomicBool::new(false),
             progress,
         }
     }
@@ -158,6 +163,27 @@ impl Shared {
     pub(crate) fn failure(&self) -> Option<LogFailed> {
         let broken = self.inner.is_poisoned().then(half_changed);
         broken.or_else(|| self.progress.failure())
+    }
+
+    /// The writer is not woken for commits before this is dropped.
+    pub(crate) fn wake_later(&self) -> WakeLater<'_> {
+        self.later.fetch_add(1, Ordering::SeqCst);
+        WakeLater(self)
+    }
+
+    /// Tells the writer that something was committed: now, or when someone who said so is done.
+    pub(crate) fn wake_for_commit(&self) {
+        self.wake_due.store(true, Ordering::SeqCst);
+        // If all are done by now they may not have seen it.
+        if self.later.load(Ordering::SeqCst) == 0 {
+            self.wake_if_due();
+        }
+    }
+
+    fn wake_if_due(&self) {
+        if self.wake_due.swap(false, Ordering::SeqCst) {
+            self.wake_writer();
+        }
     }
 
     /// Tells the writer, if it waits, that there is something to do.
@@ -239,6 +265,16 @@ impl Shared {
             self.line.leave();
         }
         inner
+    }
+}
+
+/// Someone who has more to do before the writer is woken, and not for long.
+pub struct WakeLater<'s>(&'s Shared);
+
+impl Drop for WakeLater<'_> {
+    fn drop(&mut self) {
+        self.0.later.fetch_sub(1, Ordering::SeqCst);
+        self.0.wake_if_due();
     }
 }
 
@@ -601,4 +637,26 @@ fn sync_deadline(log: &Log, policy: SyncPolicy, deadline: Option<Instant>) -> Op
         return None;
     }
     deadline.or_else(|| Instant::now().checked_add(Duration::from_millis(millis)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_writer_is_woken_when_the_first_who_puts_that_off_is_done() {
+        let shared = Shared::new(State::new(1));
+        let waits = || shared.writer_waits.load(Ordering::Acquire);
+        shared.writer_waits.store(true, Ordering::Release);
+        let (first, second) = (shared.wake_later(), shared.wake_later());
+        shared.wake_for_commit();
+        assert!(waits());
+        drop(second);
+        assert!(!waits());
+        shared.writer_waits.store(true, Ordering::Release);
+        drop(first);
+        assert!(waits(), "there is nothing new");
+        shared.wake_for_commit();
+        assert!(!waits());
+    }
 }

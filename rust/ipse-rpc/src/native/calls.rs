@@ -36,15 +36,19 @@ impl Calls {
         (Door(door), Calls { new, waiting: FuturesUnordered::new() })
     }
 
-    /// Goes on with the connection, and then with its calls. It leaves new ones, and their answers
-    /// wake it.
+    /// Goes on with the connection, which leaves new calls, then with the calls, and sends their
+    /// answers.
     pub(super) fn poll<C: Future>(
         &mut self,
-        connection: Pin<&mut C>,
+        mut connection: Pin<&mut C>,
         context: &mut Context<'_>,
     ) -> Poll<C::Output> {
-        let ended = connection.poll(context);
+        let ended = connection.as_mut().poll(context);
         self.work(context);
+        let ended = if ended.is_ready() { ended } else { connection.poll(context) };
+        if !self.new.is_empty() {
+            context.waker().wake_by_ref();
+        }
         ended
     }
 
@@ -55,9 +59,6 @@ impl Calls {
             if call.as_mut().poll(context).is_pending() {
                 self.waiting.push(call);
             }
-        }
-        if !self.new.is_empty() {
-            context.waker().wake_by_ref();
         }
         while let Poll::Ready(Some(())) = Pin::new(&mut self.waiting).poll_next(context) {}
     }

@@ -142,6 +142,11 @@ impl Carrier {
         }
     }
 
+    /// What answers calls, once it is there.
+    pub(super) fn dispatch(&self) -> Option<&Dispatch> {
+        self.dispatch.get().map(Arc::as_ref)
+    }
+
     /// Refuses new calls; those in flight go on.
     pub(super) fn refuse(&self, absence: Absence) {
         let stage = match absence {

@@ -117,6 +117,8 @@ impl Connections {
                 is_ending = true;
                 connection.as_mut().graceful_shutdown();
             }
+            // Else the log's thread might take the processor before the answers are sent.
+            let _later = self.carrier.dispatch().map(|dispatch| dispatch.store().wake_later());
             // How a connection ends is its peer's affair.
             calls.poll(connection.as_mut(), context).map(drop)
         })
