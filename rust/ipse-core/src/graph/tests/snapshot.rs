@@ -104,6 +104,22 @@ fn impossible_holders_are_refused() {
 }
 
 #[test]
+fn links_that_stand_twice_are_refused() {
+    // One in the row of its weaker identifier and one beyond; as it is, and the other way round.
+    for (stronger, turned) in [(0, false), (0, true), (3, false), (3, true)] {
+        refused("a link stands twice", |part| {
+            let Part::Links(part) = part else { return };
+            let Some(at) = part.stronger.iter().position(|&id| id == stronger) else { return };
+            let (a, b) = (part.stronger[at], part.weaker[at]);
+            let (a, b) = if turned { (b, a) } else { (a, b) };
+            part.stronger.push(a);
+            part.weaker.push(b);
+            part.sequence.push(part.sequence[at]);
+        });
+    }
+}
+
+#[test]
 fn impossible_evidence_is_refused() {
     refused("evidence links 7 with", |part| {
         if let Part::Evidence(part) = part {
