@@ -11,6 +11,7 @@
 //! transport waits. Refusals carry one too where they tell of what was written.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub struct Dispatch {
     door: Option<Door>,
     pub(crate) admission: Admission,
     faults: Faults,
+    /// Whose it is to have turns.
+    pub(crate) long_turns: Mutex<()>,
     closed: AtomicBool,
 }
 
@@ -111,6 +114,7 @@ impl Dispatch {
             door: None,
             admission: Admission::default(),
             faults: Faults::default(),
+            long_turns: Mutex::default(),
             closed: AtomicBool::new(false),
         }
     }

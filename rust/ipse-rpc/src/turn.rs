@@ -2,6 +2,7 @@
 //! of the store's lock, and there is one way from a decision to the log.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ipse_core::change::Verb;
@@ -29,6 +30,9 @@ pub(crate) struct Turn<'d> {
     read_only: bool,
     /// What the decisions up to now rest on.
     rests_on: LogPosition,
+    /// Held by a call of many things, and let go after the graphs: two that took turns with each other
+    /// would both end as late as the later one, and every change between them costs.
+    _alone: Option<MutexGuard<'d, ()>>,
 }
 
 impl Dispatch {
@@ -45,7 +49,7 @@ impl Dispatch {
         self.turn_of(Size::One, workspace, verb, read_only, now)
     }
 
-    /// The same for a call of many events or profiles.
+    /// The same for a call of many events or profiles, of which one has its turns at a time.
     pub(crate) fn turn_of(
         &self,
         size: Size,
@@ -54,6 +58,8 @@ impl Dispatch {
         read_only: bool,
         now: Timestamp,
     ) -> Result<Turn<'_>, Refused> {
+        let alone = matches!(size, Size::Many(_))
+            .then(|| self.long_turns.lock().unwrap_or_else(PoisonError::into_inner));
         let look = self.look(workspace)?;
         if !read_only {
             check_writable(&look.locked)?;
@@ -61,7 +67,7 @@ impl Dispatch {
         }
         // Last: what is refused for another reason takes nothing from the workspace's share.
         self.admission.take(look.workspace(), size, Instant::now())?;
-        Ok(Turn { look, verb, now, read_only, rests_on: LogPosition(0) })
+        Ok(Turn { look, verb, now, read_only, rests_on: LogPosition(0), _alone: alone })
     }
 }
 
