@@ -12,6 +12,7 @@ use crate::carrier::{Answer, Carrier, Encode, Failure, Outgoing};
 use crate::people::{Event, Identifier};
 use crate::phases::{Call, Phase};
 
+const FRAME_BYTES: u32 = 256 << 10;
 const WINDOW_BYTES: u32 = 16 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 256 << 20;
 const FRAME_HEAD_BYTES: usize = 5;
@@ -158,6 +159,7 @@ async fn connect_one(address: &str) -> Result<SendRequest<Bytes>, Failure> {
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     let (send, connection) = h2::client::Builder::new()
+        .max_frame_size(FRAME_BYTES)
         .initial_window_size(WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .handshake(socket)

@@ -34,6 +34,9 @@ const GREETING_MAX: Duration = Duration::from_secs(20);
 /// Connections that cannot be taken, for want of files, are there a moment later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const HEADER_BYTES_MAX: u32 = 32 * 1_024;
+/// What a peer may send at once: a frame of 16 KiB, the least there is, is read before the next one comes,
+/// and a batch would be a dozen changes between two processes.
+const FRAME_BYTES_MAX: u32 = 256 * 1_024;
 
 /// What all connections of a server share.
 pub(super) struct Connections {
@@ -130,6 +133,7 @@ impl Connections {
         http.timer(TokioTimer::new())
             .max_concurrent_streams(self.streams_max)
             .max_header_list_size(HEADER_BYTES_MAX)
+            .max_frame_size(FRAME_BYTES_MAX)
             .keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .auto_date_header(false);
