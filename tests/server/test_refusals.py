@@ -10,7 +10,8 @@ from typing import Any
 import ipse
 import pytest
 from ipse import Event, _native, errors
-from ipse._calls import IDENTITY, Call
+from ipse._calls import Call
+from ipse._services import IDENTITY
 from ipse._sync import SyncCalls
 from ipse.v1 import admin_pb2, event_pb2, identity_pb2
 

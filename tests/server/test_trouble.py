@@ -13,7 +13,7 @@ from typing import Any
 import ipse
 import pytest
 from ipse import Event, Resolver, ServerSettings, _native, server
-from ipse._calls import ADMIN
+from ipse._services import ADMIN
 from ipse.errors import Code
 
 from tests.server.scenes import Panic, Scene, TroubledEngine, in_process, service_of, trouble, until
