@@ -50,7 +50,7 @@ pub struct Dispatch {
     door: Option<Door>,
     pub(crate) admission: Admission,
     faults: Faults,
-    /// Whose it is to have turns.
+    /// Held by the call of many things that has its turns at the graphs.
     pub(crate) long_turns: Mutex<()>,
     closed: AtomicBool,
 }

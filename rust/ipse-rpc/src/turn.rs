@@ -30,8 +30,8 @@ pub(crate) struct Turn<'d> {
     read_only: bool,
     /// What the decisions up to now rest on.
     rests_on: LogPosition,
-    /// Held by a call of many things, and let go after the graphs: two that took turns with each other
-    /// would both end as late as the later one, and every change between them costs.
+    /// Held by a call of many things, and let go after the graphs: two that took turns with each
+    /// other would both end as late as the later one, and every change between them costs.
     _alone: Option<MutexGuard<'d, ()>>,
 }
 

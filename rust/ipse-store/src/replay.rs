@@ -155,8 +155,8 @@ impl<'d> Opening<'d> {
         })
     }
 
-    /// Applies the segments from an index on. Takes their receiver, so that who reads them ends with
-    /// this.
+    /// Applies the segments from an index on. Takes their receiver, so that who reads them ends
+    /// with this.
     fn replay_all(
         mut self,
         mut index: usize,

@@ -255,8 +255,9 @@ impl Store {
         self.shared.progress.add_waker(wake);
     }
 
-    /// The log's thread is not woken for what is committed before this is dropped, which must be
-    /// soon: it would take the processor from who commits, and find less to write at once.
+    /// The log's thread is not woken for what is committed before this, or another one, is dropped,
+    /// which must be soon: it would take the processor from who commits, and find less to write at
+    /// once.
     pub fn wake_later(&self) -> WakeLater<'_> {
         self.shared.wake_later()
     }

@@ -165,7 +165,7 @@ impl Shared {
         broken.or_else(|| self.progress.failure())
     }
 
-    /// The writer is not woken for commits before this is dropped.
+    /// The writer is not woken for commits before this, or another one, is dropped.
     pub(crate) fn wake_later(&self) -> WakeLater<'_> {
         self.later.fetch_add(1, Ordering::SeqCst);
         WakeLater(self)

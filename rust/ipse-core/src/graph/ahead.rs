@@ -99,7 +99,7 @@ impl Graph {
             sought.extend(event.identifiers.iter().filter_map(seek));
         }
         self.fetch(&sought, |_| ());
-        self.remembered_events.fetch(event_ids.into_iter());
+        self.remembered_events.fetch(&event_ids);
     }
 
     #[inline]

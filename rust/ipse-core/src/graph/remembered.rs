@@ -100,8 +100,8 @@ impl RememberedEvents {
 
     /// Fetches what remembering events of these ids will look at: their own places, and as many of
     /// the oldest events, where they have to give way.
-    pub(crate) fn fetch<'e>(&self, event_ids: impl Iterator<Item = &'e str>) {
-        let hashes: Vec<u64> = event_ids.map(|id| self.keyed.hash(id)).collect();
+    pub(crate) fn fetch(&self, event_ids: &[&str]) {
+        let hashes: Vec<u64> = event_ids.iter().map(|id| self.keyed.hash(id)).collect();
         let fetch = |hash: u64| _ = black_box(self.by_id.find(hash, |known| known.hash == hash));
         hashes.iter().for_each(|&hash| fetch(hash));
         if self.by_age.len() + hashes.len() <= REMEMBERED_EVENTS_MAX {

@@ -34,8 +34,8 @@ const GREETING_MAX: Duration = Duration::from_secs(20);
 /// Connections that cannot be taken, for want of files, are there a moment later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const HEADER_BYTES_MAX: u32 = 32 * 1_024;
-/// What a peer may send at once: a frame of 16 KiB, the least there is, is read before the next one comes,
-/// and a batch would be a dozen changes between two processes.
+/// What a peer may send at once: a frame of 16 KiB, the least there is, is read before the next one
+/// comes, and a batch would be a dozen changes between two processes.
 const FRAME_BYTES_MAX: u32 = 256 * 1_024;
 
 /// What all connections of a server share.
