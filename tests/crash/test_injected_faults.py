@@ -127,17 +127,22 @@ def test_a_write_that_was_lost_and_called_a_success_is_never_served(
     assert f"{newest.name} is corrupt at byte {place}" in server.log(), server.log()
 
 
-def test_a_disk_that_cannot_be_read_is_an_error_that_names_the_file(server: ServerProcess) -> None:
-    _send(server, 0)
-    server.kill()
-    newest = segments.newest(server.data_dir)
-    server.prefix = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-P", str(newest)]
-    server.prefix += ["-e", "trace=pread64", "-e", "inject=pread64:error=EIO:when=2"]
-    assert server.run_to_end() == _OPEN_FAILED
-    assert newest.name in server.log().splitlines()[-1]
-    server.prefix = []
-    server.start()
-    assert checks.describe(server, "default").sequence_number > 1
+def test_a_disk_that_cannot_be_read_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    # Two pieces of a mebibyte. Calls are counted for each thread, and the one that looks for
+    # segments reads the header of each once: the second call reads what is to be replayed.
+    with ServerProcess(tmp_path / "data", ["--segment-size-bytes", "2097152"]) as server:
+        clients.prepare(server)
+        _send(server, 0)
+        server.kill()
+        newest = segments.newest(server.data_dir)
+        server.prefix = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null"]
+        server.prefix += ["-P", str(newest), "-e", "trace=pread64"]
+        server.prefix += ["-e", "inject=pread64:error=EIO:when=2"]
+        assert server.run_to_end() == _OPEN_FAILED
+        assert newest.name in server.log().splitlines()[-1]
+        server.prefix = []
+        server.start()
+        assert checks.describe(server, "default").sequence_number > 1
 
 
 def _send(server: ServerProcess, number: int) -> None:
