@@ -60,7 +60,8 @@ def main() -> None:
         }
     text = report.write(results, arguments.out)
     if arguments.publish:
-        report.publish(text, results, arguments.out, README)
+        option = "" if arguments.mode == "full" else f" --{arguments.mode}"
+        report.publish(text, results, arguments.out, README, option)
     print(text)
 
 
@@ -81,9 +82,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--directory", type=Path, help="where data is kept meanwhile: the disk that is measured"
     )
-    parser.add_argument(
-        "--out", type=_directory, default=RESULTS, help="for results.json, table.md and charts"
-    )
+    parser.add_argument("--out", type=_directory, help="for results.json, table.md and charts")
     parser.add_argument(
         "--identifiers", metavar="N", type=int, help="fill systems with so many, and no other size"
     )
@@ -95,6 +94,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--publish", action="store_true", help="put the table into the README")
     arguments = parser.parse_args()
+    arguments.out = arguments.out or (
+        RESULTS if arguments.mode == "full" else RESULTS / arguments.mode
+    )
     # Now, and not after an hour's work.
     if arguments.publish and not arguments.out.is_relative_to(README.parent):
         parser.error(f"--publish shows charts in {README}: --out must be below {README.parent}")

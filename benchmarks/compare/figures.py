@@ -20,6 +20,8 @@ from benchmarks.compare.plan import (
 RESTARTED = "ipse after a restart from its snapshot"
 REPLAY = "replay after a kill"
 LOAD_FILE = "`ipse load`, pinned to one core"
+#: What systems are filled with where the figures of servers are to be reached.
+IDENTIFIERS_WISHED = 10_000_000
 
 
 class Found:
@@ -27,6 +29,7 @@ class Found:
 
     def __init__(self, results: dict[str, Any]) -> None:
         size = results["sizes"][-1]
+        self.identifiers: int = size["identifiers"]
         self._rows = {row["key"]: row["systems"] for row in size["rows"]}
         self._filled = {filled["system"]: filled for filled in size["filled"]}
         self._core = {round(found["identifiers"], -4): found for found in results["core"]}
@@ -41,7 +44,7 @@ class Found:
         return float(self._rows.get(row, {}).get(system, {}).get(figure, math.nan))
 
     def core(self, identifiers: int, figure: str) -> float:
-        """A figure of the bare core."""
+        """A figure of the bare core; NaN at a size that it was not asked at."""
         return float(self._core.get(identifiers, {}).get(figure, math.nan))
 
     def filled(self, system: str, figure: str) -> float:
@@ -71,7 +74,7 @@ class Wish:
 
 
 def table(results: dict[str, Any]) -> Iterator[str]:
-    """A line for each wish; rates of the largest size."""
+    """A line for each wish; rates of the largest size, which is at most the one wished for."""
     yield "\n| figure to reach | wanted | measured | reached |"
     yield "|---|---|---|---|"
     yield from (wish.line() for wish in _wishes(Found(results)))
@@ -79,6 +82,8 @@ def table(results: dict[str, Any]) -> Iterator[str]:
 
 def _wishes(found: Found) -> Iterator[Wish]:
     yield from _core(found)
+    if found.identifiers > IDENTIFIERS_WISHED:
+        return
     yield from _batches(found)
     yield from _single_calls(found)
     yield _most("restart from a snapshot, s", 4, found.filled(RESTARTED, "seconds"))
@@ -90,11 +95,14 @@ def _wishes(found: Found) -> Iterator[Wish]:
 def _core(found: Found) -> Iterator[Wish]:
     for size, wanted in ((100_000, 3e6), (10_000_000, 1.5e6), (50_000_000, 1e6)):
         steady = found.core(size, "steady_events_per_second")
-        yield _least(f"core, steady events/s, {size:,} identifiers", wanted, steady)
-    teaching = found.core(10_000_000, "teaching_events_per_second")
-    yield _least("core, teaching events/s, 10,000,000 identifiers", 700_000, teaching)
-    resident = found.core(10_000_000, "resident_bytes_per_identifier")
-    yield _most("core, bytes per identifier, 10,000,000 identifiers", 96, resident)
+        if not math.isnan(steady):
+            yield _least(f"core, steady events/s, {size:,} identifiers", wanted, steady)
+    teaching = found.core(IDENTIFIERS_WISHED, "teaching_events_per_second")
+    resident = found.core(IDENTIFIERS_WISHED, "resident_bytes_per_identifier")
+    if not math.isnan(teaching):
+        what = f"{IDENTIFIERS_WISHED:,} identifiers"
+        yield _least(f"core, teaching events/s, {what}", 700_000, teaching)
+        yield _most(f"core, bytes per identifier, {what}", 96, resident)
 
 
 def _batches(found: Found) -> Iterator[Wish]:

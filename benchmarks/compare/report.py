@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks.compare import chart, figures
 
-_BEGIN = "<!-- The table: written by `python -m benchmarks.compare --publish`. -->\n"
-_END = "<!-- The end of the table. -->\n"
+_BEGIN = "<!-- The table: written by `python -m benchmarks.compare{} --publish`. -->\n"
+_END = "<!-- The end of the table{}. -->\n"
 
 
 def write(results: dict[str, Any], directory: Path) -> str:
@@ -25,10 +25,11 @@ def write(results: dict[str, Any], directory: Path) -> str:
     return text
 
 
-def publish(text: str, results: dict[str, Any], charts: Path, readme: Path) -> None:
-    """The table and the charts, in the README between its two marks."""
-    before, _, rest = readme.read_text().partition(_BEGIN)
-    _, _, after = rest.partition(_END)
+def publish(text: str, results: dict[str, Any], charts: Path, readme: Path, option: str) -> None:
+    """The table and the charts, in the README between the two marks of a command's option."""
+    begin, end = _BEGIN.format(option), _END.format(option)
+    before, _, rest = readme.read_text().partition(begin)
+    _, _, after = rest.partition(end)
     place = charts.relative_to(readme.parent)
     shown = [
         f"![{row['title']}]({place}/{row['key']}.svg)"
@@ -36,7 +37,7 @@ def publish(text: str, results: dict[str, Any], charts: Path, readme: Path) -> N
         if (charts / f"{row['key']}.svg").exists()
     ]
     body = "\n".join([text, *shown, ""])
-    readme.write_text(f"{before}{_BEGIN}\n{body}\n{_END}{after}")
+    readme.write_text(f"{before}{begin}\n{body}\n{end}{after}")
 
 
 def _write_chart(row: dict[str, Any], path: Path) -> None:
