@@ -29,6 +29,7 @@ from ipse.model import (
     ItemError,
     MergeAnswer,
     Resolution,
+    RevertAnswer,
 )
 from ipse.v1 import admin_pb2, identity_pb2
 
@@ -146,9 +147,14 @@ def merge_profiles(target: Lookup, sources: Iterable[Lookup], terms: Terms) -> C
 
 
 def split_profile(
-    profile: Lookup, identifiers: Identifiers, *, together: bool, terms: Terms
+    profile: Lookup,
+    identifiers: Identifiers,
+    keep: IdentifierPair | None,
+    *,
+    together: bool,
+    terms: Terms,
 ) -> Call[Resolution]:
-    """Take identifiers out of a profile."""
+    """Take identifiers out of a profile, or all but one."""
     request = identity_pb2.SplitProfileRequest(
         workspace=terms.workspace,
         operation_id=terms.operation_id,
@@ -157,6 +163,7 @@ def split_profile(
         together=together,
         source=terms.source,
         read_only=terms.read_only,
+        keep=None if keep is None else identifier_message(keep, "keep"),
     )
 
     def parse(payload: bytes) -> Resolution:
@@ -164,6 +171,59 @@ def split_profile(
         return Resolution.from_proto(response.resolution)
 
     return Call(f"/{IDENTITY}/SplitProfile", request, parse)
+
+
+def revert_merge(absorbed_profile_id: str, *, chain: bool, terms: Terms) -> Call[RevertAnswer]:
+    """Undo a merge."""
+    request = identity_pb2.RevertMergeRequest(
+        workspace=terms.workspace,
+        operation_id=terms.operation_id,
+        absorbed_profile_id=absorbed_profile_id,
+        chain=chain,
+        source=terms.source,
+        read_only=terms.read_only,
+    )
+
+    def parse(payload: bytes) -> RevertAnswer:
+        return RevertAnswer.from_proto(identity_pb2.RevertMergeResponse.FromString(payload))
+
+    return Call(f"/{IDENTITY}/RevertMerge", request, parse)
+
+
+def deny_link(a: IdentifierPair, b: IdentifierPair, terms: Terms) -> Call[Resolution]:
+    """Say that two identifiers are of different people."""
+    request = identity_pb2.DenyLinkRequest(
+        workspace=terms.workspace,
+        operation_id=terms.operation_id,
+        a=identifier_message(a, "a"),
+        b=identifier_message(b, "b"),
+        source=terms.source,
+        read_only=terms.read_only,
+    )
+
+    def parse(payload: bytes) -> Resolution:
+        response = identity_pb2.DenyLinkResponse.FromString(payload)
+        return Resolution.from_proto(response.resolution)
+
+    return Call(f"/{IDENTITY}/DenyLink", request, parse)
+
+
+def force_link(a: IdentifierPair, b: IdentifierPair, terms: Terms) -> Call[Resolution]:
+    """Say that two identifiers are one person's."""
+    request = identity_pb2.ForceLinkRequest(
+        workspace=terms.workspace,
+        operation_id=terms.operation_id,
+        a=identifier_message(a, "a"),
+        b=identifier_message(b, "b"),
+        source=terms.source,
+        read_only=terms.read_only,
+    )
+
+    def parse(payload: bytes) -> Resolution:
+        response = identity_pb2.ForceLinkResponse.FromString(payload)
+        return Resolution.from_proto(response.resolution)
+
+    return Call(f"/{IDENTITY}/ForceLink", request, parse)
 
 
 def attribute_history(

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         Profile,
         ProfilePage,
         Resolution,
+        RevertAnswer,
         RulesInfo,
         RulesProblem,
         Stats,
@@ -350,8 +351,9 @@ class Client:
     async def split_profile(
         self,
         profile: Lookup,
-        identifiers: Identifiers,
+        identifiers: Identifiers = (),
         *,
+        keep: IdentifierPair | None = None,
         together: bool = False,
         source: str = "",
         workspace: str = "",
@@ -361,11 +363,66 @@ class Client:
         """Take up to 1,000 identifiers out of a profile into new ones: `moves` says which.
 
         One each, or one for all `together`. The profile keeps its id, its traits and all other
-        identifiers. InvalidArgument, and nothing done, if it does not hold one of them.
+        identifiers. With `keep` instead, all leave it but that one and what is immutable.
+        InvalidArgument, and nothing done, if it does not hold one of them.
         """
         terms = _writes.Terms(workspace, read_only, operation_id, source)
-        call = _writes.split_profile(profile, identifiers, together=together, terms=terms)
+        call = _writes.split_profile(profile, identifiers, keep, together=together, terms=terms)
         return await self._carry(call)
+
+    async def revert_merge(
+        self,
+        absorbed_profile_id: str,
+        *,
+        chain: bool = False,
+        source: str = "",
+        workspace: str = "",
+        read_only: bool = False,
+        operation_id: str = "",
+    ) -> RevertAnswer:
+        """Undo the merge that retired a profile's id: both profiles are there again.
+
+        What came later goes to the side that its evidence names. The two are kept apart from then
+        on. FailedPrecondition if other merges were built on it, unless the whole `chain` is undone.
+        """
+        terms = _writes.Terms(workspace, read_only, operation_id, source)
+        return await self._carry(
+            _writes.revert_merge(absorbed_profile_id, chain=chain, terms=terms)
+        )
+
+    async def deny_link(
+        self,
+        a: IdentifierPair,
+        b: IdentifierPair,
+        *,
+        source: str = "",
+        workspace: str = "",
+        read_only: bool = False,
+        operation_id: str = "",
+    ) -> Resolution:
+        """Say that two identifiers, of two profiles, are of different people, whatever events show.
+
+        InvalidArgument if one profile holds both, or nobody one of them.
+        """
+        terms = _writes.Terms(workspace, read_only, operation_id, source)
+        return await self._carry(_writes.deny_link(a, b, terms))
+
+    async def force_link(
+        self,
+        a: IdentifierPair,
+        b: IdentifierPair,
+        *,
+        source: str = "",
+        workspace: str = "",
+        read_only: bool = False,
+        operation_id: str = "",
+    ) -> Resolution:
+        """Say that two identifiers are one person's: their profiles are merged, whatever rules say.
+
+        InvalidArgument if nobody holds one of them.
+        """
+        terms = _writes.Terms(workspace, read_only, operation_id, source)
+        return await self._carry(_writes.force_link(a, b, terms))
 
     async def attribute_history(
         self,

@@ -10,6 +10,7 @@ from typing import Final
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from ipse.errors import Code
 from ipse.v1 import admin_pb2, event_pb2, identity_pb2
 
 METHODS: Final[dict[str, MethodDescriptor]] = {
@@ -37,6 +38,9 @@ ROLES: Final = {
     "ModifyIdentifiers": "write",
     "MergeProfiles": "write",
     "SplitProfile": "write",
+    "RevertMerge": "write",
+    "DenyLink": "write",
+    "ForceLink": "write",
     "AttributeHistory": "write",
     "ImportProfiles": "write",
     "DeleteProfile": "admin",
@@ -59,9 +63,8 @@ WITHOUT_A_PLACE: Final = {"ValidateRules"}
 
 ANN: Final = event_pb2.Identifier(namespace="user_id", value="ann")
 BOB: Final = event_pb2.Identifier(namespace="user_id", value="bob")
-_EVENT: Final = event_pb2.Event(
-    identifiers=[ANN, event_pb2.Identifier(namespace="email", value="ann@example.com")]
-)
+_EMAIL: Final = event_pb2.Identifier(namespace="email", value="ann@example.com")
+_EVENT: Final = event_pb2.Event(identifiers=[ANN, _EMAIL])
 _ANN: Final = identity_pb2.ProfileLookup(identifier=ANN)
 _BOB: Final = identity_pb2.ProfileLookup(identifier=BOB)
 _TIME: Final = Timestamp(seconds=1_700_000_000)
@@ -85,6 +88,9 @@ REQUESTS: Final[dict[str, Message]] = {
     ),
     "MergeProfiles": identity_pb2.MergeProfilesRequest(target=_ANN, sources=[_BOB]),
     "SplitProfile": identity_pb2.SplitProfileRequest(profile=_ANN, identifiers=[ANN]),
+    "RevertMerge": identity_pb2.RevertMergeRequest(absorbed_profile_id="ip_0000000000000"),
+    "DenyLink": identity_pb2.DenyLinkRequest(a=ANN, b=BOB),
+    "ForceLink": identity_pb2.ForceLinkRequest(a=ANN, b=BOB),
     "AttributeHistory": identity_pb2.AttributeHistoryRequest(
         source_profile=_BOB, destination_profile=_ANN, start_time=_TIME, end_time=_TIME
     ),
@@ -109,6 +115,15 @@ REQUESTS: Final[dict[str, Message]] = {
     "Backup": admin_pb2.BackupRequest(directory="/nowhere/backup"),
     "GetStats": admin_pb2.GetStatsRequest(),
 }
+
+
+# What they come to where that is not OK: no merge is there to undo.
+ANSWERS: Final = {"RevertMerge": Code.NOT_FOUND}
+
+
+def code_of(method: str) -> Code:
+    """What the good request of a method comes to."""
+    return ANSWERS.get(METHODS[method].name, Code.OK)
 
 
 def request(method: str, **fields: object) -> bytes:

@@ -125,17 +125,54 @@ def merge(names: Names, arguments: list[str]) -> identity_pb2.MergeProfilesReque
 
 
 def split(names: Names, arguments: list[str]) -> identity_pb2.SplitProfileRequest:
-    """`split N NS=VALUE... [together]`"""
+    """`split N NS=VALUE... [together] [all_but]`"""
     request = identity_pb2.SplitProfileRequest(
         workspace=names.workspace, profile=_profile(names, arguments[0])
     )
     for argument in arguments[1:]:
         if argument == "together":
             request.together = True
+        elif argument == "all_but":
+            request.keep.CopyFrom(request.identifiers.pop())
         elif argument == "read_only" or argument.startswith(("id=", "source=")):
             _set_option(names, request, argument)
         else:
             request.identifiers.append(identifier(argument))
+    return request
+
+
+def revert(names: Names, arguments: list[str]) -> identity_pb2.RevertMergeRequest:
+    """`revert N [chain]`"""
+    request = identity_pb2.RevertMergeRequest(
+        workspace=names.workspace, absorbed_profile_id=names.id_of(int(arguments[0]))
+    )
+    for argument in arguments[1:]:
+        if argument == "chain":
+            request.chain = True
+        else:
+            _set_option(names, request, argument)
+    return request
+
+
+def deny(names: Names, arguments: list[str]) -> identity_pb2.DenyLinkRequest:
+    """`deny NS=VALUE NS=VALUE`"""
+    a, b, *options = arguments
+    request = identity_pb2.DenyLinkRequest(
+        workspace=names.workspace, a=identifier(a), b=identifier(b)
+    )
+    for option in options:
+        _set_option(names, request, option)
+    return request
+
+
+def force(names: Names, arguments: list[str]) -> identity_pb2.ForceLinkRequest:
+    """`force NS=VALUE NS=VALUE`"""
+    a, b, *options = arguments
+    request = identity_pb2.ForceLinkRequest(
+        workspace=names.workspace, a=identifier(a), b=identifier(b)
+    )
+    for option in options:
+        _set_option(names, request, option)
     return request
 
 

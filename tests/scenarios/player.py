@@ -56,6 +56,8 @@ class Player:
                 output = self._observe(arguments)
             case "login" | "logout" | "link" | "modify" | "merge" | "split":
                 output = self._command(name, arguments)
+            case "revert" | "deny" | "force":
+                output = self._command(name, arguments)
             case "attribute":
                 output = self._attribute(arguments)
             case "import":
@@ -137,6 +139,9 @@ class Player:
             "modify": (commands.modify, self.server.identity.ModifyIdentifiers),
             "merge": (commands.merge, self.server.identity.MergeProfiles),
             "split": (commands.split, self.server.identity.SplitProfile),
+            "revert": (commands.revert, self.server.identity.RevertMerge),
+            "deny": (commands.deny, self.server.identity.DenyLink),
+            "force": (commands.force, self.server.identity.ForceLink),
         }
         build, call = verbs[name]
         request = build(self, arguments)

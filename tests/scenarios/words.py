@@ -42,6 +42,8 @@ _CAUSES = {
     identity_pb2.MOVE_CAUSE_DISPLACED: "displaced",
     identity_pb2.MOVE_CAUSE_EVICTED: "evicted",
     identity_pb2.MOVE_CAUSE_SPLIT: "split",
+    identity_pb2.MOVE_CAUSE_REVERTED: "reverted",
+    identity_pb2.MOVE_CAUSE_REVERTED_SHARED: "reverted, and stays,",
 }
 
 _TRAIT_REASONS = {
@@ -187,7 +189,7 @@ def _move(move: identity_pb2.IdentifierMove, number_of: NumberOf, *, preview: bo
     cause = _CAUSES[move.cause]
     if move.cause == identity_pb2.MOVE_CAUSE_EVICTED:
         to = "nobody"
-    elif preview:
+    elif preview and not cause.startswith("reverted"):
         to = "a profile"
     else:
         to = str(number_of(move.to_profile_id)) if move.to_profile_id else "nobody"

@@ -1,4 +1,4 @@
-"""`ipse profile get`: what a server holds on one person."""
+"""`ipse profile get`: what a server holds on one person; and what corrects it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from ipse.commands import EXIT_OK, UsageError, connection, plain, table
+from ipse.commands import EXIT_OK, UsageError, connection, correct, plain, table
 
 if TYPE_CHECKING:
     from ipse._messages import Lookup
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Adds `get`."""
+    """Adds `get` and the corrections."""
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
     get = actions.add_parser(
         "get",
@@ -26,6 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     get.add_argument("--json", action="store_true", help="print one JSON object")
     connection.add_workspace(get)
     connection.add_address(get)
+    get.set_defaults(act=_get)
+    correct.configure(actions)
 
 
 def add_lookup(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +39,11 @@ def add_lookup(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Reads the profile and prints it."""
+    """Does the action."""
+    return int(arguments.act(arguments))
+
+
+def _get(arguments: argparse.Namespace) -> int:
     lookup = lookup_of(arguments)
     with connection.client(arguments) as client:
         profile = client.get_profile(lookup, workspace=arguments.workspace)

@@ -15,6 +15,8 @@ from ipse.model.answers import (
     ItemError,
     MergeAnswer,
     Resolution,
+    RevertAnswer,
+    RevertedMerge,
     SourceVerdict,
 )
 from ipse.model.events import (
@@ -95,6 +97,8 @@ __all__ = [
     "ProfilePage",
     "RecoveryInfo",
     "Resolution",
+    "RevertAnswer",
+    "RevertedMerge",
     "Rule",
     "RulesInfo",
     "RulesProblem",

@@ -229,6 +229,43 @@ class MergeAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class RevertedMerge:
+    """A merge that was undone."""
+
+    absorbed_profile_id: str
+    """The profile that is there again."""
+    survivor_profile_id: str
+    """The profile that it had been merged into."""
+    sequence_number: int
+    """The record that had merged them."""
+
+    @classmethod
+    def from_proto(cls, message: identity_pb2.RevertedMerge) -> RevertedMerge:
+        """Read the message."""
+        return cls(
+            message.absorbed_profile_id, message.survivor_profile_id, message.sequence_number
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RevertAnswer:
+    """The answer to `revert_merge`."""
+
+    resolution: Resolution
+    """What happened, told of the profile that held everything."""
+    merges: tuple[RevertedMerge, ...]
+    """The merges that were undone, newest first, the one that was named last."""
+
+    @classmethod
+    def from_proto(cls, message: identity_pb2.RevertMergeResponse) -> RevertAnswer:
+        """Read the message."""
+        return cls(
+            Resolution.from_proto(message.resolution),
+            tuple(map(RevertedMerge.from_proto, message.merges)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class AttributionAnswer:
     """The answer to `attribute_history`."""
 

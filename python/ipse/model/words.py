@@ -103,6 +103,10 @@ class MoveCause(StrEnum):
     """The profile was full."""
     SPLIT = "split"
     """The call split the profile."""
+    REVERTED = "reverted"
+    """The call undid a merge, and it belongs to the other side."""
+    REVERTED_SHARED = "reverted_shared"
+    """The call undid a merge, and both sides hold it."""
 
 
 class TraitReason(StrEnum):

@@ -90,6 +90,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     memory, as its settings allow, and what was sent would be somebody new. Known people are
     still answered; their new identifiers are dropped with RULE_CEILING.
     """
+    ERROR_REASON_MERGE_BUILT_ON: _ErrorReason.ValueType  # 28
+    """FAILED_PRECONDITION: other merges were built on the one that is to be undone; the newest
+    that comes before it is named.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons, without the prefix in ErrorInfo: `ERROR_REASON_EVENT_ID_REUSED` is
@@ -161,5 +165,9 @@ ERROR_REASON_CEILING_REACHED: ErrorReason.ValueType  # 26
 """RESOURCE_EXHAUSTED: the workspace or the server holds as many identifiers, or takes as much
 memory, as its settings allow, and what was sent would be somebody new. Known people are
 still answered; their new identifiers are dropped with RULE_CEILING.
+"""
+ERROR_REASON_MERGE_BUILT_ON: ErrorReason.ValueType  # 28
+"""FAILED_PRECONDITION: other merges were built on the one that is to be undone; the newest
+that comes before it is named.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

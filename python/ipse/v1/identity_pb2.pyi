@@ -153,7 +153,7 @@ class _RuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rule.ValueType],
     RULE_DISPLACED: _Rule.ValueType  # 19
     """Newer or stronger evidence keeps it apart from the event's profile."""
     RULE_DENIED_LINK: _Rule.ValueType  # 20
-    """Someone said that they are different people: SplitProfile took them apart."""
+    """Someone said that they are different people: with SplitProfile, RevertMerge or DenyLink."""
     RULE_NOT_ATTACHED: _Rule.ValueType  # 21
     """The value to change or remove is not on the profile."""
     RULE_ATTRIBUTION_OVERLAP: _Rule.ValueType  # 22
@@ -215,7 +215,7 @@ RULE_AMBIGUOUS_EVENT: Rule.ValueType  # 18
 RULE_DISPLACED: Rule.ValueType  # 19
 """Newer or stronger evidence keeps it apart from the event's profile."""
 RULE_DENIED_LINK: Rule.ValueType  # 20
-"""Someone said that they are different people: SplitProfile took them apart."""
+"""Someone said that they are different people: with SplitProfile, RevertMerge or DenyLink."""
 RULE_NOT_ATTACHED: Rule.ValueType  # 21
 """The value to change or remove is not on the profile."""
 RULE_ATTRIBUTION_OVERLAP: Rule.ValueType  # 22
@@ -244,6 +244,10 @@ class _MoveCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MoveCause.V
     """The profile was full."""
     MOVE_CAUSE_SPLIT: _MoveCause.ValueType  # 3
     """The call split the profile."""
+    MOVE_CAUSE_REVERTED: _MoveCause.ValueType  # 4
+    """The call undid a merge, and it belongs to the other side."""
+    MOVE_CAUSE_REVERTED_SHARED: _MoveCause.ValueType  # 5
+    """The call undid a merge, and both sides hold it: it is on the other side, and stays, too."""
 
 class MoveCause(_MoveCause, metaclass=_MoveCauseEnumTypeWrapper):
     """Why an identifier left a profile without being on the event."""
@@ -256,6 +260,10 @@ MOVE_CAUSE_EVICTED: MoveCause.ValueType  # 2
 """The profile was full."""
 MOVE_CAUSE_SPLIT: MoveCause.ValueType  # 3
 """The call split the profile."""
+MOVE_CAUSE_REVERTED: MoveCause.ValueType  # 4
+"""The call undid a merge, and it belongs to the other side."""
+MOVE_CAUSE_REVERTED_SHARED: MoveCause.ValueType  # 5
+"""The call undid a merge, and both sides hold it: it is on the other side, and stays, too."""
 Global___MoveCause: _TypeAlias = MoveCause  # noqa: Y015
 
 class _MergeVerdict:
@@ -1989,6 +1997,7 @@ class SplitProfileRequest(_message.Message):
     TOGETHER_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     READ_ONLY_FIELD_NUMBER: _builtins.int
+    KEEP_FIELD_NUMBER: _builtins.int
     workspace: _builtins.str
     """The workspace's name; empty means `default`."""
     operation_id: _builtins.str
@@ -2007,6 +2016,12 @@ class SplitProfileRequest(_message.Message):
     def identifiers(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Identifier]:
         """What to take out, at most 1,000."""
 
+    @_builtins.property
+    def keep(self) -> _event_pb2.Identifier:
+        """Instead of `identifiers`: what stays. All else is taken out, at most 1,000, but for what is
+        immutable.
+        """
+
     def __init__(
         self,
         *,
@@ -2017,10 +2032,11 @@ class SplitProfileRequest(_message.Message):
         together: _builtins.bool = ...,
         source: _builtins.str = ...,
         read_only: _builtins.bool = ...,
+        keep: _event_pb2.Identifier | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["keep", b"keep", "profile", b"profile"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifiers", b"identifiers", "operation_id", b"operation_id", "profile", b"profile", "read_only", b"read_only", "source", b"source", "together", b"together", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifiers", b"identifiers", "keep", b"keep", "operation_id", b"operation_id", "profile", b"profile", "read_only", b"read_only", "source", b"source", "together", b"together", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2049,6 +2065,250 @@ class SplitProfileResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SplitProfileResponse: _TypeAlias = SplitProfileResponse  # noqa: Y015
+
+@_typing.final
+class RevertMergeRequest(_message.Message):
+    """Undo a merge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    ABSORBED_PROFILE_ID_FIELD_NUMBER: _builtins.int
+    CHAIN_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    operation_id: _builtins.str
+    """The caller's id of this operation, at most 128 bytes; a repeat gets the recorded answer."""
+    absorbed_profile_id: _builtins.str
+    """The id that the merge retired: no two merges in force have it in common."""
+    chain: _builtins.bool
+    """Undo the merges that were built on it, too, newest first, at most 1,000 in all."""
+    source: _builtins.str
+    """Who asks; kept as evidence."""
+    read_only: _builtins.bool
+    """Answer what would happen and write nothing."""
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        operation_id: _builtins.str = ...,
+        absorbed_profile_id: _builtins.str = ...,
+        chain: _builtins.bool = ...,
+        source: _builtins.str = ...,
+        read_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed_profile_id", b"absorbed_profile_id", "chain", b"chain", "operation_id", b"operation_id", "read_only", b"read_only", "source", b"source", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevertMergeRequest: _TypeAlias = RevertMergeRequest  # noqa: Y015
+
+@_typing.final
+class RevertedMerge(_message.Message):
+    """A merge that was undone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ABSORBED_PROFILE_ID_FIELD_NUMBER: _builtins.int
+    SURVIVOR_PROFILE_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    absorbed_profile_id: _builtins.str
+    """The profile that is there again."""
+    survivor_profile_id: _builtins.str
+    """The profile that it had been merged into."""
+    sequence_number: _builtins.int
+    """The record that had merged them."""
+    def __init__(
+        self,
+        *,
+        absorbed_profile_id: _builtins.str = ...,
+        survivor_profile_id: _builtins.str = ...,
+        sequence_number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed_profile_id", b"absorbed_profile_id", "sequence_number", b"sequence_number", "survivor_profile_id", b"survivor_profile_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevertedMerge: _TypeAlias = RevertedMerge  # noqa: Y015
+
+@_typing.final
+class RevertMergeResponse(_message.Message):
+    """The answer to RevertMerge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    MERGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def resolution(self) -> Global___Resolution:
+        """What happened, told of the profile that held everything: `moves` says which identifiers
+        other profiles hold now.
+        """
+
+    @_builtins.property
+    def merges(self) -> _containers.RepeatedCompositeFieldContainer[Global___RevertedMerge]:
+        """The merges that were undone, newest first, the one that was named last."""
+
+    def __init__(
+        self,
+        *,
+        resolution: Global___Resolution | None = ...,
+        merges: _abc.Iterable[Global___RevertedMerge] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["merges", b"merges", "resolution", b"resolution"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevertMergeResponse: _TypeAlias = RevertMergeResponse  # noqa: Y015
+
+@_typing.final
+class DenyLinkRequest(_message.Message):
+    """Say that two identifiers are of different people."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    A_FIELD_NUMBER: _builtins.int
+    B_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    operation_id: _builtins.str
+    """The caller's id of this operation, at most 128 bytes; a repeat gets the recorded answer."""
+    source: _builtins.str
+    """Who asks; kept as evidence."""
+    read_only: _builtins.bool
+    """Answer what would happen and write nothing."""
+    @_builtins.property
+    def a(self) -> _event_pb2.Identifier:
+        """One of them."""
+
+    @_builtins.property
+    def b(self) -> _event_pb2.Identifier:
+        """The other, of another profile. Neither is of a shared namespace."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        operation_id: _builtins.str = ...,
+        a: _event_pb2.Identifier | None = ...,
+        b: _event_pb2.Identifier | None = ...,
+        source: _builtins.str = ...,
+        read_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["a", b"a", "b", b"b"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["a", b"a", "b", b"b", "operation_id", b"operation_id", "read_only", b"read_only", "source", b"source", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DenyLinkRequest: _TypeAlias = DenyLinkRequest  # noqa: Y015
+
+@_typing.final
+class DenyLinkResponse(_message.Message):
+    """The answer to DenyLink."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def resolution(self) -> Global___Resolution:
+        """What happened, told of the profile of `a`; `b` is refused with DENIED_LINK."""
+
+    def __init__(
+        self,
+        *,
+        resolution: Global___Resolution | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DenyLinkResponse: _TypeAlias = DenyLinkResponse  # noqa: Y015
+
+@_typing.final
+class ForceLinkRequest(_message.Message):
+    """Say that two identifiers are one person's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    A_FIELD_NUMBER: _builtins.int
+    B_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    operation_id: _builtins.str
+    """The caller's id of this operation, at most 128 bytes; a repeat gets the recorded answer."""
+    source: _builtins.str
+    """Who asks; kept as evidence."""
+    read_only: _builtins.bool
+    """Answer what would happen and write nothing."""
+    @_builtins.property
+    def a(self) -> _event_pb2.Identifier:
+        """One of them."""
+
+    @_builtins.property
+    def b(self) -> _event_pb2.Identifier:
+        """The other."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        operation_id: _builtins.str = ...,
+        a: _event_pb2.Identifier | None = ...,
+        b: _event_pb2.Identifier | None = ...,
+        source: _builtins.str = ...,
+        read_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["a", b"a", "b", b"b"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["a", b"a", "b", b"b", "operation_id", b"operation_id", "read_only", b"read_only", "source", b"source", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForceLinkRequest: _TypeAlias = ForceLinkRequest  # noqa: Y015
+
+@_typing.final
+class ForceLinkResponse(_message.Message):
+    """The answer to ForceLink."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def resolution(self) -> Global___Resolution:
+        """What happened."""
+
+    def __init__(
+        self,
+        *,
+        resolution: Global___Resolution | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForceLinkResponse: _TypeAlias = ForceLinkResponse  # noqa: Y015
 
 @_typing.final
 class AttributeHistoryRequest(_message.Message):

@@ -112,10 +112,25 @@ class IdentityServiceStub:
                 request_serializer=ipse_dot_v1_dot_identity__pb2.SplitProfileRequest.SerializeToString,
                 response_deserializer=ipse_dot_v1_dot_identity__pb2.SplitProfileResponse.FromString,
                 _registered_method=True)
+        self.RevertMerge = channel.unary_unary(
+                '/ipse.v1.IdentityService/RevertMerge',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.RevertMergeRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.RevertMergeResponse.FromString,
+                _registered_method=True)
+        self.DenyLink = channel.unary_unary(
+                '/ipse.v1.IdentityService/DenyLink',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.DenyLinkRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.DenyLinkResponse.FromString,
+                _registered_method=True)
         self.AttributeHistory = channel.unary_unary(
                 '/ipse.v1.IdentityService/AttributeHistory',
                 request_serializer=ipse_dot_v1_dot_identity__pb2.AttributeHistoryRequest.SerializeToString,
                 response_deserializer=ipse_dot_v1_dot_identity__pb2.AttributeHistoryResponse.FromString,
+                _registered_method=True)
+        self.ForceLink = channel.unary_unary(
+                '/ipse.v1.IdentityService/ForceLink',
+                request_serializer=ipse_dot_v1_dot_identity__pb2.ForceLinkRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_identity__pb2.ForceLinkResponse.FromString,
                 _registered_method=True)
         self.ImportProfiles = channel.unary_unary(
                 '/ipse.v1.IdentityService/ImportProfiles',
@@ -251,7 +266,7 @@ class IdentityServiceServicer:
         """Takes identifiers out of a profile into new ones. All or nothing: one that the profile
         does not hold, or that is immutable, is refused with INVALID_FIELD. What was taken out
         and what stayed are kept apart from then on, whatever events show: identifiers, and the
-        profiles that hold them, are refused with DENIED_LINK, until LinkIdentifiers,
+        profiles that hold them, are refused with DENIED_LINK, until LinkIdentifiers, ForceLink,
         MergeProfiles or ModifyIdentifiers puts them on one profile. Of more than 1,000
         identifiers that stay, that is true of the 1,000 strongest. Shared identifiers keep
         nobody apart.
@@ -260,9 +275,40 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevertMerge(self, request, context):
+        """Undoes the merge that retired a profile's id: both profiles are there again, with the ids,
+        identifiers and traits that they had. What came to the whole since goes to the side that
+        its evidence names, and to the survivor's where nothing does: identifiers to that of the
+        strongest identifier that they were first seen with, traits to the survivor's. The two are
+        kept apart from then on, as by SplitProfile. If other merges were built on this one it is
+        refused with MERGE_BUILT_ON, or they are undone before it: only the two sides of the merge
+        that was named are kept apart.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DenyLink(self, request, context):
+        """Says that two identifiers are of different people: they, and the profiles that hold them,
+        are kept apart whatever events show, as by SplitProfile. Refused with INVALID_FIELD if one
+        profile holds both, or nobody one of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AttributeHistory(self, request, context):
         """Records that what one profile did in a range of time counts as another's. Moves no
         identifier. Refused with LIMIT_EXCEEDED if either has 1,000 attributions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForceLink(self, request, context):
+        """Says that two identifiers are one person's: the profiles that hold them are merged, whatever
+        limits, caps, guards and earlier words of this kind say. Refused with INVALID_FIELD if
+        nobody holds one of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -371,10 +417,25 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     request_deserializer=ipse_dot_v1_dot_identity__pb2.SplitProfileRequest.FromString,
                     response_serializer=ipse_dot_v1_dot_identity__pb2.SplitProfileResponse.SerializeToString,
             ),
+            'RevertMerge': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevertMerge,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.RevertMergeRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.RevertMergeResponse.SerializeToString,
+            ),
+            'DenyLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.DenyLink,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.DenyLinkRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.DenyLinkResponse.SerializeToString,
+            ),
             'AttributeHistory': grpc.unary_unary_rpc_method_handler(
                     servicer.AttributeHistory,
                     request_deserializer=ipse_dot_v1_dot_identity__pb2.AttributeHistoryRequest.FromString,
                     response_serializer=ipse_dot_v1_dot_identity__pb2.AttributeHistoryResponse.SerializeToString,
+            ),
+            'ForceLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForceLink,
+                    request_deserializer=ipse_dot_v1_dot_identity__pb2.ForceLinkRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_identity__pb2.ForceLinkResponse.SerializeToString,
             ),
             'ImportProfiles': grpc.unary_unary_rpc_method_handler(
                     servicer.ImportProfiles,
@@ -772,6 +833,60 @@ class IdentityService:
             _registered_method=True)
 
     @staticmethod
+    def RevertMerge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/RevertMerge',
+            ipse_dot_v1_dot_identity__pb2.RevertMergeRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.RevertMergeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DenyLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/DenyLink',
+            ipse_dot_v1_dot_identity__pb2.DenyLinkRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.DenyLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def AttributeHistory(request,
             target,
             options=(),
@@ -788,6 +903,33 @@ class IdentityService:
             '/ipse.v1.IdentityService/AttributeHistory',
             ipse_dot_v1_dot_identity__pb2.AttributeHistoryRequest.SerializeToString,
             ipse_dot_v1_dot_identity__pb2.AttributeHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForceLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.IdentityService/ForceLink',
+            ipse_dot_v1_dot_identity__pb2.ForceLinkRequest.SerializeToString,
+            ipse_dot_v1_dot_identity__pb2.ForceLinkResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -89,14 +89,33 @@ class IdentityServiceStub:
     """Takes identifiers out of a profile into new ones. All or nothing: one that the profile
     does not hold, or that is immutable, is refused with INVALID_FIELD. What was taken out
     and what stayed are kept apart from then on, whatever events show: identifiers, and the
-    profiles that hold them, are refused with DENIED_LINK, until LinkIdentifiers,
+    profiles that hold them, are refused with DENIED_LINK, until LinkIdentifiers, ForceLink,
     MergeProfiles or ModifyIdentifiers puts them on one profile. Of more than 1,000
     identifiers that stay, that is true of the 1,000 strongest. Shared identifiers keep
     nobody apart.
     """
+    RevertMerge: _grpc.UnaryUnaryMultiCallable[_identity_pb2.RevertMergeRequest, _identity_pb2.RevertMergeResponse]
+    """Undoes the merge that retired a profile's id: both profiles are there again, with the ids,
+    identifiers and traits that they had. What came to the whole since goes to the side that
+    its evidence names, and to the survivor's where nothing does: identifiers to that of the
+    strongest identifier that they were first seen with, traits to the survivor's. The two are
+    kept apart from then on, as by SplitProfile. If other merges were built on this one it is
+    refused with MERGE_BUILT_ON, or they are undone before it: only the two sides of the merge
+    that was named are kept apart.
+    """
+    DenyLink: _grpc.UnaryUnaryMultiCallable[_identity_pb2.DenyLinkRequest, _identity_pb2.DenyLinkResponse]
+    """Says that two identifiers are of different people: they, and the profiles that hold them,
+    are kept apart whatever events show, as by SplitProfile. Refused with INVALID_FIELD if one
+    profile holds both, or nobody one of them.
+    """
     AttributeHistory: _grpc.UnaryUnaryMultiCallable[_identity_pb2.AttributeHistoryRequest, _identity_pb2.AttributeHistoryResponse]
     """Records that what one profile did in a range of time counts as another's. Moves no
     identifier. Refused with LIMIT_EXCEEDED if either has 1,000 attributions.
+    """
+    ForceLink: _grpc.UnaryUnaryMultiCallable[_identity_pb2.ForceLinkRequest, _identity_pb2.ForceLinkResponse]
+    """Says that two identifiers are one person's: the profiles that hold them are merged, whatever
+    limits, caps, guards and earlier words of this kind say. Refused with INVALID_FIELD if
+    nobody holds one of them.
     """
     ImportProfiles: _grpc.UnaryUnaryMultiCallable[_identity_pb2.ImportProfilesRequest, _identity_pb2.ImportProfilesResponse]
     """Brings up to 1,000 profiles of another system, in order, each by itself. One whose
@@ -179,14 +198,33 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """Takes identifiers out of a profile into new ones. All or nothing: one that the profile
     does not hold, or that is immutable, is refused with INVALID_FIELD. What was taken out
     and what stayed are kept apart from then on, whatever events show: identifiers, and the
-    profiles that hold them, are refused with DENIED_LINK, until LinkIdentifiers,
+    profiles that hold them, are refused with DENIED_LINK, until LinkIdentifiers, ForceLink,
     MergeProfiles or ModifyIdentifiers puts them on one profile. Of more than 1,000
     identifiers that stay, that is true of the 1,000 strongest. Shared identifiers keep
     nobody apart.
     """
+    RevertMerge: _aio.UnaryUnaryMultiCallable[_identity_pb2.RevertMergeRequest, _identity_pb2.RevertMergeResponse]  # type: ignore[assignment]
+    """Undoes the merge that retired a profile's id: both profiles are there again, with the ids,
+    identifiers and traits that they had. What came to the whole since goes to the side that
+    its evidence names, and to the survivor's where nothing does: identifiers to that of the
+    strongest identifier that they were first seen with, traits to the survivor's. The two are
+    kept apart from then on, as by SplitProfile. If other merges were built on this one it is
+    refused with MERGE_BUILT_ON, or they are undone before it: only the two sides of the merge
+    that was named are kept apart.
+    """
+    DenyLink: _aio.UnaryUnaryMultiCallable[_identity_pb2.DenyLinkRequest, _identity_pb2.DenyLinkResponse]  # type: ignore[assignment]
+    """Says that two identifiers are of different people: they, and the profiles that hold them,
+    are kept apart whatever events show, as by SplitProfile. Refused with INVALID_FIELD if one
+    profile holds both, or nobody one of them.
+    """
     AttributeHistory: _aio.UnaryUnaryMultiCallable[_identity_pb2.AttributeHistoryRequest, _identity_pb2.AttributeHistoryResponse]  # type: ignore[assignment]
     """Records that what one profile did in a range of time counts as another's. Moves no
     identifier. Refused with LIMIT_EXCEEDED if either has 1,000 attributions.
+    """
+    ForceLink: _aio.UnaryUnaryMultiCallable[_identity_pb2.ForceLinkRequest, _identity_pb2.ForceLinkResponse]  # type: ignore[assignment]
+    """Says that two identifiers are one person's: the profiles that hold them are merged, whatever
+    limits, caps, guards and earlier words of this kind say. Refused with INVALID_FIELD if
+    nobody holds one of them.
     """
     ImportProfiles: _aio.UnaryUnaryMultiCallable[_identity_pb2.ImportProfilesRequest, _identity_pb2.ImportProfilesResponse]  # type: ignore[assignment]
     """Brings up to 1,000 profiles of another system, in order, each by itself. One whose
@@ -344,10 +382,36 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes identifiers out of a profile into new ones. All or nothing: one that the profile
         does not hold, or that is immutable, is refused with INVALID_FIELD. What was taken out
         and what stayed are kept apart from then on, whatever events show: identifiers, and the
-        profiles that hold them, are refused with DENIED_LINK, until LinkIdentifiers,
+        profiles that hold them, are refused with DENIED_LINK, until LinkIdentifiers, ForceLink,
         MergeProfiles or ModifyIdentifiers puts them on one profile. Of more than 1,000
         identifiers that stay, that is true of the 1,000 strongest. Shared identifiers keep
         nobody apart.
+        """
+
+    @_abc_1.abstractmethod
+    def RevertMerge(
+        self,
+        request: _identity_pb2.RevertMergeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.RevertMergeResponse, _abc.Awaitable[_identity_pb2.RevertMergeResponse]]:
+        """Undoes the merge that retired a profile's id: both profiles are there again, with the ids,
+        identifiers and traits that they had. What came to the whole since goes to the side that
+        its evidence names, and to the survivor's where nothing does: identifiers to that of the
+        strongest identifier that they were first seen with, traits to the survivor's. The two are
+        kept apart from then on, as by SplitProfile. If other merges were built on this one it is
+        refused with MERGE_BUILT_ON, or they are undone before it: only the two sides of the merge
+        that was named are kept apart.
+        """
+
+    @_abc_1.abstractmethod
+    def DenyLink(
+        self,
+        request: _identity_pb2.DenyLinkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.DenyLinkResponse, _abc.Awaitable[_identity_pb2.DenyLinkResponse]]:
+        """Says that two identifiers are of different people: they, and the profiles that hold them,
+        are kept apart whatever events show, as by SplitProfile. Refused with INVALID_FIELD if one
+        profile holds both, or nobody one of them.
         """
 
     @_abc_1.abstractmethod
@@ -358,6 +422,17 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_identity_pb2.AttributeHistoryResponse, _abc.Awaitable[_identity_pb2.AttributeHistoryResponse]]:
         """Records that what one profile did in a range of time counts as another's. Moves no
         identifier. Refused with LIMIT_EXCEEDED if either has 1,000 attributions.
+        """
+
+    @_abc_1.abstractmethod
+    def ForceLink(
+        self,
+        request: _identity_pb2.ForceLinkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.ForceLinkResponse, _abc.Awaitable[_identity_pb2.ForceLinkResponse]]:
+        """Says that two identifiers are one person's: the profiles that hold them are merged, whatever
+        limits, caps, guards and earlier words of this kind say. Refused with INVALID_FIELD if
+        nobody holds one of them.
         """
 
     @_abc_1.abstractmethod

@@ -18,9 +18,11 @@ _RULES: Final = dict(enumerate((
 ), start=1))  # fmt: skip
 _VERBS: Final = dict(enumerate((
     "observe", "login", "logout", "link", "modify", "merge", "split", "attribute_history",
-    "import",
+    "import", "revert", "deny",
 )))  # fmt: skip
-_CAUSES: Final = {0: "displaced", 1: "evicted", 2: "split"}
+_CAUSES: Final = dict(enumerate((
+    "displaced", "evicted", "split", "reverted", "reverted_shared",
+)))  # fmt: skip
 TRAIT_REASONS: Final = {0: "older", 1: "set_already", 2: "unresolved", 3: "ceiling"}
 _TARGETS: Final = {0: "unresolved", 1: "created", 2: "found", 3: "merged"}
 _PLAIN_VERDICTS: Final = {0: "attached", 1: "already_attached", 4: "removed"}
@@ -108,13 +110,15 @@ def _named_event(record: dict[str, Any]) -> dict[str, Any]:
 
 def _named_extra(extra: Sequence[Any]) -> dict[str, Any]:
     """What there is of it: most extras have one of these."""
-    marks_known, sources, moves, displaced, merges, attribution, imported, ignored = extra
+    marks_known, sources, moves, displaced, merges, reverted, *others = extra
+    attribution, imported, ignored = others
     named = {
         "marks_known": marks_known,
         "sources": sources,
         "moves": [_move(*each) for each in moves],
         "displaced": [_pair(*each) for each in displaced],
         "merges": [_merge(*each) for each in merges],
+        "reverted": [_reverted(*each) for each in reverted],
         "attribution": None if attribution is None else _attribution(*attribution),
         "imported": None if imported is None else _imported(*imported),
         "ignored_traits": {name: TRAIT_REASONS[reason] for name, reason in ignored},
@@ -144,6 +148,10 @@ def _merge(profile: int | None, verdict: Any) -> dict[str, Any]:
     number, *reason = verdict
     verdict = _REASONED_MERGE_VERDICTS[number]
     return {"profile": profile, "verdict": verdict} | _reason(*reason)
+
+
+def _reverted(absorbed: int, survivor: int, merged: int) -> dict[str, int]:
+    return {"absorbed": absorbed, "survivor": survivor, "merged": merged}
 
 
 def _attribution(

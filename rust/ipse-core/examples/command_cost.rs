@@ -10,7 +10,7 @@
 use std::time::Instant;
 
 use ipse_core::change::ProfileNumber;
-use ipse_core::command::{ImportProfile, ImportedIdentifier, Operation, SplitProfile};
+use ipse_core::command::{ImportProfile, ImportedIdentifier, Operation, SplitProfile, Taken};
 use ipse_core::rules::RulesText;
 use ipse_core::{
     Change, Decision, Event, Graph, Record, SentIdentifier, SequenceNumber, Timestamp,
@@ -71,7 +71,7 @@ fn split(workspace: &str, held: u32) -> f64 {
     let command = SplitProfile {
         operation: Operation::default(),
         profile: ProfileNumber(1),
-        identifiers: (0..1_000).map(|n| sent("phone", n)).collect(),
+        taken: Taken::These((0..1_000).map(|n| sent("phone", n)).collect()),
         together: false,
     };
     let start = Instant::now();

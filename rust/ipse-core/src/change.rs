@@ -214,6 +214,10 @@ pub enum Verb {
     AttributeHistory,
     /// A profile came from another system.
     Import,
+    /// A merge was undone.
+    Revert,
+    /// Two identifiers were said to be of different people.
+    Deny,
 }
 
 /// What only some verbs and some rules bring.
@@ -231,6 +235,9 @@ pub struct Extra<'a> {
     pub displaced: Vec<LinkPair<'a>>,
     /// What became of the sources of a merge, in the order of the request.
     pub merges: Vec<SourceMerge>,
+    /// The merges that were undone, in the order of that: newest first, the one that was named
+    /// last. What was on the target and is on another profile since is among the moves.
+    pub reverted: Vec<RevertedMerge>,
     /// What became of an attribution of history.
     pub attribution: Option<HistoryAttribution>,
     /// What an imported profile brought besides identifiers and traits.
@@ -264,6 +271,10 @@ pub enum MoveCause {
     Evicted,
     /// A caller split the profile.
     Split,
+    /// A merge was undone, and it belongs to the other side.
+    Reverted,
+    /// A merge was undone, and both sides hold it: it is on the other side and stays, too.
+    RevertedShared,
 }
 
 /// Two identifiers.
@@ -273,6 +284,17 @@ pub struct LinkPair<'a> {
     pub a: (Cow<'a, str>, Cow<'a, str>),
     /// Namespace and value of the other.
     pub b: (Cow<'a, str>, Cow<'a, str>),
+}
+
+/// A merge that was undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevertedMerge {
+    /// The profile whose id had retired, and is borne again.
+    pub absorbed: ProfileNumber,
+    /// The profile whose id had gone on.
+    pub survivor: ProfileNumber,
+    /// The record that had merged them.
+    pub merged: SequenceNumber,
 }
 
 /// What became of one source of a merge.
@@ -565,8 +587,9 @@ impl EventResolved<'_> {
         let is_bare = |extra: &Extra<'_>| {
             let Extra { marks_known, sources, moves, displaced, merges, .. } = extra;
             let lists = [moves.is_empty(), displaced.is_empty(), merges.is_empty()];
-            let others = [extra.attribution.is_none(), extra.imported.is_none()];
-            !marks_known && *sources == 0 && lists == [true; 3] && others == [true; 2]
+            let others =
+                [extra.reverted.is_empty(), extra.attribution.is_none(), extra.imported.is_none()];
+            !marks_known && *sources == 0 && lists == [true; 3] && others == [true; 3]
         };
         self.verb == Verb::Observe && self.extra.as_deref().is_none_or(is_bare)
     }

@@ -64,10 +64,48 @@ pub struct SplitProfile<'a> {
     pub operation: Operation<'a>,
     /// The profile; it keeps its id, its traits and all other identifiers.
     pub profile: ProfileNumber,
-    /// What to take out. One that the profile does not hold refuses the whole command.
-    pub identifiers: Vec<SentIdentifier<'a>>,
+    /// What to take out.
+    pub taken: Taken<'a>,
     /// Whether they become one new profile together, not one each.
     pub together: bool,
+}
+
+/// What leaves a profile that is split.
+#[derive(Clone, Debug)]
+pub enum Taken<'a> {
+    /// These. One that the profile does not hold refuses the whole command.
+    These(Vec<SentIdentifier<'a>>),
+    /// All that it holds, but for one that it keeps, for former ids and for what is immutable.
+    AllBut(SentIdentifier<'a>),
+}
+
+/// Undo a merge.
+#[derive(Clone, Debug)]
+pub struct RevertMerge<'a> {
+    /// The operation.
+    pub operation: Operation<'a>,
+    /// The profile whose id the merge retired.
+    pub absorbed: ProfileNumber,
+    /// Undo the merges that were built on it, too, newest first. Without, they refuse it.
+    pub chain: bool,
+}
+
+/// Say that two identifiers are of different people.
+#[derive(Clone, Debug)]
+pub struct DenyLink<'a> {
+    /// The operation.
+    pub operation: Operation<'a>,
+    /// The two, in either order. Profiles hold them, and not the same one.
+    pub identifiers: [SentIdentifier<'a>; 2],
+}
+
+/// Say that two identifiers are one person's.
+#[derive(Clone, Debug)]
+pub struct ForceLink<'a> {
+    /// The operation.
+    pub operation: Operation<'a>,
+    /// The two. Profiles hold them.
+    pub identifiers: [SentIdentifier<'a>; 2],
 }
 
 /// Attribute what one profile did in a range of time to another.

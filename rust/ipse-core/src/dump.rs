@@ -93,9 +93,10 @@ impl Graph {
             }
             let marks = self.profiles.marks(node);
             let known = if marks.known { " marked known" } else { "" };
+            let joined = if marks.joined_known { " joined known" } else { "" };
             let erased = if marks.erased { " erased" } else { "" };
             let survived = if marks.survived { " survived" } else { "" };
-            writeln!(out, "{known}{survived}{erased}")?;
+            writeln!(out, "{known}{survived}{joined}{erased}")?;
         }
         Ok(())
     }

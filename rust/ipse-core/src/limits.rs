@@ -66,6 +66,8 @@ pub const FORMER_ID_BYTES_MAX: usize = 1_024;
 pub const RECORD_MOVES_MAX: usize = 65_536;
 /// Most links that one record displaces.
 pub const RECORD_DISPLACED_MAX: usize = 65_536;
+/// Most merges that one command undoes.
+pub const REVERTED_MERGES_MAX: usize = 1_000;
 /// Receipts of erasures kept in one workspace; the oldest give way.
 pub const ERASURE_RECEIPTS_MAX: usize = 4_096;
 /// Erasures of one workspace that the files may wait for; more are refused until a checkpoint.

@@ -107,7 +107,8 @@ pub struct ProfilesPart {
     pub created_time: Vec<i64>,
     /// Where its merge stands among those of its record, from 0; 0 for a root.
     pub merge_rank: Vec<u16>,
-    /// [`ProfilesPart::MARKED_KNOWN`], [`ProfilesPart::SURVIVED`] and [`ProfilesPart::ERASED`].
+    /// [`ProfilesPart::MARKED_KNOWN`], [`ProfilesPart::SURVIVED`], [`ProfilesPart::ERASED`] and
+    /// [`ProfilesPart::JOINED_KNOWN`].
     pub flags: Vec<u8>,
 }
 
@@ -373,6 +374,8 @@ impl ProfilesPart {
     pub const SURVIVED: u8 = 2;
     /// The profile was erased.
     pub const ERASED: u8 = 4;
+    /// The command that merged it below another made the whole known.
+    pub const JOINED_KNOWN: u8 = 8;
 
     fn other_columns(&self) -> [usize; 6] {
         [

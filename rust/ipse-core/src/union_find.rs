@@ -115,6 +115,18 @@ impl UnionFind {
         edge.sequence = Packed48::new(sequence.0);
     }
 
+    /// Cuts the edge above a node whose parent is a root: both are roots then, each of what it was
+    /// the root of before they were joined, and of what was joined to the parent later.
+    pub(crate) fn cut(&mut self, child: Node) -> Node {
+        let (root, _) = self.parent(child).expect("a node that is cut has a parent");
+        assert!(self.parent(root).is_none(), "what was joined later is cut before");
+        let size = self.size(child);
+        self.edge_mut(root).size -= size;
+        let edge = self.edge_mut(child);
+        (edge.parent, edge.sequence) = (0, Packed48::ZERO);
+        root
+    }
+
     fn edge(&self, node: Node) -> Option<&Edge> {
         self.place(node).map(|place| self.edges.get(place))
     }
@@ -142,5 +154,8 @@ mod tests {
         assert_eq!((forest.size(0), forest.size(2)), (3, 1));
         assert_eq!(forest.parent(2), Some((0, SequenceNumber(6))));
         assert_eq!(forest.parent(0), None);
+        assert_eq!(forest.cut(2), 0);
+        assert_eq!((forest.find(2), forest.find(1), forest.size(0)), (2, 0, 2));
+        assert_eq!((forest.parent(2), forest.size(2)), (None, 1));
     }
 }

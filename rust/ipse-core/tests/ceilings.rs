@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use ipse_core::change::{ProfileNumber, Rule, TraitReason, Verdict};
 use ipse_core::command::{IdentifierChange, ImportProfile, ImportedIdentifier, ModifyIdentifiers};
-use ipse_core::command::{Operation, SplitProfile};
+use ipse_core::command::{Operation, SplitProfile, Taken};
 use ipse_core::decide::{Ceiling, CeilingOf, Decision, Moment, Room};
 use ipse_core::{Change, Event, Graph, Refusal, SentTrait, Target, Timestamp, TraitValue};
 use support::small::{self, seen, sent};
@@ -114,7 +114,7 @@ fn commands_obey_it_as_events_do() {
     let split = SplitProfile {
         operation: Operation::default(),
         profile: ProfileNumber(1),
-        identifiers: vec![sent("device=d1")],
+        taken: Taken::These(vec![sent("device=d1")]),
         together: false,
     };
     graph.decide_split(&split, now()).expect("it is hers");

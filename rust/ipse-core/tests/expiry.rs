@@ -3,7 +3,7 @@
 mod support;
 
 use ipse_core::change::ProfileNumber;
-use ipse_core::command::{Erasable, Erase, MergeProfiles, Operation, SplitProfile};
+use ipse_core::command::{Erasable, Erase, MergeProfiles, Operation, SplitProfile, Taken};
 use ipse_core::decide::ErasureDecision;
 use ipse_core::limits::EXPIRED_IDENTIFIERS_MAX;
 use ipse_core::{Change, Event, Graph, Record, SequenceNumber, Target, Timestamp};
@@ -232,7 +232,7 @@ fn split(graph: &mut Graph, at: i64, identifier: &str) {
     let command = SplitProfile {
         operation: Operation::default(),
         profile: ProfileNumber(1),
-        identifiers: vec![small::sent(identifier)],
+        taken: Taken::These(vec![small::sent(identifier)]),
         together: true,
     };
     let decision = graph.decide_split(&command, day(at)).expect("the profile holds it");

@@ -7,10 +7,11 @@ use std::borrow::Cow;
 
 use ipse_core::change::Verb;
 use ipse_core::command::{
-    AttributeHistory, IdentifierChange, MergeProfiles, ModifyIdentifiers, Operation, SplitProfile,
+    AttributeHistory, DenyLink, ForceLink, IdentifierChange, MergeProfiles, ModifyIdentifiers,
+    Operation, RevertMerge, SplitProfile, Taken,
 };
 use ipse_core::limits::SPLIT_IDENTIFIERS_MAX;
-use ipse_core::{Decision, Graph, Refusal, Timestamp};
+use ipse_core::{Decision, Graph, Refusal, SentIdentifier, Timestamp};
 use prost::Message;
 
 use crate::convert::{decoded_identifier, sent_time};
@@ -19,7 +20,7 @@ use crate::encode::Encoder;
 use crate::find::{Meant, NOBODY, find_meant};
 use crate::limits::{CHANGES_MAX, COMMAND_SOURCES_MAX};
 use crate::proto::v1;
-use crate::refusal::{Place, refused};
+use crate::refusal::{Place, erased_profile, refused, unknown_profile};
 use crate::resolution::Resolution;
 use crate::status::Status;
 use crate::turn::Turn;
@@ -39,10 +40,8 @@ impl Dispatch {
         let profile = turn.meant("profile", request.profile.as_ref())?;
         let command = ModifyIdentifiers {
             operation: Operation {
-                operation_id: &request.operation_id,
-                fingerprint: &fingerprint,
-                source: &request.source,
                 timestamp,
+                ..operation(&request.operation_id, &fingerprint, &request.source)
             },
             profile: profile.number,
             changes,
@@ -65,10 +64,8 @@ impl Dispatch {
         let source = |(at, sent)| Ok(turn.meant(&format!("sources[{at}]"), Some(sent))?.found());
         let command = MergeProfiles {
             operation: Operation {
-                operation_id: &request.operation_id,
-                fingerprint: &fingerprint,
-                source: &request.source,
                 timestamp,
+                ..operation(&request.operation_id, &fingerprint, &request.source)
             },
             target: target.number,
             sources: sources.map(source).collect::<Result<_, Refused>>()?,
@@ -88,23 +85,65 @@ impl Dispatch {
         let workspace = std::mem::take(&mut request.workspace);
         let read_only = std::mem::take(&mut request.read_only);
         let fingerprint = request.encode_to_vec();
-        let count = request.identifiers.len();
-        check_count("identifiers", "identifiers", SPLIT_IDENTIFIERS_MAX, count)?;
+        let taken = taken(&request)?;
 
         let turn = self.turn(&workspace, Verb::Split, read_only, now)?;
         let profile = turn.meant("profile", request.profile.as_ref())?;
         let command = SplitProfile {
-            operation: Operation {
-                operation_id: &request.operation_id,
-                fingerprint: &fingerprint,
-                source: &request.source,
-                timestamp: None,
-            },
+            operation: operation(&request.operation_id, &fingerprint, &request.source),
             profile: profile.number,
-            identifiers: request.identifiers.iter().map(decoded_identifier).collect(),
+            taken,
             together: request.together,
         };
         turn.answer(|graph| judged(graph.decide_split(&command, now), [profile]), encode)
+    }
+
+    pub(crate) fn revert_merge(&self, request: &[u8], now: Timestamp) -> Handled {
+        let mut request: v1::RevertMergeRequest = decode(request)?;
+        let workspace = std::mem::take(&mut request.workspace);
+        let read_only = std::mem::take(&mut request.read_only);
+        let fingerprint = request.encode_to_vec();
+
+        let turn = self.turn(&workspace, Verb::Revert, read_only, now)?;
+        let absorbed = turn.absorbed(&request.absorbed_profile_id);
+        let command = RevertMerge {
+            operation: operation(&request.operation_id, &fingerprint, &request.source),
+            absorbed: absorbed.number,
+            chain: request.chain,
+        };
+        turn.answer(
+            |graph| judged(graph.decide_revert(&command, now), [absorbed]),
+            |resolution, graph, out| {
+                encode(resolution, graph, out);
+                resolution.encode_reverted(2, graph, out);
+            },
+        )
+    }
+
+    pub(crate) fn deny_link(&self, request: &[u8], now: Timestamp) -> Handled {
+        let mut request: v1::DenyLinkRequest = decode(request)?;
+        let workspace = std::mem::take(&mut request.workspace);
+        let read_only = std::mem::take(&mut request.read_only);
+        let fingerprint = request.encode_to_vec();
+        let command = DenyLink {
+            operation: operation(&request.operation_id, &fingerprint, &request.source),
+            identifiers: two(request.a.as_ref(), request.b.as_ref())?,
+        };
+        let turn = self.turn(&workspace, Verb::Deny, read_only, now)?;
+        turn.answer(|graph| judged(graph.decide_deny(&command, now), []), encode)
+    }
+
+    pub(crate) fn force_link(&self, request: &[u8], now: Timestamp) -> Handled {
+        let mut request: v1::ForceLinkRequest = decode(request)?;
+        let workspace = std::mem::take(&mut request.workspace);
+        let read_only = std::mem::take(&mut request.read_only);
+        let fingerprint = request.encode_to_vec();
+        let command = ForceLink {
+            operation: operation(&request.operation_id, &fingerprint, &request.source),
+            identifiers: two(request.a.as_ref(), request.b.as_ref())?,
+        };
+        let turn = self.turn(&workspace, Verb::Link, read_only, now)?;
+        turn.answer(|graph| judged(graph.decide_force(&command, now), []), encode)
     }
 
     pub(crate) fn attribute_history(&self, request: &[u8], now: Timestamp) -> Handled {
@@ -124,12 +163,7 @@ impl Dispatch {
             turn.meant("destination_profile", request.destination_profile.as_ref())?;
         let destination = other_than(&source, destination);
         let command = AttributeHistory {
-            operation: Operation {
-                operation_id: &request.operation_id,
-                fingerprint: &fingerprint,
-                source: &request.source,
-                timestamp: None,
-            },
+            operation: operation(&request.operation_id, &fingerprint, &request.source),
             history_of: source.number,
             destination: destination.number,
             start,
@@ -146,10 +180,53 @@ impl Turn<'_> {
     fn meant(&self, field: &str, lookup: Option<&v1::ProfileLookup>) -> Result<Meant, Refused> {
         find_meant(self.graph(), field, lookup).map_err(|status| self.refuse(status))
     }
+
+    /// The profile of an id that a merge may have retired.
+    fn absorbed(&self, id: &str) -> Meant {
+        let field = "absorbed_profile_id";
+        match self.graph().profile_number(id) {
+            Some(number) if self.graph().is_erased(number) => {
+                Meant { number: NOBODY, missing: Some(erased_profile(field)) }
+            }
+            Some(number) => Meant { number, missing: None },
+            None => Meant { number: NOBODY, missing: Some(unknown_profile(field)) },
+        }
+    }
 }
 
 fn encode(resolution: &Resolution<'_>, graph: &Graph, out: &mut Encoder) {
     out.message(1, |out| resolution.encode(&[], graph, out));
+}
+
+/// An operation that happens when it is asked for.
+fn operation<'r>(id: &'r str, fingerprint: &'r [u8], source: &'r str) -> Operation<'r> {
+    Operation { operation_id: id, fingerprint, source, timestamp: None }
+}
+
+/// What a split takes out of a profile.
+fn taken(request: &v1::SplitProfileRequest) -> Result<Taken<'_>, Status> {
+    match &request.keep {
+        Some(_) if !request.identifiers.is_empty() => {
+            Err(Status::invalid_field("keep", "is set beside identifiers: it is one or the other"))
+        }
+        Some(keep) => Ok(Taken::AllBut(decoded_identifier(keep))),
+        None => {
+            let count = request.identifiers.len();
+            check_count("identifiers", "identifiers", SPLIT_IDENTIFIERS_MAX, count)?;
+            Ok(Taken::These(request.identifiers.iter().map(decoded_identifier).collect()))
+        }
+    }
+}
+
+/// The two identifiers that a request is about.
+fn two<'r>(
+    a: Option<&'r v1::Identifier>,
+    b: Option<&'r v1::Identifier>,
+) -> Result<[SentIdentifier<'r>; 2], Status> {
+    let needed = |field: &str, sent: Option<&'r v1::Identifier>| {
+        sent.map(decoded_identifier).ok_or_else(|| Status::invalid_field(field, "is missing"))
+    };
+    Ok([needed("a", a)?, needed("b", b)?])
 }
 
 /// What the core decided, if all profiles that were meant are there. If one is not, only an

@@ -80,6 +80,9 @@ methods! {
     IdentityService ModifyIdentifiers command(6, 7), Writes Short modify_identifiers;
     IdentityService MergeProfiles command(7, 8), Writes Short merge_profiles;
     IdentityService SplitProfile command(6, 7), Writes Short split_profile;
+    IdentityService RevertMerge command(5, 6), Writes Short revert_merge;
+    IdentityService DenyLink command(5, 6), Writes Short deny_link;
+    IdentityService ForceLink command(5, 6), Writes Short force_link;
     IdentityService AttributeHistory command(7, 8), Writes Short attribute_history;
     IdentityService ImportProfiles command(3, 4), Writes Batch import_profiles;
     IdentityService DeleteProfile ERASE, Writes Files delete_profile;

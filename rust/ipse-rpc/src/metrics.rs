@@ -35,7 +35,7 @@ pub(crate) struct Metrics {
 
 /// The verbs that are commands, and the name of each one's counter. A login, a logout and a
 /// link carry an event, which is counted among events too.
-const COMMANDS: [(Verb, &str); 8] = [
+const COMMANDS: [(Verb, &str); 10] = [
     (Verb::Login, "commands_login_total"),
     (Verb::Logout, "commands_logout_total"),
     (Verb::Link, "commands_link_total"),
@@ -44,6 +44,8 @@ const COMMANDS: [(Verb, &str); 8] = [
     (Verb::Split, "commands_split_total"),
     (Verb::AttributeHistory, "commands_attribute_history_total"),
     (Verb::Import, "commands_import_total"),
+    (Verb::Revert, "commands_revert_total"),
+    (Verb::Deny, "commands_deny_total"),
 ];
 
 /// A counter for each rule, at its number on the wire.

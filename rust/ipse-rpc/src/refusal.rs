@@ -2,6 +2,7 @@
 
 use ipse_core::Refusal;
 use ipse_core::decide::{Ceiling, CeilingOf};
+use ipse_core::profile_id::ProfileId;
 use ipse_core::rules::RulesProblem;
 
 use crate::status::{Reason, Status};
@@ -41,6 +42,9 @@ pub(crate) fn refused(refusal: Refusal, place: Place<'_>) -> Status {
         Refusal::EventIdReused { sequence } => id_reused(sequence.0, place),
         Refusal::UnknownProfile => unknown_profile(&place.field("event.profile_id".to_owned())),
         Refusal::ProfileErased => erased_profile(&place.field("event.profile_id".to_owned())),
+        Refusal::MergeBuiltOn { absorbed, sequence, count } => {
+            merge_built_on(&absorbed, sequence.0, count)
+        }
         Refusal::CapacityExceeded { what, bound } => Status::new(
             Reason::CapacityExceeded,
             format!("the workspace holds {bound} {what}, the most it can"),
@@ -69,6 +73,18 @@ fn ceiling_reached(ceiling: &Ceiling) -> Status {
         "{whose} may hold {bound} {what}, and does: who is known is still answered, but nobody new"
     );
     Status::new(Reason::CeilingReached, problem).with("ceiling", of).with("bound", bound)
+}
+
+/// MERGE_BUILT_ON: what comes first.
+fn merge_built_on(absorbed: &ProfileId, sequence: u64, count: usize) -> Status {
+    let absorbed = absorbed.as_str();
+    let problem = format!(
+        "{count} later merges were built on this one: undo them first, the newest before the \
+         others, or all with `chain`; the oldest of them, record {sequence}, retired {absorbed}"
+    );
+    Status::of_field(Reason::MergeBuiltOn, "absorbed_profile_id", problem)
+        .with("absorbed_profile_id", absorbed)
+        .with("sequence_number", sequence)
 }
 
 /// PROFILE_NOT_FOUND, for an id.

@@ -84,6 +84,17 @@ impl Resolution<'_> {
         }
     }
 
+    /// Writes a `RevertedMerge` for each merge that was undone, as elements of `field`.
+    pub(crate) fn encode_reverted(&self, field: u32, graph: &Graph, out: &mut Encoder) {
+        for merge in self.resolved.extra.iter().flat_map(|extra| &extra.reverted) {
+            out.message(field, |out| {
+                out.string(1, graph.profile_id(merge.absorbed).as_str());
+                out.string(2, graph.profile_id(merge.survivor).as_str());
+                out.number(3, merge.merged.0);
+            });
+        }
+    }
+
     /// Writes the fields of an `AttributeHistoryResponse`.
     pub(crate) fn encode_attribution(&self, graph: &Graph, out: &mut Encoder) {
         let extra = self.resolved.extra.as_ref();
@@ -215,6 +226,8 @@ fn encode_move(moved: &Move<'_>, graph: &Graph, out: &mut Encoder) {
         MoveCause::Displaced => v1::MoveCause::Displaced,
         MoveCause::Evicted => v1::MoveCause::Evicted,
         MoveCause::Split => v1::MoveCause::Split,
+        MoveCause::Reverted => v1::MoveCause::Reverted,
+        MoveCause::RevertedShared => v1::MoveCause::RevertedShared,
     };
     out.number(4, cause as u64);
 }

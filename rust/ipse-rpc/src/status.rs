@@ -272,7 +272,7 @@ fn code_of(reason: Reason) -> i32 {
         | Reason::InvalidPageToken => code::INVALID_ARGUMENT,
         Reason::WorkspaceNotFound | Reason::ProfileNotFound | Reason::Erased => code::NOT_FOUND,
         Reason::WorkspaceExists | Reason::EventIdReused => code::ALREADY_EXISTS,
-        Reason::RulesVersionMismatch => code::FAILED_PRECONDITION,
+        Reason::RulesVersionMismatch | Reason::MergeBuiltOn => code::FAILED_PRECONDITION,
         Reason::Overloaded | Reason::RateLimited => code::RESOURCE_EXHAUSTED,
         Reason::WriteQueueFull
         | Reason::CapacityExceeded
@@ -355,6 +355,7 @@ mod tests {
             (Reason::WorkspaceExists, 6, "WORKSPACE_EXISTS"),
             (Reason::EventIdReused, 6, "EVENT_ID_REUSED"),
             (Reason::RulesVersionMismatch, 9, "RULES_VERSION_MISMATCH"),
+            (Reason::MergeBuiltOn, 9, "MERGE_BUILT_ON"),
             (Reason::WriteQueueFull, 8, "WRITE_QUEUE_FULL"),
             (Reason::CapacityExceeded, 8, "CAPACITY_EXCEEDED"),
             (Reason::CeilingReached, 8, "CEILING_REACHED"),

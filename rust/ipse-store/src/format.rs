@@ -135,15 +135,16 @@
 //! limit       nil | [namespace str|nil, value uint]
 //! collided    profile uint | nil
 //! verb        0 observe, 1 login, 2 logout, 3 link, 4 modify, 5 merge, 6 split,
-//!             7 attribute_history, 8 import
+//!             7 attribute_history, 8 import, 9 revert, 10 deny
 //! extra       [marks_known bool, sources uint, [move, …], [displaced, …], [merge, …],
-//!             attribution|nil, imported|nil, [ignored, …]]
+//!             [reverted, …], attribution|nil, imported|nil, [ignored, …]]
 //! move        [namespace str, value, from, to uint|nil, cause]
-//! cause       0 displaced, 1 evicted, 2 split
+//! cause       0 displaced, 1 evicted, 2 split, 3 reverted, 4 reverted and shared
 //! displaced   [namespace str, value, namespace str, value]
 //! merge       [profile uint|nil, merge verdict]
 //! merge verdict   0 merged | 1 already merged | 2 not found
 //!             | [3, rule, limit, collided] refused
+//! reverted    [absorbed profile, survivor profile, sequence of the record that merged them]
 //! attribution [source, destination, start_ms, end_ms, rule|nil], the rule if refused
 //! imported    [created_time_ms, [attached_time_ms of each identifier, …],
 //!             [time_ms of each trait, …]]
@@ -221,7 +222,7 @@
 //! tag 17 anonymous_seen profile (index of its root), day from 0001-01-01
 //!
 //! flags       of a profile: 1 marked known, 2 merged below another whose id retired,
-//!             4 erased; of an identifier: 1 was a source of a login or a link;
+//!             4 erased, 8 known by the merge above it; of an identifier: 1 was a source of a login or a link;
 //!             of an erasure: 1 suppress, 2 completed
 //! state       0 active, 1 displaced, 3 forced; displaced_by is 0 unless displaced
 //! attributed_by   0 nothing, 1 the profile, n + 2 the identifier of rank n

@@ -4,13 +4,18 @@
 //! stop the rest. Limits and caps bind commands as they bind events: a command outranks what
 //! triggers a join, never what keeps people apart.
 
+use std::borrow::Cow;
+
 use crate::change::{
     Extra, HistoryAttribution, MergeVerdict, Move, MoveCause, ProfileNumber, Rule, SourceMerge,
     Verb,
 };
-use crate::command::{AttributeHistory, MergeProfiles, ModifyIdentifiers, Operation, SplitProfile};
+use crate::command::{
+    AttributeHistory, MergeProfiles, ModifyIdentifiers, Operation, SplitProfile, Taken,
+};
 use crate::event::SentIdentifier;
 use crate::graph::Graph;
+use crate::graph::identifiers::IdentifierId;
 use crate::identifier::FORMER_ID;
 use crate::limits::{
     ATTRIBUTIONS_MAX, COMMAND_SOURCES_MAX, MODIFY_CHANGES_MAX, PROFILES_MAX, SPLIT_IDENTIFIERS_MAX,
@@ -58,8 +63,10 @@ impl Graph {
         command: &'a SplitProfile<'a>,
         now: Timestamp,
     ) -> Result<Decision<'a>, Refusal> {
-        let count = command.identifiers.len();
-        bound("identifiers", "identifiers", count, SPLIT_IDENTIFIERS_MAX)?;
+        if let Taken::These(identifiers) = &command.taken {
+            let count = identifiers.len();
+            bound("identifiers", "identifiers", count, SPLIT_IDENTIFIERS_MAX)?;
+        }
         self.operate(&command.operation, Verb::Split, now, |_| {
             split(self, self.root_to_change(command.profile)?, command)
         })
@@ -87,7 +94,7 @@ impl Graph {
 
     /// Carries out a command, unless it is a repeat, which gets its recorded answer. One with
     /// an id is always recorded.
-    fn operate<'a>(
+    pub(super) fn operate<'a>(
         &self,
         operation: &Operation<'a>,
         verb: Verb,
@@ -162,8 +169,39 @@ fn split<'a>(
     root: u32,
     command: &'a SplitProfile<'a>,
 ) -> Result<Resolved<'a>, Refusal> {
-    let list: &'a [SentIdentifier<'a>] = &command.identifiers;
-    let mut taken = candidates::of_list(graph, list, &[], "identifiers")?;
+    let mut taken = match &command.taken {
+        Taken::These(identifiers) => these(graph, root, identifiers)?,
+        Taken::AllBut(keep) => all_but(graph, root, keep)?,
+    };
+    taken.sort_unstable();
+    taken.dedup();
+    let from = graph.profiles.bearer(root);
+    let first = graph.profiles.len() + 1;
+    let count = if command.together { taken.len().min(1) } else { taken.len() };
+    if graph.profiles.len() as usize + count > PROFILES_MAX {
+        return Err(Refusal::CapacityExceeded { what: "profiles", bound: PROFILES_MAX });
+    }
+    let moves = taken.into_iter().zip(0..).map(|(id, at)| {
+        let (namespace, value) = graph.text_of(id);
+        Move {
+            namespace: Cow::Owned(namespace.to_owned()),
+            value: Cow::Owned(value.to_owned()),
+            from,
+            to: Some(ProfileNumber(if command.together { first } else { first + at })),
+            cause: MoveCause::Split,
+        }
+    });
+    let extra = Extra { moves: moves.collect(), ..Extra::default() };
+    Ok(of_target(graph, root, extra))
+}
+
+/// The identifiers of a list, all of which the profile holds.
+fn these<'a>(
+    graph: &Graph,
+    root: u32,
+    identifiers: &'a [SentIdentifier<'a>],
+) -> Result<Vec<IdentifierId>, Refusal> {
+    let taken = candidates::of_list(graph, identifiers, &[], "identifiers")?;
     if let Some(at) = taken.iter().position(|candidate| candidate.namespace == FORMER_ID) {
         let problem = "is a former id, which stays with its profile for ever";
         return invalid(&format!("identifiers[{at}]"), problem);
@@ -176,23 +214,27 @@ fn split<'a>(
         let problem = "is of an immutable namespace";
         return invalid(&format!("identifiers[{at}]"), problem);
     }
-    taken.sort_by_key(|candidate| candidate.found.map(|found| found.id));
-    taken.dedup_by(|b, a| a.is_same(b));
-    let from = graph.profiles.bearer(root);
-    let first = graph.profiles.len() + 1;
-    let count = if command.together { taken.len().min(1) } else { taken.len() };
-    if graph.profiles.len() as usize + count > PROFILES_MAX {
-        return Err(Refusal::CapacityExceeded { what: "profiles", bound: PROFILES_MAX });
-    }
-    let moves = taken.into_iter().zip(0..).map(|(candidate, at)| Move {
-        namespace: candidate.namespace,
-        value: candidate.value,
-        from,
-        to: Some(ProfileNumber(if command.together { first } else { first + at })),
-        cause: MoveCause::Split,
-    });
-    let extra = Extra { moves: moves.collect(), ..Extra::default() };
-    Ok(of_target(graph, root, extra))
+    Ok(taken.iter().filter_map(|candidate| Some(candidate.found?.id)).collect())
+}
+
+/// All that the profile holds and that may leave it, but for one.
+fn all_but<'a>(
+    graph: &Graph,
+    root: u32,
+    keep: &'a SentIdentifier<'a>,
+) -> Result<Vec<IdentifierId>, Refusal> {
+    let read = candidates::of_list(graph, std::slice::from_ref(keep), &[], "identifiers");
+    let kept = read.map_err(|refusal| refusal.of_item("keep"))?;
+    let kept = kept[0].found.filter(|found| graph.holds(root, found.id));
+    let Some(kept) = kept else { return invalid("keep", "is not on the profile") };
+    let stays = |id: IdentifierId| {
+        let rules = graph.namespaces().rules_of(graph.identifiers.rows.row(id).namespace);
+        id == kept.id || graph.is_former_id(id) || rules.is_some_and(|rules| rules.immutable)
+    };
+    let held = graph.identifiers_of_profile(root).into_iter();
+    let taken: Vec<IdentifierId> = held.filter(|&id| !stays(id)).collect();
+    bound("keep", "identifiers to take out", taken.len(), SPLIT_IDENTIFIERS_MAX)?;
+    Ok(taken)
 }
 
 fn is_immutable(graph: &Graph, candidate: &Candidate<'_>) -> bool {

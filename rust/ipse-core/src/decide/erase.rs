@@ -139,7 +139,7 @@ impl Graph {
         let mut seen = BTreeSet::new();
         let held = held.filter(|id| !is_held_elsewhere(id) && seen.insert(*id));
         let identifiers = held.map(|id| self.to_erase(id));
-        let traits: usize = nodes.iter().map(|&node| self.traits.of_node(node).len()).sum();
+        let traits: usize = nodes.iter().map(|&node| self.traits.names_of(node)).sum();
         Erased {
             identifiers: identifiers.collect(),
             traits: u32::try_from(traits).unwrap_or(u32::MAX),

@@ -6,7 +6,7 @@
 //! ([`repeat`]), a policy of the rules chooses whose it is and which candidates stay
 //! ([`resolve`], and [`drop_lowest`], [`greedy`], [`explicit`] or [`replay`] behind it), and
 //! what it teaches is found out ([`teach`]). Commands on profiles go the same way
-//! ([`commands`], [`modify`], [`import`]). What policies share has its file, too: limits and
+//! ([`commands`], [`modify`], [`import`], [`revert`], [`constraints`]). What policies share has its file, too: limits and
 //! caps ([`fit`], [`limits`], [`pairs`]), identifiers that find and never join ([`finders`],
 //! [`narrow`]), room on a full profile ([`evict`]), room in memory ([`ceiling`]) and whose id a
 //! merge keeps ([`survivor`]).
@@ -18,6 +18,7 @@
 mod candidates;
 mod ceiling;
 mod commands;
+mod constraints;
 mod drop_lowest;
 mod erase;
 mod evict;
@@ -35,6 +36,7 @@ mod pairs;
 mod repeat;
 mod replay;
 mod resolve;
+mod revert;
 mod steady;
 mod survivor;
 mod teach;
@@ -53,6 +55,7 @@ use crate::event::Event;
 use crate::graph::Graph;
 pub use crate::graph::attributed::AttributedBy;
 use crate::limits::{NAMESPACES_MAX, PROFILES_MAX, RECORD_DISPLACED_MAX, RECORD_MOVES_MAX};
+use crate::profile_id::ProfileId;
 use crate::rules::{RulesProblem, RulesText};
 use crate::time::Timestamp;
 
@@ -122,6 +125,15 @@ pub enum Refusal {
     EventIdReused {
         /// The record of that event.
         sequence: SequenceNumber,
+    },
+    /// Other merges were built on the one that is to be undone.
+    MergeBuiltOn {
+        /// The profile whose id the oldest of them retired.
+        absorbed: ProfileId,
+        /// The record of that.
+        sequence: SequenceNumber,
+        /// How many there are.
+        count: usize,
     },
     /// The workspace is full.
     CapacityExceeded {

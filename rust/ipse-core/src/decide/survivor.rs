@@ -53,11 +53,6 @@ fn age(graph: &Graph, profile: ProfileNumber) -> (Timestamp, ProfileNumber) {
 
 /// The priority of the strongest identifier that a profile holds.
 fn strongest(graph: &Graph, root: u32) -> u32 {
-    let namespaces = graph.namespaces();
     let ids = graph.identifiers_of_profile(root).into_iter();
-    let priority = |id| {
-        let index = graph.identifiers.rows.row(id).namespace;
-        namespaces.order_of(Some(index), namespaces.name(index)).0
-    };
-    ids.map(priority).min().unwrap_or(u32::MAX)
+    ids.map(|id| graph.strength_of(id)).min().unwrap_or(u32::MAX)
 }

@@ -80,6 +80,7 @@ pub(super) fn changes_graph(graph: &Graph, resolved: &Resolved<'_>) -> bool {
     let changes = |extra: &Extra<'_>| {
         extra.marks_known
             || !extra.moves.is_empty()
+            || !extra.reverted.is_empty()
             || !extra.displaced.is_empty()
             || extra.attribution.as_ref().is_some_and(|told| told.refused.is_none())
     };

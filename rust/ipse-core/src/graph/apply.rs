@@ -12,6 +12,7 @@ mod holding;
 mod pairs;
 mod parting;
 mod restore;
+mod reverting;
 
 use std::sync::Arc;
 
@@ -103,7 +104,10 @@ impl Graph {
         let root = self.apply_target(&event.target, imported);
         if let Some(root) = root {
             if let Some(extra) = &event.extra {
-                self.apply_extra(root, extra);
+                self.apply_extra(root, event, extra);
+            }
+            if event.verb == Verb::Deny {
+                self.deny(event);
             }
             let first_new = IdentifierId(self.identifiers.rows.len());
             let kept = self.settle_all(root, event, imported);
@@ -123,6 +127,8 @@ impl Graph {
             self.note_seen(event);
         }
         self.remember_refusals(event);
+        // Where merges were undone it has another root.
+        let root = event.target.profile().map(|profile| self.root_of_profile(profile));
         self.remember_event(event, root);
     }
 
@@ -175,18 +181,35 @@ impl Graph {
     }
 
     /// What comes before the identifiers, of what only some records bring.
-    fn apply_extra(&mut self, root: Node, extra: &Extra<'_>) {
+    fn apply_extra(&mut self, root: Node, event: &EventResolved<'_>, extra: &Extra<'_>) {
         if extra.marks_known && !self.profiles.marked_known(root) {
-            self.rewrite_profile(root, |profiles| profiles.mark_known(root));
-            self.note_departure(root);
+            self.mark_known(root, event.target.absorbed());
         }
-        self.apply_moves(&extra.moves);
+        if extra.reverted.is_empty() {
+            self.apply_moves(&extra.moves);
+        }
         if extra.moves.iter().any(|moved| moved.cause == MoveCause::Split) {
             self.part_all(&extra.moves);
+        }
+        if let (false, Some(survivor)) = (extra.reverted.is_empty(), event.target.profile()) {
+            self.revert(survivor, &extra.reverted, &extra.moves);
         }
         if let Some(attribution) = extra.attribution.as_ref().filter(|a| a.refused.is_none()) {
             self.attribute(attribution);
         }
+    }
+
+    /// Marks the target known: for good, or for as long as the merges of this record are in force.
+    fn mark_known(&mut self, root: Node, absorbed: &[ProfileNumber]) {
+        for &profile in absorbed {
+            let merge = self.profiles.merge_of(profile).expect("this record merged it");
+            let child = merge.child;
+            self.rewrite_profile(child, |profiles| profiles.mark_joined_known(child));
+        }
+        if absorbed.is_empty() {
+            self.rewrite_profile(root, |profiles| profiles.mark_known(root));
+        }
+        self.note_departure(root);
     }
 
     /// Takes identifiers off their profiles and puts them on others. Those that leave are taken
@@ -330,22 +353,29 @@ impl Graph {
     }
 
     fn set_traits(&mut self, root: Node, event: &EventResolved<'_>, imported: Option<&Imported>) {
-        for (at, trait_set) in event.traits.iter().enumerate() {
-            let time = imported.map_or(event.timestamp, |imported| imported.trait_times[at]);
-            self.set_trait(root, trait_set, time);
-        }
-    }
-
-    fn set_trait(&mut self, root: Node, set: &TraitSet<'_>, time: Timestamp) {
-        let row = TraitRow {
+        let row = |(at, set): (usize, &TraitSet<'_>)| TraitRow {
             name: set.name.as_ref().into(),
             value: set.value.as_ref().map(TraitValue::to_static),
-            time,
+            time: imported.map_or(event.timestamp, |imported| imported.trait_times[at]),
             sequence: self.sequence,
         };
-        self.state.add(trait_hash(root, &row));
-        if let Some(old) = self.traits.set(root, row) {
-            self.state.remove(trait_hash(root, &old));
+        let rows: Vec<TraitRow> = event.traits.iter().enumerate().map(row).collect();
+        self.put_traits(root, rows);
+    }
+
+    /// Sets traits of a root, older assignments before newer ones. What was there before the
+    /// newest merge stays below: undoing that brings it back.
+    fn put_traits(&mut self, root: Node, rows: Vec<TraitRow>) {
+        if rows.is_empty() {
+            return;
+        }
+        let merged = self.profiles.children(root).filter_map(|child| self.profiles.parent(child));
+        let newest = merged.map(|(_, merged)| merged).max();
+        for row in rows {
+            self.state.add(trait_hash(root, &row));
+            if let Some(old) = self.traits.set(root, row, newest) {
+                self.state.remove(trait_hash(root, &old));
+            }
         }
     }
 

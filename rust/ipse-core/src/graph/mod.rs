@@ -25,6 +25,7 @@ mod keyed;
 pub(crate) mod last_seen;
 pub(crate) mod links;
 mod memory;
+pub(crate) mod merges;
 pub(crate) mod namespaces;
 mod ordered;
 mod owned;
@@ -313,6 +314,14 @@ impl Graph {
         first.into_iter().chain(further).find(|holder| self.profiles.root(holder.node) == root)
     }
 
+    /// The record since which a node itself holds an identifier.
+    pub(crate) fn held_since(&self, node: u32, identifier: IdentifierId) -> SequenceNumber {
+        let first = self.identifiers.rows.row(identifier).holder();
+        let all = first.into_iter().chain(self.further_holders(identifier).iter().copied());
+        let of_node = all.filter(|holder| holder.node == node).map(|holder| holder.sequence);
+        of_node.min().expect("the node holds the identifier")
+    }
+
     /// Who else holds an identifier, in order of attachment.
     pub(crate) fn further_holders(&self, identifier: IdentifierId) -> &[Holder] {
         if self.identifiers.rows.row(identifier).has_further_holders() {
@@ -354,6 +363,12 @@ impl Graph {
         ids.sort_unstable();
         ids.dedup();
         ids.len() as u32
+    }
+
+    /// The priority of an identifier's namespace: smaller is stronger.
+    pub(crate) fn strength_of(&self, identifier: IdentifierId) -> u32 {
+        let index = self.identifiers.rows.row(identifier).namespace;
+        self.namespaces().order_of(Some(index), self.namespaces().name(index)).0
     }
 
     /// Whether the rules let an identifier expire.

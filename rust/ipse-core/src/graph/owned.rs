@@ -39,6 +39,7 @@ fn extra(extra: &Extra<'_>) -> Extra<'static> {
         moves: extra.moves.iter().map(moved).collect(),
         displaced: extra.displaced.iter().map(displaced).collect(),
         merges: extra.merges.clone(),
+        reverted: extra.reverted.clone(),
         attribution: extra.attribution.clone(),
         imported: extra.imported.clone(),
         ignored_traits: extra.ignored_traits.iter().map(ignored_trait).collect(),

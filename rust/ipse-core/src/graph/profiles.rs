@@ -13,6 +13,7 @@ use crate::union_find::{Node, Union, UnionFind};
 
 use super::chunked::{Chunked, Packed48, PackedTime};
 use super::identifiers::IdentifierId;
+use super::merges::Merge;
 use super::sizes::Sizes;
 use super::state_hash::{Kind, RecordHash, RecordHasher};
 
@@ -24,6 +25,8 @@ const MARKED_KNOWN: u8 = 2;
 const SURVIVED: u8 = 4;
 /// The profile was erased.
 const ERASED: u8 = 8;
+/// The command that merged the node below another made the whole known.
+const JOINED_KNOWN: u8 = 16;
 
 /// What is kept of every node.
 #[derive(Clone, Debug, Default)]
@@ -159,9 +162,10 @@ impl Profiles {
         self.rows.get(node).flags & KNOWN != 0
     }
 
-    /// Whether a command marked a node known.
+    /// Whether a command marked a node known, itself or by what it merged below it.
     pub(crate) fn marked_known(&self, node: Node) -> bool {
-        self.rows.get(node).flags & MARKED_KNOWN != 0
+        let joined = |child: Node| self.rows.get(child).flags & JOINED_KNOWN != 0;
+        self.rows.get(node).flags & MARKED_KNOWN != 0 || self.children(node).any(joined)
     }
 
     /// Whether the id of a node's side went on when the node was merged below another.
@@ -249,6 +253,17 @@ impl Profiles {
         }
     }
 
+    /// Undoes a merge that nothing was built on: both its sides are profiles again and bear the
+    /// ids that they bore before it.
+    pub(crate) fn cut(&mut self, merge: &Merge) {
+        let Merge { child, parent, .. } = *merge;
+        self.unhang(child, parent);
+        self.forest.cut(child);
+        self.rows.get_mut(child).flags &= !(SURVIVED | JOINED_KNOWN);
+        self.family_mut(child).merge_rank = 0;
+        self.family_mut(parent).bearer = self.bearer_before(parent, None).0;
+    }
+
     /// Takes an identifier into a node's own list; gives the one that was first.
     pub(crate) fn attach(&mut self, node: Node, identifier: IdentifierId) -> u32 {
         std::mem::replace(&mut self.rows.get_mut(node).first_identifier, identifier.0 + 1)
@@ -271,6 +286,14 @@ impl Profiles {
     pub(crate) fn mark_known(&mut self, node: Node) {
         self.rows.get_mut(node).flags |= MARKED_KNOWN;
         self.climb(node, |row| row.flags |= KNOWN);
+    }
+
+    /// Marks what a node was merged into known for as long as the merge is in force.
+    pub(crate) fn mark_joined_known(&mut self, child: Node) {
+        self.rows.get_mut(child).flags |= JOINED_KNOWN;
+        if let Some((parent, _)) = self.parent(child) {
+            self.climb(parent, |row| row.flags |= KNOWN);
+        }
     }
 
     /// Sets when a node's profile was created.
@@ -296,6 +319,7 @@ impl Profiles {
         let row = self.rows.get_mut(node);
         row.flags |= if marks.known { KNOWN | MARKED_KNOWN } else { 0 };
         row.flags |= if marks.survived { SURVIVED } else { 0 };
+        row.flags |= if marks.joined_known { JOINED_KNOWN } else { 0 };
         row.flags |= if marks.erased { ERASED } else { 0 };
         self.erased += u32::from(marks.erased && is_root);
     }
@@ -317,7 +341,8 @@ impl Profiles {
     /// What was noted of a node itself.
     pub(crate) fn marks(&self, node: Node) -> NodeMarks {
         NodeMarks {
-            known: self.marked_known(node),
+            known: self.rows.get(node).flags & MARKED_KNOWN != 0,
+            joined_known: self.rows.get(node).flags & JOINED_KNOWN != 0,
             survived: self.survived(node),
             erased: self.is_erased(node),
             merge_rank: self.family(node).merge_rank,
@@ -337,16 +362,33 @@ impl Profiles {
 
     fn hang(&mut self, child: Node, root: Node) {
         let below = self.rows.get(child);
-        let (identifiers, known) = (below.identifiers, below.flags & KNOWN);
+        let (identifiers, known) = (below.identifiers, below.flags & (KNOWN | JOINED_KNOWN) != 0);
         let row = self.rows.get_mut(root);
         let before = row.identifiers;
         row.identifiers += identifiers;
-        row.flags |= known;
+        row.flags |= if known { KNOWN } else { 0 };
         let sibling = std::mem::replace(&mut self.family_mut(root).first_child, child + 1);
         self.family_mut(child).next_sibling = sibling;
         self.sizes.change(child, identifiers, 0);
         self.sizes.change(root, before, before + identifiers);
         self.absorbed += 1;
+    }
+
+    /// Takes a child off a root. Whether the root is known is for the caller to find out.
+    fn unhang(&mut self, child: Node, root: Node) {
+        let next = std::mem::take(&mut self.family_mut(child).next_sibling);
+        let before = self.children(root).take_while(|&sibling| sibling != child).last();
+        match before {
+            Some(before) => self.family_mut(before).next_sibling = next,
+            None => self.family_mut(root).first_child = next,
+        }
+        let identifiers = self.rows.get(child).identifiers;
+        let row = self.rows.get_mut(root);
+        let held = row.identifiers;
+        row.identifiers -= identifiers;
+        self.sizes.change(root, held, held - identifiers);
+        self.sizes.change(child, 0, identifiers);
+        self.absorbed -= 1;
     }
 
     fn family(&self, node: Node) -> Family {
@@ -383,6 +425,8 @@ impl Profiles {
 pub(crate) struct NodeMarks {
     /// A command marked it known.
     pub(crate) known: bool,
+    /// The command that merged it below another made the whole known.
+    pub(crate) joined_known: bool,
     /// It was merged below another, and its side's id went on.
     pub(crate) survived: bool,
     /// Where its merge stands among those of its record, from 0.
@@ -404,8 +448,9 @@ pub(crate) struct ProfileRecord {
 }
 
 pub(crate) fn profile_hash(record: &ProfileRecord) -> RecordHash {
-    let NodeMarks { known, survived, erased, merge_rank } = record.marks;
-    let marks = u64::from(known) | u64::from(survived) << 1 | u64::from(erased) << 2;
+    let NodeMarks { known, joined_known, survived, erased, merge_rank } = record.marks;
+    let flags = [known, survived, erased, joined_known];
+    let marks = flags.iter().rev().fold(0, |marks, &flag| marks << 1 | u64::from(flag));
     let marks = marks | u64::from(merge_rank) << 8;
     RecordHasher::new(Kind::Profile)
         .numbers(u64::from(record.node) << 32 | u64::from(record.bearer.0), record.created.0)

@@ -91,15 +91,9 @@ impl<'a> FoldedTraits<'a> {
 
     fn newest(&self, name: &str) -> Option<Folded<'a>> {
         let graph = self.graph;
-        let rows = self.nodes.iter().filter_map(|&node| row_of(graph, node, name));
+        let rows = self.nodes.iter().filter_map(|&node| graph.traits.newest_of(node, name));
         rows.reduce(|best, row| if row.outranks(best) { row } else { best }).map(Folded::of)
     }
-}
-
-fn row_of<'a>(graph: &'a Graph, node: Node, name: &str) -> Option<&'a TraitRow> {
-    let rows = graph.traits.of_node(node);
-    let at = rows.binary_search_by(|row| (*row.name).cmp(name)).ok()?;
-    Some(&rows[at])
 }
 
 /// One trait on its way through the merges of a profile.
@@ -113,7 +107,7 @@ impl<'a> Fold<'a, '_> {
     /// The value of the subtree of a node. Joined by size, no tree is deeper than 32.
     fn of_node(&self, node: Node) -> Option<Folded<'a>> {
         let profiles = &self.graph.profiles;
-        let own = row_of(self.graph, node, self.name).map(Folded::of);
+        let own = self.graph.traits.newest_of(node, self.name).map(Folded::of);
         let overrides = own.as_ref().map(|own| own.sequence);
         let mut value = own;
         for (child, merged) in profiles.children_by_merge(node) {
@@ -133,7 +127,7 @@ impl<'a> Fold<'a, '_> {
     /// The values of the subtree of a node that count, the survivor's first.
     fn sides_of(&self, node: Node) -> Vec<Folded<'a>> {
         let profiles = &self.graph.profiles;
-        let own = row_of(self.graph, node, self.name).map(Folded::of);
+        let own = self.graph.traits.newest_of(node, self.name).map(Folded::of);
         let overrides = own.as_ref().map(|own| own.sequence);
         let mut sides: Vec<Folded<'a>> = own.into_iter().collect();
         for (child, merged) in profiles.children_by_merge(node) {

@@ -2,7 +2,8 @@
 //!
 //! A node keeps what was set while it was a root. A profile's traits are those of all its
 //! nodes, the newest by event time; so merging copies nothing, and a part that is cut off
-//! again has the traits it had.
+//! again has the traits it had. For that, a row from before a merge stays below the one that
+//! replaces it after.
 
 use std::sync::Arc;
 
@@ -45,7 +46,7 @@ pub(crate) fn text_bytes(value: &TraitValue<'_>) -> u64 {
     }
 }
 
-/// The traits of all nodes, each node's sorted by name.
+/// The traits of all nodes, each node's sorted by name and record.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Traits {
     by_node: Sharded<u32, Arc<Vec<TraitRow>>>,
@@ -60,13 +61,31 @@ impl Traits {
         self.by_node.bytes() + rows + self.text_bytes
     }
 
-    /// The traits that a node itself holds.
+    /// The traits that a node itself holds, the rows of one name by record.
     pub(crate) fn of_node(&self, node: u32) -> &[TraitRow] {
         self.by_node.get(&node).map_or(&[], |rows| rows)
     }
 
-    /// Sets a trait of a node; gives the row it replaced.
-    pub(crate) fn set(&mut self, node: u32, row: TraitRow) -> Option<TraitRow> {
+    /// How many traits a node itself holds.
+    pub(crate) fn names_of(&self, node: u32) -> usize {
+        self.of_node(node).chunk_by(|a, b| a.name == b.name).count()
+    }
+
+    /// The newest row of a trait that a node itself holds.
+    pub(crate) fn newest_of(&self, node: u32, name: &str) -> Option<&TraitRow> {
+        let rows = self.of_node(node);
+        let end = rows.partition_point(|row| *row.name <= *name);
+        rows[..end].last().filter(|row| *row.name == *name)
+    }
+
+    /// Sets a trait of a node by a newer record than all that it has; gives the row it replaced.
+    /// One that was set before or by the record `kept` stays.
+    pub(crate) fn set(
+        &mut self,
+        node: u32,
+        row: TraitRow,
+        kept: Option<SequenceNumber>,
+    ) -> Option<TraitRow> {
         self.rows += 1;
         self.text_bytes += row.text_bytes();
         let Some(rows) = self.by_node.get_mut(&node) else {
@@ -75,17 +94,32 @@ impl Traits {
         };
         // Copied only if a view still holds it.
         let rows = Arc::make_mut(rows);
-        match rows.binary_search_by(|held| held.name.cmp(&row.name)) {
-            Ok(at) => {
+        let end = rows.partition_point(|held| held.name <= row.name);
+        let replaces =
+            |held: &TraitRow| held.name == row.name && kept.is_none_or(|kept| held.sequence > kept);
+        match end.checked_sub(1).filter(|&at| replaces(&rows[at])) {
+            Some(at) => {
                 self.rows -= 1;
                 self.text_bytes -= rows[at].text_bytes();
                 Some(std::mem::replace(&mut rows[at], row))
             }
-            Err(at) => {
-                rows.insert(at, row);
+            None => {
+                rows.insert(end, row);
                 None
             }
         }
+    }
+
+    /// Takes out the traits of a node that were set after a record.
+    pub(crate) fn remove_after(&mut self, node: u32, record: SequenceNumber) -> Vec<TraitRow> {
+        let (later, kept): (Vec<_>, Vec<_>) =
+            self.remove_of(node).into_iter().partition(|row| row.sequence > record);
+        self.rows += kept.len();
+        self.text_bytes += kept.iter().map(TraitRow::text_bytes).sum::<u64>();
+        if !kept.is_empty() {
+            self.by_node.insert(node, Arc::new(kept));
+        }
+        later
     }
 
     /// Takes out all traits of a node.

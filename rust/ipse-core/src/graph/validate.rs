@@ -8,6 +8,7 @@ mod erasing;
 mod expiring;
 mod extra;
 mod identifiers;
+mod reverting;
 mod verbs;
 
 use std::fmt;

@@ -144,7 +144,8 @@ fn profile_parts(profiles: Profiles) -> impl Iterator<Item = Part> + Send {
             let known = if marks.known { ProfilesPart::MARKED_KNOWN } else { 0 };
             let survived = if marks.survived { ProfilesPart::SURVIVED } else { 0 };
             let erased = if marks.erased { ProfilesPart::ERASED } else { 0 };
-            part.flags.push(known | survived | erased);
+            let joined = if marks.joined_known { ProfilesPart::JOINED_KNOWN } else { 0 };
+            part.flags.push(known | survived | erased | joined);
             part.merge_rank.push(marks.merge_rank);
         }
         Part::Profiles(part)

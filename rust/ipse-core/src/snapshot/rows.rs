@@ -44,10 +44,14 @@ pub(super) fn links_of(part: &LinksPart) -> Result<Vec<Link>, InvalidPart> {
 /// What a row of profiles notes of a node.
 pub(super) fn marks_of(part: &ProfilesPart, row: usize) -> Result<NodeMarks, InvalidPart> {
     let (flags, merge_rank) = (part.flags[row], part.merge_rank[row]);
-    let possible = ProfilesPart::MARKED_KNOWN | ProfilesPart::SURVIVED | ProfilesPart::ERASED;
+    let possible = ProfilesPart::MARKED_KNOWN
+        | ProfilesPart::SURVIVED
+        | ProfilesPart::ERASED
+        | ProfilesPart::JOINED_KNOWN;
     ensure(flags & !possible == 0, || format!("a profile has the flags {flags:#x}"))?;
     Ok(NodeMarks {
         known: flags & ProfilesPart::MARKED_KNOWN != 0,
+        joined_known: flags & ProfilesPart::JOINED_KNOWN != 0,
         survived: flags & ProfilesPart::SURVIVED != 0,
         merge_rank,
         erased: flags & ProfilesPart::ERASED != 0,

@@ -16,7 +16,10 @@ pub(crate) enum Command {
     Event(Written),
     Modify { profile: u32, changes: Vec<Change>, written: Written },
     Merge { target: u32, sources: Vec<u32>, written: Written },
-    Split { profile: u32, together: bool, written: Written },
+    Split { profile: u32, together: bool, all_but: bool, written: Written },
+    Revert { absorbed: u32, chain: bool, written: Written },
+    Deny(Written),
+    Force(Written),
     Attribute { history_of: u32, destination: u32, written: Written },
     Import(Import),
     Lookup { namespace: String, value: String },
@@ -98,10 +101,20 @@ pub(crate) fn parse(line: &str, toml: Option<String>) -> Result<Command, String>
         ("merge", [target, parts @ ..]) => merge(target, parts)?,
         ("split", [profile, parts @ ..]) => {
             let (own, parts): (Vec<_>, Vec<_>) =
-                parts.iter().cloned().partition(|part| part == "together");
+                parts.iter().cloned().partition(|part| ["together", "all_but"].contains(&&**part));
             let written = written(Verb::Split, &parts)?;
-            Command::Split { profile: whole(profile)?, together: !own.is_empty(), written }
+            let [together, all_but] =
+                ["together", "all_but"].map(|flag| own.iter().any(|part| part == flag));
+            Command::Split { profile: whole(profile)?, together, all_but, written }
         }
+        ("revert", [absorbed, parts @ ..]) => {
+            let (own, parts): (Vec<_>, Vec<_>) =
+                parts.iter().cloned().partition(|part| part == "chain");
+            let written = written(Verb::Revert, &parts)?;
+            Command::Revert { absorbed: whole(absorbed)?, chain: !own.is_empty(), written }
+        }
+        ("deny", parts) => Command::Deny(written(Verb::Deny, parts)?),
+        ("force", parts) => Command::Force(written(Verb::Link, parts)?),
         ("attribute", [history_of, to, destination, parts @ ..]) if to == "to" => {
             Command::Attribute {
                 history_of: whole(history_of)?,

@@ -95,10 +95,13 @@ fn moving(moved: &Move<'_>, read_only: bool) -> String {
         MoveCause::Displaced => "displaced",
         MoveCause::Evicted => "evicted",
         MoveCause::Split => "split",
+        MoveCause::Reverted => "reverted",
+        MoveCause::RevertedShared => "reverted, and stays,",
     };
+    let is_there = matches!(moved.cause, MoveCause::Reverted | MoveCause::RevertedShared);
     let to = match moved.to {
         None => "nobody".into(),
-        Some(_) if read_only => "a profile".into(),
+        Some(_) if read_only && !is_there => "a profile".into(),
         Some(to) => to.to_string(),
     };
     format!("  {cause} {} from {} to {to}\n", pair(&moved.namespace, &moved.value), moved.from)
@@ -272,6 +275,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
         Refusal::EventIdReused { .. } => "EVENT_ID_REUSED",
         Refusal::UnknownProfile => "PROFILE_NOT_FOUND",
         Refusal::ProfileErased => "ERASED",
+        Refusal::MergeBuiltOn { .. } => "MERGE_BUILT_ON",
         Refusal::CapacityExceeded { .. } => "CAPACITY_EXCEEDED",
         Refusal::CeilingReached(_) => "CEILING_REACHED",
         Refusal::RulesVersionMismatch { .. } => "RULES_VERSION_MISMATCH",

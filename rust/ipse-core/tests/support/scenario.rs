@@ -22,7 +22,10 @@
 //! logout NS=VALUE... and the options of `observe`
 //! modify N [NS=OLD->NEW] [+NS=NEW] [-NS=OLD]... [id=] [source=] [@TIME] [read_only]
 //! merge N from M... [force] [id=] [source=] [@TIME] [read_only]
-//! split N NS=VALUE... [together] [id=] [source=] [read_only]
+//! split N NS=VALUE... [together] [all_but] [id=] [source=] [read_only]
+//! revert N [chain] [id=] [source=] [read_only]
+//! deny NS=VALUE NS=VALUE [id=] [source=] [read_only]
+//! force NS=VALUE NS=VALUE [id=] [source=] [read_only]
 //! attribute M to N @TIME @TIME [id=] [source=] [read_only]   the range, ends included
 //! import [former=ID] [created=TIME] [known] [@TIME] NS=VALUE... [trait.NAME=JSON]...
 //!         [read_only]             a @TIME holds for what comes after it
@@ -44,8 +47,8 @@ use std::path::Path;
 
 use ipse_core::change::ProfileNumber;
 use ipse_core::command::{
-    AttributeHistory, IdentifierChange, ImportProfile, ImportedIdentifier, ImportedTrait,
-    MergeProfiles, ModifyIdentifiers, Operation, SplitProfile,
+    AttributeHistory, DenyLink, ForceLink, IdentifierChange, ImportProfile, ImportedIdentifier,
+    ImportedTrait, MergeProfiles, ModifyIdentifiers, Operation, RevertMerge, SplitProfile, Taken,
 };
 use ipse_core::decide::Decision;
 use ipse_core::graph::ProfileView;
@@ -244,9 +247,12 @@ impl<B: Backend> Story<B> {
                 self.modify(profile, &changes, &written)
             }
             Command::Merge { target, sources, written } => self.merge(target, &sources, &written),
-            Command::Split { profile, together, written } => {
-                self.split(profile, together, &written)
+            Command::Split { profile, together, all_but, written } => {
+                self.split(profile, together, all_but, &written)
             }
+            Command::Revert { absorbed, chain, written } => self.revert(absorbed, chain, &written),
+            Command::Deny(written) => self.deny(&written),
+            Command::Force(written) => self.force(&written),
             Command::Attribute { history_of, destination, written } => {
                 self.attribute(history_of, destination, &written)
             }
@@ -337,15 +343,43 @@ impl<B: Backend> Story<B> {
         self.carry_out(written, |graph, now| graph.decide_merge(&command, now))
     }
 
-    fn split(&mut self, profile: u32, together: bool, written: &Written) -> String {
-        let fingerprint = format!("split {profile} {together} {:?}", written.identifiers);
+    fn split(&mut self, profile: u32, together: bool, all_but: bool, written: &Written) -> String {
+        let fingerprint = format!("split {profile} {together} {all_but} {:?}", written.identifiers);
+        let taken = match (all_but, written.identifiers.as_slice()) {
+            (true, [kept]) => Taken::AllBut(sent_pair(kept)),
+            _ => Taken::These(sent(&written.identifiers)),
+        };
         let command = SplitProfile {
             operation: self.operation(written, &fingerprint),
             profile: ProfileNumber(profile),
-            identifiers: sent(&written.identifiers),
+            taken,
             together,
         };
         self.carry_out(written, |graph, now| graph.decide_split(&command, now))
+    }
+
+    fn revert(&mut self, absorbed: u32, chain: bool, written: &Written) -> String {
+        let fingerprint = format!("revert {absorbed} {chain}");
+        let command = RevertMerge {
+            operation: operation(written, &fingerprint),
+            absorbed: ProfileNumber(absorbed),
+            chain,
+        };
+        self.carry_out(written, |graph, now| graph.decide_revert(&command, now))
+    }
+
+    fn deny(&mut self, written: &Written) -> String {
+        let fingerprint = format!("deny {:?}", written.identifiers);
+        let operation = operation(written, &fingerprint);
+        let command = DenyLink { operation, identifiers: two(written) };
+        self.carry_out(written, |graph, now| graph.decide_deny(&command, now))
+    }
+
+    fn force(&mut self, written: &Written) -> String {
+        let fingerprint = format!("force {:?}", written.identifiers);
+        let operation = operation(written, &fingerprint);
+        let command = ForceLink { operation, identifiers: two(written) };
+        self.carry_out(written, |graph, now| graph.decide_force(&command, now))
     }
 
     fn attribute(&mut self, history_of: u32, destination: u32, written: &Written) -> String {
@@ -505,6 +539,11 @@ fn event(written: &Written, timestamp: Option<Timestamp>) -> Event<'_> {
 
 fn sent(pairs: &[Pair]) -> Vec<SentIdentifier<'_>> {
     pairs.iter().map(sent_pair).collect()
+}
+
+/// The two identifiers of `deny` and `force`.
+fn two(written: &Written) -> [SentIdentifier<'_>; 2] {
+    sent(&written.identifiers).try_into().expect("it takes two identifiers")
 }
 
 fn sent_pair((namespace, value): &Pair) -> SentIdentifier<'_> {

@@ -4,8 +4,8 @@
 
 use ipse_core::change::{ProfileNumber, Verb};
 use ipse_core::command::{
-    AttributeHistory, IdentifierChange, ImportProfile, ImportedIdentifier, ImportedTrait,
-    MergeProfiles, ModifyIdentifiers, Operation, SplitProfile,
+    AttributeHistory, DenyLink, ForceLink, IdentifierChange, ImportProfile, ImportedIdentifier,
+    ImportedTrait, MergeProfiles, ModifyIdentifiers, Operation, RevertMerge, SplitProfile, Taken,
 };
 use ipse_core::{
     Decision, Event, Graph, Refusal, Rules, SentIdentifier, SentTrait, Timestamp, TraitValue,
@@ -38,6 +38,9 @@ pub(crate) enum Act {
     Modify(ModifyIdentifiers<'static>),
     Merge(MergeProfiles<'static>),
     Split(SplitProfile<'static>),
+    Revert(RevertMerge<'static>),
+    Deny(DenyLink<'static>),
+    Force(ForceLink<'static>),
     Attribute(AttributeHistory<'static>),
     Import(ImportProfile<'static>),
     Reload,
@@ -99,6 +102,21 @@ impl Universe {
             1 => Just(Act::Reload),
         ]
         .boxed()
+    }
+
+    /// A course in which people take apart and put together what rules did not.
+    pub(crate) fn corrected_acts(&self, count: usize) -> impl Strategy<Value = Vec<Act>> + use<> {
+        let act = prop_oneof![
+            6 => self.act(),
+            2 => revert().prop_map(Act::Revert),
+            1 => self.two().prop_map(|(operation, identifiers)| {
+                Act::Deny(DenyLink { operation, identifiers })
+            }),
+            1 => self.two().prop_map(|(operation, identifiers)| {
+                Act::Force(ForceLink { operation, identifiers })
+            }),
+        ];
+        vec(act, 1..count)
     }
 
     pub(crate) fn identifier(&self) -> impl Strategy<Value = SentIdentifier<'static>> + use<> {
@@ -170,15 +188,24 @@ impl Universe {
 
     /// Half of these name what the profile does not hold, and are refused as a whole.
     fn split(&self) -> BoxedStrategy<SplitProfile<'static>> {
-        let identifiers = vec(self.identifier(), 1..3);
-        (operation(), profile(), identifiers, any::<bool>())
-            .prop_map(|(operation, profile, identifiers, together)| SplitProfile {
+        let taken = prop_oneof![
+            2 => vec(self.identifier(), 1..3).prop_map(Taken::These),
+            1 => self.identifier().prop_map(Taken::AllBut),
+        ];
+        (operation(), profile(), taken, any::<bool>())
+            .prop_map(|(operation, profile, taken, together)| SplitProfile {
                 operation,
                 profile,
-                identifiers,
+                taken,
                 together,
             })
             .boxed()
+    }
+
+    fn two(
+        &self,
+    ) -> impl Strategy<Value = (Operation<'static>, [SentIdentifier<'static>; 2])> + use<> {
+        (operation(), [self.identifier(), self.identifier()])
     }
 
     fn import(&self) -> BoxedStrategy<ImportProfile<'static>> {
@@ -232,6 +259,18 @@ pub(crate) fn decide(
             let operation = stamped(&command.operation);
             let command = SplitProfile { operation, ..command.clone() };
             graph.decide_split(&command, now).map(owned)
+        }
+        Act::Revert(command) => {
+            let operation = stamped(&command.operation);
+            graph.decide_revert(&RevertMerge { operation, ..command.clone() }, now).map(owned)
+        }
+        Act::Deny(command) => {
+            let operation = stamped(&command.operation);
+            graph.decide_deny(&DenyLink { operation, ..command.clone() }, now).map(owned)
+        }
+        Act::Force(command) => {
+            let operation = stamped(&command.operation);
+            graph.decide_force(&ForceLink { operation, ..command.clone() }, now).map(owned)
         }
         Act::Attribute(command) => {
             let operation = stamped(&command.operation);
@@ -297,6 +336,14 @@ fn traits() -> impl Strategy<Value = Vec<SentTrait<'static>>> {
             set_once: set_once && value.is_some(),
         };
         names.into_iter().map(set).collect()
+    })
+}
+
+fn revert() -> impl Strategy<Value = RevertMerge<'static>> {
+    (operation(), profile(), any::<bool>()).prop_map(|(operation, absorbed, chain)| RevertMerge {
+        operation,
+        absorbed,
+        chain,
     })
 }
 

@@ -828,11 +828,119 @@ pub struct SplitProfileRequest {
     /// Answer what would happen and write nothing.
     #[prost(bool, tag = "7")]
     pub read_only: bool,
+    /// Instead of `identifiers`: what stays. All else is taken out, at most 1,000, but for what is
+    /// immutable.
+    #[prost(message, optional, tag = "8")]
+    pub keep: ::core::option::Option<Identifier>,
 }
 /// The answer to SplitProfile.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SplitProfileResponse {
     /// What happened; `moves` says which profile each identifier is on.
+    #[prost(message, optional, tag = "1")]
+    pub resolution: ::core::option::Option<Resolution>,
+}
+/// Undo a merge.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevertMergeRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// The caller's id of this operation, at most 128 bytes; a repeat gets the recorded answer.
+    #[prost(string, tag = "2")]
+    pub operation_id: ::prost::alloc::string::String,
+    /// The id that the merge retired: no two merges in force have it in common.
+    #[prost(string, tag = "3")]
+    pub absorbed_profile_id: ::prost::alloc::string::String,
+    /// Undo the merges that were built on it, too, newest first, at most 1,000 in all.
+    #[prost(bool, tag = "4")]
+    pub chain: bool,
+    /// Who asks; kept as evidence.
+    #[prost(string, tag = "5")]
+    pub source: ::prost::alloc::string::String,
+    /// Answer what would happen and write nothing.
+    #[prost(bool, tag = "6")]
+    pub read_only: bool,
+}
+/// A merge that was undone.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevertedMerge {
+    /// The profile that is there again.
+    #[prost(string, tag = "1")]
+    pub absorbed_profile_id: ::prost::alloc::string::String,
+    /// The profile that it had been merged into.
+    #[prost(string, tag = "2")]
+    pub survivor_profile_id: ::prost::alloc::string::String,
+    /// The record that had merged them.
+    #[prost(uint64, tag = "3")]
+    pub sequence_number: u64,
+}
+/// The answer to RevertMerge.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RevertMergeResponse {
+    /// What happened, told of the profile that held everything: `moves` says which identifiers
+    /// other profiles hold now.
+    #[prost(message, optional, tag = "1")]
+    pub resolution: ::core::option::Option<Resolution>,
+    /// The merges that were undone, newest first, the one that was named last.
+    #[prost(message, repeated, tag = "2")]
+    pub merges: ::prost::alloc::vec::Vec<RevertedMerge>,
+}
+/// Say that two identifiers are of different people.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DenyLinkRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// The caller's id of this operation, at most 128 bytes; a repeat gets the recorded answer.
+    #[prost(string, tag = "2")]
+    pub operation_id: ::prost::alloc::string::String,
+    /// One of them.
+    #[prost(message, optional, tag = "3")]
+    pub a: ::core::option::Option<Identifier>,
+    /// The other, of another profile. Neither is of a shared namespace.
+    #[prost(message, optional, tag = "4")]
+    pub b: ::core::option::Option<Identifier>,
+    /// Who asks; kept as evidence.
+    #[prost(string, tag = "5")]
+    pub source: ::prost::alloc::string::String,
+    /// Answer what would happen and write nothing.
+    #[prost(bool, tag = "6")]
+    pub read_only: bool,
+}
+/// The answer to DenyLink.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DenyLinkResponse {
+    /// What happened, told of the profile of `a`; `b` is refused with DENIED_LINK.
+    #[prost(message, optional, tag = "1")]
+    pub resolution: ::core::option::Option<Resolution>,
+}
+/// Say that two identifiers are one person's.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForceLinkRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// The caller's id of this operation, at most 128 bytes; a repeat gets the recorded answer.
+    #[prost(string, tag = "2")]
+    pub operation_id: ::prost::alloc::string::String,
+    /// One of them.
+    #[prost(message, optional, tag = "3")]
+    pub a: ::core::option::Option<Identifier>,
+    /// The other.
+    #[prost(message, optional, tag = "4")]
+    pub b: ::core::option::Option<Identifier>,
+    /// Who asks; kept as evidence.
+    #[prost(string, tag = "5")]
+    pub source: ::prost::alloc::string::String,
+    /// Answer what would happen and write nothing.
+    #[prost(bool, tag = "6")]
+    pub read_only: bool,
+}
+/// The answer to ForceLink.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ForceLinkResponse {
+    /// What happened.
     #[prost(message, optional, tag = "1")]
     pub resolution: ::core::option::Option<Resolution>,
 }
@@ -1232,7 +1340,7 @@ pub enum Rule {
     AmbiguousEvent = 18,
     /// Newer or stronger evidence keeps it apart from the event's profile.
     Displaced = 19,
-    /// Someone said that they are different people: SplitProfile took them apart.
+    /// Someone said that they are different people: with SplitProfile, RevertMerge or DenyLink.
     DeniedLink = 20,
     /// The value to change or remove is not on the profile.
     NotAttached = 21,
@@ -1329,6 +1437,10 @@ pub enum MoveCause {
     Evicted = 2,
     /// The call split the profile.
     Split = 3,
+    /// The call undid a merge, and it belongs to the other side.
+    Reverted = 4,
+    /// The call undid a merge, and both sides hold it: it is on the other side, and stays, too.
+    RevertedShared = 5,
 }
 impl MoveCause {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1341,6 +1453,8 @@ impl MoveCause {
             Self::Displaced => "MOVE_CAUSE_DISPLACED",
             Self::Evicted => "MOVE_CAUSE_EVICTED",
             Self::Split => "MOVE_CAUSE_SPLIT",
+            Self::Reverted => "MOVE_CAUSE_REVERTED",
+            Self::RevertedShared => "MOVE_CAUSE_REVERTED_SHARED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1350,6 +1464,8 @@ impl MoveCause {
             "MOVE_CAUSE_DISPLACED" => Some(Self::Displaced),
             "MOVE_CAUSE_EVICTED" => Some(Self::Evicted),
             "MOVE_CAUSE_SPLIT" => Some(Self::Split),
+            "MOVE_CAUSE_REVERTED" => Some(Self::Reverted),
+            "MOVE_CAUSE_REVERTED_SHARED" => Some(Self::RevertedShared),
             _ => None,
         }
     }
@@ -1915,6 +2031,9 @@ pub enum ErrorReason {
     /// memory, as its settings allow, and what was sent would be somebody new. Known people are
     /// still answered; their new identifiers are dropped with RULE_CEILING.
     CeilingReached = 26,
+    /// FAILED_PRECONDITION: other merges were built on the one that is to be undone; the newest
+    /// that comes before it is named.
+    MergeBuiltOn = 28,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1950,6 +2069,7 @@ impl ErrorReason {
             Self::Overloaded => "ERROR_REASON_OVERLOADED",
             Self::RateLimited => "ERROR_REASON_RATE_LIMITED",
             Self::CeilingReached => "ERROR_REASON_CEILING_REACHED",
+            Self::MergeBuiltOn => "ERROR_REASON_MERGE_BUILT_ON",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1982,6 +2102,7 @@ impl ErrorReason {
             "ERROR_REASON_OVERLOADED" => Some(Self::Overloaded),
             "ERROR_REASON_RATE_LIMITED" => Some(Self::RateLimited),
             "ERROR_REASON_CEILING_REACHED" => Some(Self::CeilingReached),
+            "ERROR_REASON_MERGE_BUILT_ON" => Some(Self::MergeBuiltOn),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use ipse_core::Timestamp;
 use ipse_core::change::{
     Extra, HistoryAttribution, IgnoredTrait, Imported, LinkPair, MergeVerdict, Move, ProfileNumber,
-    SourceMerge,
+    RevertedMerge, SequenceNumber, SourceMerge,
 };
 
 use super::msgpack::{Malformed, Reader, Writer};
@@ -17,7 +17,7 @@ use super::{
     write_optional, write_reason, write_value,
 };
 
-const EXTRA_FIELDS: usize = 8;
+const EXTRA_FIELDS: usize = 9;
 /// Tag of [`MergeVerdict::Refused`], whose reason follows.
 const MERGE_REFUSED: u64 = 3;
 
@@ -28,6 +28,7 @@ pub(super) fn write_extra(out: &mut Writer<'_>, extra: &Extra<'_>) {
     out.list(&extra.moves, write_move);
     out.list(&extra.displaced, write_pair);
     out.list(&extra.merges, write_merge);
+    out.list(&extra.reverted, write_reverted);
     write_optional(out, extra.attribution.as_ref(), write_attribution);
     write_optional(out, extra.imported.as_ref(), write_imported);
     out.list(&extra.ignored_traits, write_ignored);
@@ -41,6 +42,7 @@ pub(super) fn read_extra<'a>(input: &mut Reader<'a>) -> Result<Extra<'a>, Malfor
         moves: input.list("moves", read_move)?,
         displaced: input.list("displaced links", read_pair)?,
         merges: input.list("merges", read_merge)?,
+        reverted: input.list("merges undone", read_reverted)?,
         attribution: read_optional(input, read_attribution)?,
         imported: read_optional(input, read_imported)?,
         ignored_traits: input.list("ignored traits", read_ignored)?,
@@ -101,6 +103,22 @@ fn read_merge(input: &mut Reader<'_>) -> Result<SourceMerge, Malformed> {
     input.fixed_array("merge", 2)?;
     let profile = read_optional(input, read_profile)?;
     Ok(SourceMerge { profile, verdict: read_merge_verdict(input)? })
+}
+
+fn write_reverted(out: &mut Writer<'_>, merge: &RevertedMerge) {
+    out.array(3);
+    out.uint(u64::from(merge.absorbed.0));
+    out.uint(u64::from(merge.survivor.0));
+    out.uint(merge.merged.0);
+}
+
+fn read_reverted(input: &mut Reader<'_>) -> Result<RevertedMerge, Malformed> {
+    input.fixed_array("merge undone", 3)?;
+    Ok(RevertedMerge {
+        absorbed: read_profile(input)?,
+        survivor: read_profile(input)?,
+        merged: SequenceNumber(input.uint("record of a merge")?),
+    })
 }
 
 fn read_merge_verdict(input: &mut Reader<'_>) -> Result<MergeVerdict, Malformed> {

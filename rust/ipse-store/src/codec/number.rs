@@ -35,12 +35,16 @@ numbers!("verb", Verb, verb_number, read_verb {
     6 Verb::Split,
     7 Verb::AttributeHistory,
     8 Verb::Import,
+    9 Verb::Revert,
+    10 Verb::Deny,
 });
 
 numbers!("cause of a move", MoveCause, cause_number, read_cause {
     0 MoveCause::Displaced,
     1 MoveCause::Evicted,
     2 MoveCause::Split,
+    3 MoveCause::Reverted,
+    4 MoveCause::RevertedShared,
 });
 
 numbers!("reason of an ignored trait", TraitReason, trait_reason_number, read_trait_reason {

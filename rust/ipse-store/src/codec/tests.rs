@@ -171,31 +171,36 @@ fn a_plain_event_has_no_fields_for_what_it_lacks() {
     let plain = size(Verb::Observe, None);
     // The array's longer head, the verb and the extra.
     assert_eq!(size(Verb::Login, None), plain + 2 + 1 + 1);
-    assert_eq!(size(Verb::Observe, Some(Box::default())), plain + 2 + 1 + 9);
+    assert_eq!(size(Verb::Observe, Some(Box::default())), plain + 2 + 1 + 10);
 }
 
 #[test]
 fn what_is_wrong_with_a_command_is_named() {
-    let known: &[u8] = &[0x98, 0xc2, 0];
-    let cases: [(u8, &[&[u8]], &str); 12] = [
-        (9, &[&[0xc0]], "verb is of an unknown number"),
-        (1, &[&[0x90]], "extra is of 0 fields, not 8"),
-        (1, &[&[0x98, 0]], "marks known is not true or false"),
-        (1, &[&[0x98, 0xc2, 0xcd, 1, 0]], "sources is over 8 bits"),
+    let known: &[u8] = &[0x99, 0xc2, 0];
+    let cases: [(u8, &[&[u8]], &str); 13] = [
+        (11, &[&[0xc0]], "verb is of an unknown number"),
+        (1, &[&[0x90]], "extra is of 0 fields, not 9"),
+        (1, &[&[0x99, 0]], "marks known is not true or false"),
+        (1, &[&[0x99, 0xc2, 0xcd, 1, 0]], "sources is over 8 bits"),
         (
             6,
-            &[known, &[0x91, 0x95, 0xa0, 0xa0, 1, 0xc0, 3]],
+            &[known, &[0x91, 0x95, 0xa0, 0xa0, 1, 0xc0, 5]],
             "cause of a move is of an unknown number",
         ),
         (0, &[known, &[0x90, 0x91, 0x92, 0xa0, 0xa0]], "displaced link is of 2 fields, not 4"),
         (5, &[known, &[0x90, 0x90, 0x91, 0x92, 1, 4]], "merge verdict is of an unknown kind"),
         (5, &[known, &[0x90, 0x90, 0x91, 0x92, 1, 0x90]], "merge verdict is empty"),
         (5, &[known, &[0x90, 0x90, 0x91, 0x92, 1, 0x94, 3, 27]], "rule is of an unknown number"),
-        (7, &[known, &[0x90, 0x90, 0x90, 0x93, 1, 2, 3]], "attribution is of 3 fields, not 5"),
-        (8, &[known, &[0x90, 0x90, 0x90, 0xc0, 0x90]], "import is of 0 fields, not 3"),
+        (9, &[known, &[0x90, 0x90, 0x90, 0x91, 0x92, 1, 2]], "merge undone is of 2 fields, not 3"),
+        (
+            7,
+            &[known, &[0x90, 0x90, 0x90, 0x90, 0x93, 1, 2, 3]],
+            "attribution is of 3 fields, not 5",
+        ),
+        (8, &[known, &[0x90, 0x90, 0x90, 0x90, 0xc0, 0x90]], "import is of 0 fields, not 3"),
         (
             0,
-            &[known, &[0x90, 0x90, 0x90, 0xc0, 0xc0, 0x91, 0x92, 0xa1, b'a', 4]],
+            &[known, &[0x90, 0x90, 0x90, 0x90, 0xc0, 0xc0, 0x91, 0x92, 0xa1, b'a', 4]],
             "reason of an ignored trait is of an unknown number",
         ),
     ];
@@ -204,7 +209,7 @@ fn what_is_wrong_with_a_command_is_named() {
         bytes.extend_from_slice(&[0xc1; 16]);
         assert_eq!(decode_record(&bytes).expect_err("malformed").problem, problem, "{bytes:?}");
     }
-    let whole = with_extra(5, &[known, &[0x90, 0x90, 0x90, 0xc0, 0xc0, 0x90]].concat());
+    let whole = with_extra(5, &[known, &[0x90, 0x90, 0x90, 0x90, 0xc0, 0xc0, 0x90]].concat());
     assert!(decode_record(&whole).is_ok());
 }
 

@@ -82,7 +82,7 @@ fn a_pair_is_known_wherever_its_two_are_now() {
     let split = SplitProfile {
         operation: Operation::default(),
         profile: ProfileNumber(1),
-        identifiers: sent("device=d"),
+        taken: Taken::These(sent("device=d")),
         together: false,
     };
     let now = world.now();

@@ -246,7 +246,7 @@ fn a_link_takes_back_a_split() {
     let split = SplitProfile {
         operation: Operation::default(),
         profile: ProfileNumber(1),
-        identifiers: sent("ecid=1"),
+        taken: Taken::These(sent("ecid=1")),
         together: false,
     };
     let now = world.now();
@@ -306,7 +306,7 @@ fn a_former_id_is_neither_split_off_nor_removed() {
     let split = SplitProfile {
         operation: Operation::default(),
         profile: ProfileNumber(1),
-        identifiers: sent("former_id=old"),
+        taken: Taken::These(sent("former_id=old")),
         together: false,
     };
     assert!(world.graph.decide_split(&split, now).is_err());
@@ -380,7 +380,7 @@ fn split(world: &mut World, profile: u32, ids: &str, together: bool) {
     let command = SplitProfile {
         operation: Operation::default(),
         profile: ProfileNumber(profile),
-        identifiers: sent(ids),
+        taken: Taken::These(sent(ids)),
         together,
     };
     let now = world.now();

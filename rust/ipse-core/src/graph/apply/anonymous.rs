@@ -82,7 +82,11 @@ impl Graph {
         }));
         // What the record creates has no node yet.
         let nodes = profiles.into_iter().filter_map(|profile| self.profiles.node(profile));
-        distinct(nodes.map(|node| self.profiles.root(node)).collect())
+        let mut roots: Vec<Node> = nodes.map(|node| self.profiles.root(node)).collect();
+        // What it takes apart has roots only afterwards.
+        let reverted = event.extra.iter().flat_map(|extra| &extra.reverted);
+        roots.extend(reverted.filter_map(|merge| self.profiles.node(merge.absorbed)));
+        distinct(roots)
     }
 
     fn touched_by_erasure(&self, erased: &Erased) -> Vec<Node> {

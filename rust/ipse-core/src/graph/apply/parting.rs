@@ -3,7 +3,7 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::change::{Move, MoveCause, ProfileNumber};
+use crate::change::{EventResolved, Move, MoveCause, ProfileNumber};
 use crate::limits::PARTED_STAYING_MAX;
 use crate::union_find::Node;
 
@@ -29,10 +29,33 @@ impl Graph {
             taken.push((id, u32::try_from(profiles.len()).expect("splits are bounded")));
         }
         let Some(behind) = behind.map(|node| self.profiles.root(node)) else { return };
+        self.part(&self.strongest_of(behind), &taken);
+    }
+
+    /// Parts the two identifiers of a record that says that they are of different people.
+    pub(super) fn deny(&mut self, event: &EventResolved<'_>) {
+        let ids = event
+            .identifiers
+            .iter()
+            .filter_map(|observed| self.find_recorded(&observed.namespace, &observed.value));
+        let ids: Vec<IdentifierId> = ids.collect();
+        if let [a, b] = ids[..] {
+            self.part(&[a], &[(b, 1)]);
+        }
+    }
+
+    /// Parts the profiles with two roots.
+    pub(super) fn part_sides(&mut self, one: Node, other: Node) {
+        let others = self.strongest_of(other).into_iter().map(|id| (id, 1));
+        self.part(&self.strongest_of(one), &others.collect::<Vec<_>>());
+    }
+
+    /// Parts some identifiers, on the side 0 of a new parting, from others on theirs.
+    pub(super) fn part(&mut self, staying: &[IdentifierId], taken: &[(IdentifierId, u32)]) {
         let mut sides: HashMap<IdentifierId, u32, FixedState> =
-            self.strongest_of(behind).into_iter().map(|id| (id, 0)).collect();
+            staying.iter().map(|&id| (id, 0)).collect();
         sides.extend(taken.iter().copied());
-        for &(id, _) in &taken {
+        for &(id, _) in taken {
             self.cut_links(id, &sides);
         }
         let by = self.sequence;
@@ -68,11 +91,7 @@ impl Graph {
     fn strongest_of(&self, root: Node) -> Vec<IdentifierId> {
         let mut ids = self.identifiers_of_profile(root);
         ids.retain(|&id| !self.is_former_id(id));
-        let priority = |id: IdentifierId| {
-            let index = self.identifiers.rows.row(id).namespace;
-            self.namespaces().order_of(Some(index), self.namespaces().name(index)).0
-        };
-        ids.sort_by_key(|&id| (priority(id), id));
+        ids.sort_by_key(|&id| (self.strength_of(id), id));
         ids.truncate(PARTED_STAYING_MAX);
         ids
     }

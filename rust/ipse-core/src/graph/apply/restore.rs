@@ -64,7 +64,8 @@ impl Graph {
 
     pub(crate) fn restore_trait(&mut self, node: Node, row: TraitRow) {
         self.state.add(trait_hash(node, &row));
-        self.traits.set(node, row);
+        let before = Some(row.sequence);
+        self.traits.set(node, row, before);
     }
 
     pub(crate) fn restore_event(&mut self, event: RememberedEvent) {

@@ -62,9 +62,9 @@ fn refused(reason: &str, change: impl Fn(&mut Part)) {
 
 #[test]
 fn marks_that_do_not_exist_are_refused() {
-    refused("a profile has the flags 0x8", |part| {
+    refused("a profile has the flags 0x10", |part| {
         if let Part::Profiles(part) = part {
-            part.flags[0] = 8;
+            part.flags[0] = 16;
         }
     });
     refused("an identifier has the flags 0x2", |part| {

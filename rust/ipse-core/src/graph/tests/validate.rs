@@ -79,8 +79,8 @@ fn moves_must_be_possible() {
     refused(split(vec![moved(D1, 1, Some(0), cause)]), "to profile 0");
     refused(split(vec![moved(D1, 1, Some(2), cause)]), "split off into profile 2");
     refused(split(vec![moved(D1, 1, None, cause)]), "or to none");
-    refused(split(vec![moved(D2, 2, Some(3), cause)]), "a split from another profile");
-    refused(split(vec![moved(D1, 9, Some(3), cause)]), "a split from another profile");
+    refused(split(vec![moved(D2, 2, Some(3), cause)]), "taken apart from another profile");
+    refused(split(vec![moved(D1, 9, Some(3), cause)]), "taken apart from another profile");
     let twice = vec![moved(D1, 1, Some(3), cause), moved(D1, 1, Some(3), cause)];
     refused(split(twice), "device moves twice");
     refused(observe(vec![moved(D1, 1, Some(3), cause)]), "a Observe moves an identifier: Split");

@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 
 use crate::change::{
     EventResolved, Extra, HistoryAttribution, MergeVerdict, Move, MoveCause, ObservedIdentifier,
-    ProfileNumber, Target,
+    ProfileNumber, Target, Verb,
 };
 use crate::limits::{ATTRIBUTIONS_MAX, PROFILES_MAX};
 
@@ -42,6 +42,9 @@ impl MovedSoFar {
 
 impl Graph {
     pub(super) fn validate_extra(&self, event: &EventResolved<'_>, extra: &Extra<'_>) -> Checked {
+        if event.verb == Verb::Revert {
+            return self.validate_revert(event, extra);
+        }
         self.validate_moves(event, extra)?;
         self.validate_displaced(event, extra)?;
         self.validate_merges(event, extra)?;

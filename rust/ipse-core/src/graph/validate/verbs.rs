@@ -2,12 +2,12 @@
 
 use crate::change::{
     EventResolved, Extra, HistoryAttribution, IgnoredTrait, Imported, MergeVerdict, MoveCause,
-    SourceMerge, Target, TraitReason, Verb, Verdict,
+    RevertedMerge, SourceMerge, Target, TraitReason, Verb, Verdict,
 };
 use crate::limits::{
     COMMAND_SOURCES_MAX, EVENT_IDENTIFIERS_MAX, EVENT_TRAITS_MAX, IMPORT_IDENTIFIERS_MAX,
-    MODIFY_CHANGES_MAX, RECORD_DISPLACED_MAX, RECORD_MOVES_MAX, SPLIT_IDENTIFIERS_MAX,
-    TRAIT_NAME_BYTES_MAX,
+    MODIFY_CHANGES_MAX, RECORD_DISPLACED_MAX, RECORD_MOVES_MAX, REVERTED_MERGES_MAX,
+    SPLIT_IDENTIFIERS_MAX, TRAIT_NAME_BYTES_MAX,
 };
 
 use super::{Checked, ensure, ensure_kept, fail};
@@ -25,6 +25,7 @@ pub(super) fn check(event: &EventResolved<'_>) -> Checked {
         Some(extra) => check_extra(event, extra),
         None => match event.verb {
             Verb::AttributeHistory => fail("an attribution of history that attributes none"),
+            Verb::Revert => fail("a revert that undoes nothing"),
             Verb::Import => fail("an import without what it imported"),
             _ => Ok(()),
         },
@@ -38,14 +39,15 @@ fn identifiers_max(verb: Verb) -> usize {
         Verb::Login | Verb::Link => 2 * (EVENT_IDENTIFIERS_MAX + COMMAND_SOURCES_MAX),
         Verb::Modify => 4 * MODIFY_CHANGES_MAX,
         Verb::Import => 2 * IMPORT_IDENTIFIERS_MAX + 1,
-        Verb::Merge | Verb::Split | Verb::AttributeHistory => 0,
+        Verb::Deny => 2,
+        Verb::Merge | Verb::Split | Verb::AttributeHistory | Verb::Revert => 0,
     }
 }
 
 fn check_target(event: &EventResolved<'_>) -> Checked {
     let possible = match event.verb {
         Verb::Observe | Verb::Login | Verb::Logout | Verb::Link => true,
-        Verb::Modify | Verb::Split | Verb::AttributeHistory => {
+        Verb::Modify | Verb::Split | Verb::AttributeHistory | Verb::Revert | Verb::Deny => {
             matches!(event.target, Target::Found(_))
         }
         Verb::Merge => matches!(event.target, Target::Found(_) | Target::Merged { .. }),
@@ -72,6 +74,7 @@ fn check_extra(event: &EventResolved<'_>, extra: &Extra<'_>) -> Checked {
     let displaced = extra.displaced.len();
     ensure(displaced <= RECORD_DISPLACED_MAX, || format!("{displaced} displaced links"))?;
     check_merges(event, &extra.merges)?;
+    check_reverted(event, &extra.reverted)?;
     check_ignored(event, &extra.ignored_traits)?;
     match (verb, &extra.attribution) {
         (Verb::AttributeHistory, Some(attribution)) => check_attribution(event, attribution)?,
@@ -99,12 +102,18 @@ fn check_moves(event: &EventResolved<'_>, extra: &Extra<'_>) -> Checked {
         "identifiers move for an event of nobody".to_owned()
     })?;
     for moved in &extra.moves {
-        let splits = moved.cause == MoveCause::Split;
-        ensure(splits == (event.verb == Verb::Split), || {
-            format!("a {:?} moves an identifier: {:?}", event.verb, moved.cause)
+        let verb_of_cause = match moved.cause {
+            MoveCause::Split => Some(Verb::Split),
+            MoveCause::Reverted | MoveCause::RevertedShared => Some(Verb::Revert),
+            MoveCause::Displaced | MoveCause::Evicted => None,
+        };
+        let takes_apart = matches!(event.verb, Verb::Split | Verb::Revert);
+        let fits = verb_of_cause == takes_apart.then_some(event.verb);
+        ensure(fits, || format!("a {:?} moves an identifier: {:?}", event.verb, moved.cause))?;
+        let from_target = Some(moved.from) == event.target.profile() && moved.to.is_some();
+        ensure(!takes_apart || from_target, || {
+            "taken apart from another profile, or to none".to_owned()
         })?;
-        let split_right = Some(moved.from) == event.target.profile() && moved.to.is_some();
-        ensure(!splits || split_right, || "a split from another profile, or to none".to_owned())?;
         let evicts = moved.cause == MoveCause::Evicted;
         ensure(!evicts || moved.to.is_none(), || {
             "an evicted identifier moves to a profile".to_owned()
@@ -150,6 +159,14 @@ fn check_merges(event: &EventResolved<'_>, merges: &[SourceMerge]) -> Checked {
     ensure(event.verb != Verb::Merge || merged == says_so, || {
         "its merges are not its target's".to_owned()
     })
+}
+
+fn check_reverted(event: &EventResolved<'_>, reverted: &[RevertedMerge]) -> Checked {
+    let reverts = event.verb == Verb::Revert;
+    ensure(reverts != reverted.is_empty(), || {
+        format!("a {:?} that undoes {} merges", event.verb, reverted.len())
+    })?;
+    ensure(reverted.len() <= REVERTED_MERGES_MAX, || format!("{} merges undone", reverted.len()))
 }
 
 fn check_attribution(event: &EventResolved<'_>, attribution: &HistoryAttribution) -> Checked {

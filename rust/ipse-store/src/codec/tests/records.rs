@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use ipse_core::change::{
     Expired, ExpiredIdentifier, Extra, HistoryAttribution, IgnoredTrait, Imported, LinkPair,
-    MergeVerdict, Move, MoveCause, PassedLimit, ProfileNumber, Reason, Rule, RulesVersion,
-    SourceMerge, Target, TraitReason, Verb, Verdict,
+    MergeVerdict, Move, MoveCause, PassedLimit, ProfileNumber, Reason, RevertedMerge, Rule,
+    RulesVersion, SourceMerge, Target, TraitReason, Verb, Verdict,
 };
 use ipse_core::rules::RulesText;
 use ipse_core::{
@@ -86,7 +86,9 @@ pub(super) fn identifier() -> impl Strategy<Value = ObservedIdentifier<'static>>
     })
 }
 
-const VERBS: [Verb; 9] = [
+const VERBS: [Verb; 11] = [
+    Verb::Revert,
+    Verb::Deny,
     Verb::Observe,
     Verb::Login,
     Verb::Logout,
@@ -103,7 +105,13 @@ fn name() -> impl Strategy<Value = (Cow<'static, str>, Cow<'static, str>)> {
 }
 
 fn moved() -> impl Strategy<Value = Move<'static>> {
-    let causes = [MoveCause::Displaced, MoveCause::Evicted, MoveCause::Split];
+    let causes = [
+        MoveCause::Displaced,
+        MoveCause::Evicted,
+        MoveCause::Split,
+        MoveCause::Reverted,
+        MoveCause::RevertedShared,
+    ];
     (name(), profile(), option::of(profile()), select(causes.to_vec())).prop_map(
         |((namespace, value), from, to, cause)| Move { namespace, value, from, to, cause },
     )
@@ -117,6 +125,14 @@ fn merge() -> impl Strategy<Value = SourceMerge> {
         reason().prop_map(MergeVerdict::Refused),
     ];
     (option::of(profile()), verdict).prop_map(|(profile, verdict)| SourceMerge { profile, verdict })
+}
+
+fn reverted() -> impl Strategy<Value = RevertedMerge> {
+    (profile(), profile(), any::<u64>()).prop_map(|(absorbed, survivor, merged)| RevertedMerge {
+        absorbed,
+        survivor,
+        merged: SequenceNumber(merged),
+    })
 }
 
 fn attribution() -> impl Strategy<Value = HistoryAttribution> {
@@ -143,16 +159,23 @@ fn imported() -> impl Strategy<Value = Imported> {
 
 fn extra() -> impl Strategy<Value = Extra<'static>> {
     let pair = (name(), name()).prop_map(|(a, b)| LinkPair { a, b });
-    let lists = (vec(moved(), 0..20), vec(pair, 0..20), vec(merge(), 0..20));
+    let merges = (vec(merge(), 0..20), vec(reverted(), 0..20));
+    let lists = (vec(moved(), 0..20), vec(pair, 0..20), merges);
     let options = (option::of(attribution()), option::of(imported()), vec(ignored(), 0..20));
     (any::<bool>(), any::<u8>(), lists, options).prop_map(
-        |(marks_known, sources, (moves, displaced, merges), (attribution, imported, ignored))| {
+        |(
+            marks_known,
+            sources,
+            (moves, displaced, (merges, reverted)),
+            (attribution, imported, ignored),
+        )| {
             Extra {
                 marks_known,
                 sources,
                 moves,
                 displaced,
                 merges,
+                reverted,
                 attribution,
                 imported,
                 ignored_traits: ignored,
