@@ -72,6 +72,8 @@ _PART_FIELDS: Final = {
     ),
     15: ("pending_erasures", ("sequence", "profiles", "identifiers")),
     16: ("last_seen", ("identifier", "day")),
+    17: ("anonymous_seen", ("profile", "day")),
+    18: ("positions", ("sequence", "log_position")),
 }  # fmt: skip
 
 

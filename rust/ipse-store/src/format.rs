@@ -220,6 +220,7 @@
 //! tag 15 pending_erasures   sequence, [profile, …], [erased, …]
 //! tag 16 last_seen      identifier (index), day from 0001-01-01
 //! tag 17 anonymous_seen profile (index of its root), day from 0001-01-01
+//! tag 18 positions      sequence, log position: of some records, in order
 //!
 //! flags       of a profile: 1 marked known, 2 merged below another whose id retired,
 //!             4 erased, 8 known by the merge above it; of an identifier: 1 was a source of a login or a link;
@@ -346,6 +347,8 @@ pub mod part_tag {
     pub const LAST_SEEN: u64 = 16;
     /// [`ipse_core::snapshot::AnonymousSeenPart`].
     pub const ANONYMOUS_SEEN: u64 = 17;
+    /// Where the log has records, [`crate::codec::SnapshotPart::Positions`].
+    pub const POSITIONS: u64 = 18;
 }
 
 /// Name of a segment's file.

@@ -9,7 +9,7 @@
 //! (appending), `writer` (group commit), `unsynced` (what an answer waits for), `line` (who waits
 //! for the graphs), `pace` (how fast the log is), `snapshot`, `reading` (a segment's frames, and
 //! a whole log), `recovery` (opening: `directory`, then `replay`; `progress` says how far),
-//! `history` (reading what the log keeps), `retention` (how long it is kept), `erasing` (what it
+//! `history` (reading what the log keeps), `positions` and `records` (by sequence number), `retention` (how long it is kept), `erasing` (what it
 //! must name no more) and `erasures` (its register), `store` (what callers use), `backup`,
 //! `restore` and `verify` (copies; they share `rebuild`, `copies`, `sources` and `inventory`),
 //! `again` (erasing once more in what is restored), [`fs`] (what is asked of a disk),
@@ -35,9 +35,11 @@ mod line;
 mod options;
 mod pace;
 mod planted;
+mod positions;
 mod progress;
 mod reading;
 mod rebuild;
+mod records;
 mod recovery;
 mod replay;
 mod reserve;
@@ -60,6 +62,7 @@ pub use error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError, Unr
 pub use inventory::Summary;
 pub use options::{Options, SyncPolicy};
 pub use pace::Distribution;
+pub use positions::Mark;
 pub use progress::RecoveryProgress;
 pub use recovery::Recovery;
 pub use restore::{RestoreError, RestoreRequest, Restored, Until, restore, restore_on};

@@ -9,9 +9,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Instant;
 
-use ipse_core::snapshot::{Frozen, Part, Verifier};
+use ipse_core::snapshot::{Frozen, PART_ROWS_MAX, Verifier};
 
-use crate::codec::{decode_part, encode_part};
+use crate::codec::{SnapshotPart, decode_part, encode_part};
 use crate::error::{CheckpointError, IoFailed, OpenError};
 use crate::format::{
     FOOTER_MAGIC, HEADER_BYTES, SECTION_BYTES_TARGET, SECTION_HEADER_BYTES, SNAPSHOT_MAGIC,
@@ -19,6 +19,7 @@ use crate::format::{
 };
 use crate::frame::{u32_at, u64_at};
 use crate::fs::{Disk, DiskFile};
+use crate::positions::Positions;
 use crate::progress::RecoveryProgress;
 use crate::segment::{POSITION_MAX, check_header, seal};
 use crate::state::{State, StateLoader};
@@ -41,6 +42,12 @@ struct Footer {
     offset: u64,
     workspaces: u32,
     crc: u32,
+}
+
+/// A workspace at one moment.
+pub(crate) struct FrozenWorkspace {
+    pub(crate) graph: Frozen,
+    pub(crate) positions: Positions,
 }
 
 /// The free space of a directory, some of which is the log's.
@@ -69,7 +76,7 @@ const PARTS_AHEAD: usize = 4;
 /// A part, whose it is, and where it lies in the file.
 struct PlacedPart {
     workspace: u32,
-    part: Part,
+    part: SnapshotPart,
     offset: u64,
 }
 
@@ -90,17 +97,17 @@ impl Pace {
     }
 }
 
-/// Writes the graphs as the snapshot of `position` and returns its size in bytes.
+/// Writes the workspaces as the snapshot of `position` and returns its size in bytes.
 pub(crate) fn write(
     room: &FreeSpace<'_>,
     position: u64,
     log_id: u64,
-    graphs: Vec<Frozen>,
+    workspaces: Vec<FrozenWorkspace>,
     pace: Pace,
 ) -> Result<u64, CheckpointError> {
     let FreeSpace { disk, dir, .. } = room;
     let temporary = dir.join(SNAPSHOT_TEMPORARY_NAME);
-    let written = write_temporary(room, &temporary, position, log_id, graphs, pace);
+    let written = write_temporary(room, &temporary, position, log_id, workspaces, pace);
     if written.is_err() {
         // What is left of it takes room that the log may need; the next start removes it too.
         let _ = disk.remove(&temporary);
@@ -117,13 +124,16 @@ fn write_temporary(
     path: &Path,
     position: u64,
     log_id: u64,
-    graphs: Vec<Frozen>,
+    workspaces: Vec<FrozenWorkspace>,
     pace: Pace,
 ) -> Result<u64, CheckpointError> {
-    let mut writer = SnapshotWriter::create(room, path, position, log_id, graphs.len(), pace)?;
-    for (workspace, graph) in (0..).zip(graphs) {
+    let mut writer = SnapshotWriter::create(room, path, position, log_id, workspaces.len(), pace)?;
+    for (workspace, FrozenWorkspace { graph, positions }) in (0..).zip(workspaces) {
         for part in graph.into_parts() {
-            writer.add(workspace, &part)?;
+            writer.add(workspace, &SnapshotPart::Graph(part))?;
+        }
+        for marks in positions.marks().chunks(PART_ROWS_MAX) {
+            writer.add(workspace, &SnapshotPart::Positions(marks.to_vec()))?;
         }
     }
     let size = writer.finish()?;
@@ -144,8 +154,9 @@ pub(crate) fn verify(disk: &dyn Disk, path: &Path, pace: Pace) -> Result<(), Ope
         if current.as_ref().is_none_or(|(number, _)| *number != workspace) {
             finish(current.replace((workspace, Verifier::default())))?;
         }
-        let Some((_, verifier)) = &mut current else { return Ok(()) };
-        verifier.add(part).map_err(|problem| problem.to_string())?;
+        if let (Some((_, verifier)), SnapshotPart::Graph(part)) = (&mut current, part) {
+            verifier.add(part).map_err(|problem| problem.to_string())?;
+        }
         pace.rest(began);
         began = Instant::now();
         Ok(())
@@ -304,7 +315,7 @@ impl<'a> SnapshotWriter<'a> {
         Ok(writer)
     }
 
-    fn add(&mut self, workspace: u32, part: &Part) -> Result<(), CheckpointError> {
+    fn add(&mut self, workspace: u32, part: &SnapshotPart) -> Result<(), CheckpointError> {
         encode_part(&mut self.section, workspace, part);
         self.section_parts += 1;
         if self.section.len() >= SECTION_BYTES_TARGET { self.end_section() } else { Ok(()) }

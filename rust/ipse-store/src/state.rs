@@ -6,12 +6,15 @@ use std::collections::HashMap;
 
 use ipse_core::change::Verb;
 use ipse_core::graph::Memory;
-use ipse_core::snapshot::{Frozen, Loader, Part};
+use ipse_core::snapshot::Loader;
 use ipse_core::{Change, Graph, Record, Timestamp};
 
+use crate::codec::SnapshotPart;
 use crate::error::Unreadable;
 use crate::inventory::Summary;
 use crate::planted::{Fault, is_planted};
+use crate::positions::Positions;
+use crate::snapshot::FrozenWorkspace;
 use crate::unsynced::Unsynced;
 
 /// Records appended over all workspaces, from 1; 0 is nothing.
@@ -36,6 +39,7 @@ struct Workspace {
     graph: Graph,
     /// Of its newest record.
     position: LogPosition,
+    positions: Positions,
     unsynced: Unsynced,
     /// What the graph takes.
     memory: Memory,
@@ -44,7 +48,7 @@ struct Workspace {
 /// Builds a [`State`] from the parts of a snapshot.
 pub(crate) struct StateLoader {
     state: State,
-    current: Option<(u32, Loader)>,
+    current: Option<(u32, Loader, Positions)>,
 }
 
 impl State {
@@ -124,8 +128,24 @@ impl State {
         live.map(summary).collect()
     }
 
-    pub(crate) fn freeze(&self) -> Vec<Frozen> {
-        self.workspaces.iter().map(|workspace| workspace.graph.freeze()).collect()
+    /// Where the log has a workspace's records.
+    pub(crate) fn positions(&self, workspace: WorkspaceIndex) -> &Positions {
+        &self.at(workspace).positions
+    }
+
+    /// Drops what leads to records before a log position.
+    pub(crate) fn forget_before(&mut self, position: u64) {
+        for workspace in &mut self.workspaces {
+            workspace.positions.forget_before(position);
+        }
+    }
+
+    pub(crate) fn freeze(&self) -> Vec<FrozenWorkspace> {
+        let freeze = |workspace: &Workspace| FrozenWorkspace {
+            graph: workspace.graph.freeze(),
+            positions: workspace.positions.clone(),
+        };
+        self.workspaces.iter().map(freeze).collect()
     }
 
     /// Applies a change that was decided on this state, unless its record could not be read back.
@@ -157,7 +177,7 @@ impl State {
     /// Makes room for a workspace; its first record is to be committed at once.
     pub(crate) fn add_workspace(&mut self, name: &str) -> WorkspaceIndex {
         let workspace = WorkspaceIndex(self.count());
-        self.add_graph(name, Graph::new(self.hash_seed));
+        self.add_graph(name, Graph::new(self.hash_seed), Positions::default());
         workspace
     }
 
@@ -204,7 +224,7 @@ impl State {
         }
         let graph = Graph::new(self.hash_seed);
         graph.validate(record).map_err(|invalid| invalid.0)?;
-        self.add_graph(name, graph);
+        self.add_graph(name, graph, Positions::default());
         self.apply(workspace, record);
         Ok(())
     }
@@ -218,6 +238,7 @@ impl State {
         let workspace = self.at_mut(workspace);
         workspace.graph.apply(record);
         workspace.position = position;
+        workspace.positions.note(record.sequence, position.0);
     }
 
     /// Counts what all graphs take.
@@ -232,7 +253,7 @@ impl State {
         self.memory = self.memory - before + after;
     }
 
-    fn add_graph(&mut self, name: &str, graph: Graph) {
+    fn add_graph(&mut self, name: &str, graph: Graph, positions: Positions) {
         // One that is gone has none, and there may be many.
         if !name.is_empty() {
             self.by_name.insert(name.to_owned(), WorkspaceIndex(self.count()));
@@ -240,7 +261,7 @@ impl State {
         let memory = graph.memory();
         self.memory = self.memory + memory;
         let (position, unsynced) = (self.position, Unsynced::default());
-        self.workspaces.push(Workspace { graph, position, unsynced, memory });
+        self.workspaces.push(Workspace { graph, position, positions, unsynced, memory });
     }
 
     fn count(&self) -> u32 {
@@ -292,17 +313,21 @@ impl StateLoader {
     }
 
     /// Takes the next part; workspaces come in order.
-    pub(crate) fn add(&mut self, workspace: u32, part: Part) -> Result<(), String> {
-        if self.current.as_ref().is_none_or(|(current, _)| *current != workspace) {
+    pub(crate) fn add(&mut self, workspace: u32, part: SnapshotPart) -> Result<(), String> {
+        if self.current.as_ref().is_none_or(|(current, ..)| *current != workspace) {
             self.finish_workspace()?;
             if workspace != self.state.count() {
                 return Err(format!("workspace {workspace} is out of order"));
             }
-            self.current = Some((workspace, Loader::new(self.state.hash_seed)));
+            let loader = Loader::new(self.state.hash_seed);
+            self.current = Some((workspace, loader, Positions::default()));
         }
-        match &mut self.current {
-            Some((_, loader)) => loader.add(part).map_err(|invalid| invalid.0),
-            None => Ok(()),
+        match (&mut self.current, part) {
+            (Some((_, loader, _)), SnapshotPart::Graph(part)) => {
+                loader.add(part).map_err(|invalid| invalid.0)
+            }
+            (Some((_, _, positions)), SnapshotPart::Positions(marks)) => positions.extend(marks),
+            (None, _) => Ok(()),
         }
     }
 
@@ -317,7 +342,7 @@ impl StateLoader {
     }
 
     fn finish_workspace(&mut self) -> Result<(), String> {
-        let Some((_, loader)) = self.current.take() else {
+        let Some((_, loader, positions)) = self.current.take() else {
             return Ok(());
         };
         let graph = loader.finish().map_err(|invalid| invalid.0)?;
@@ -325,7 +350,7 @@ impl StateLoader {
         if self.state.workspace(&name).is_some() {
             return Err(format!("workspace `{name}` is there twice"));
         }
-        self.state.add_graph(&name, graph);
+        self.state.add_graph(&name, graph, positions);
         Ok(())
     }
 }

@@ -22,10 +22,11 @@ use crate::error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError, 
 use crate::failpoints;
 use crate::format::{BACKUPS_NAME, LOCK_NAME, segment_name, snapshot_name, snapshot_position};
 use crate::fs::Disk;
-use crate::history::{self, Wanted};
+use crate::history::{History, Places};
 use crate::options::Options;
 use crate::pace::Distribution;
 use crate::planted::{self, Fault, is_planted};
+use crate::positions::Positions;
 use crate::progress::RecoveryProgress;
 use crate::recovery::{Recovery, recover};
 use crate::retention;
@@ -106,6 +107,7 @@ pub(crate) struct Files {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
     pub(crate) log_id: u64,
+    places: Places,
     /// Held while a checkpoint or a backup is made or the store is closed.
     upkeep: Mutex<Upkeep>,
     snapshots: Mutex<Snapshots>,
@@ -200,6 +202,7 @@ impl Store {
             disk,
             dir: dir.to_owned(),
             log_id: recovered.log_id,
+            places: Places::default(),
             upkeep: Mutex::new(upkeep),
             snapshots: Mutex::new(snapshots),
         };
@@ -334,22 +337,6 @@ impl Store {
     pub fn erasures_pending(&self) -> usize {
         let Ok(inner) = self.shared.lock_whole() else { return 0 };
         inner.state.indexes().map(|w| inner.state.graph(w).pending_erasures().len()).sum()
-    }
-
-    /// Reads records of a workspace after a log position, as far as the log keeps them, one
-    /// segment in one call and until `on_record` says that it is enough. Gives the position that
-    /// was looked at last, or `None` if there are no more. Blocks; commits go on meanwhile.
-    pub fn read_records(
-        &self,
-        workspace: WorkspaceIndex,
-        after: LogPosition,
-        on_record: &mut dyn FnMut(&Record<'_>) -> bool,
-    ) -> Result<Option<LogPosition>, OpenError> {
-        let Some(files) = &self.files else { return Ok(None) };
-        let segments = locked(&self.shared.progress.segments).clone();
-        let wanted = Wanted { workspace: workspace.0, after: after.0, synced: self.synced().0 };
-        let last = history::read(files.disk.as_ref(), &files.dir, &segments, &wanted, on_record)?;
-        Ok(last.map(LogPosition))
     }
 
     /// The register of backups, a line each, as whoever made them wrote it; they hold what was
@@ -536,7 +523,20 @@ impl Store {
             locked(&self.shared.progress.segments)
                 .retain(|segment| segment_name(segment.number) != *name);
         }
+        if let Some(oldest) = segments.get(expired).filter(|_| expired > 0) {
+            self.shared.lock_whole()?.state.forget_before(oldest.first_position);
+        }
         Ok(())
+    }
+
+    /// The log's files as they are now; none in memory.
+    pub(crate) fn history(&self) -> Option<History<'_>> {
+        let files = self.files.as_ref()?;
+        // First, so that what is synced is in one of the segments.
+        let synced = self.synced().0;
+        let segments = locked(&self.shared.progress.segments).clone();
+        let (disk, dir, places) = (files.disk.as_ref(), files.dir.as_path(), &files.places);
+        Some(History { disk, dir, places, segments, synced })
     }
 
     fn bytes_since_snapshot(&self) -> u64 {
@@ -574,6 +574,11 @@ impl Locked<'_> {
     /// A workspace's graph.
     pub fn graph(&self, workspace: WorkspaceIndex) -> &Graph {
         self.inner.state.graph(workspace)
+    }
+
+    /// Where the log has a workspace's records.
+    pub(crate) fn positions(&self, workspace: WorkspaceIndex) -> &Positions {
+        self.inner.state.positions(workspace)
     }
 
     /// The newest record of all workspaces.

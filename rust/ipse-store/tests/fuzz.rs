@@ -7,8 +7,8 @@ mod story;
 use std::path::{Path, PathBuf};
 
 use fuzzing::{Target, fuzz};
-use ipse_core::snapshot::Part;
-use ipse_store::codec::{decode_record, encode_record};
+
+use ipse_store::codec::{SnapshotPart, decode_record, encode_record};
 use ipse_store::format::{
     FRAME_HEADER_BYTES, HEADER_BYTES, KIND_GROUP, SECTION_HEADER_BYTES, aligned,
 };
@@ -310,7 +310,7 @@ fn parts() {
     });
 }
 
-fn kind(part: &Part) -> String {
+fn kind(part: &SnapshotPart) -> String {
     let told = format!("{part:?}");
     told.chars().take_while(|letter| letter.is_alphanumeric()).collect()
 }

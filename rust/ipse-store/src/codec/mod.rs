@@ -14,7 +14,7 @@ mod part;
 mod record;
 
 pub use msgpack::Malformed;
-pub use part::{decode_part, encode_part};
+pub use part::{SnapshotPart, decode_part, encode_part};
 pub use record::{decode_record, encode_record};
 
 use std::borrow::Cow;

@@ -21,17 +21,40 @@ use super::{
     write_digest, write_optional, write_target, write_trait_value, write_verdict,
 };
 use crate::format::part_tag;
+use crate::positions::Mark;
 
 /// Fields of every part: workspace, tag.
 const COMMON_FIELDS: usize = 2;
 
+/// What a snapshot holds of a workspace.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SnapshotPart {
+    /// A part of its graph.
+    Graph(Part),
+    /// Where the log has some of its records, in order.
+    Positions(Vec<Mark>),
+}
+
 /// Appends a part of the given workspace.
-pub fn encode_part(buffer: &mut Vec<u8>, workspace: u32, part: &Part) {
+pub fn encode_part(buffer: &mut Vec<u8>, workspace: u32, part: &SnapshotPart) {
     let out = &mut Writer(buffer);
-    let (fields, tag) = shape(part);
+    let (fields, tag) = match part {
+        SnapshotPart::Graph(part) => shape(part),
+        SnapshotPart::Positions(_) => (2, part_tag::POSITIONS),
+    };
     out.array(COMMON_FIELDS + fields);
     out.uint(u64::from(workspace));
     out.uint(tag);
+    match part {
+        SnapshotPart::Graph(part) => write_columns(out, part),
+        SnapshotPart::Positions(marks) => {
+            out.list(marks, |out, mark| out.uint(mark.sequence.0));
+            out.list(marks, |out, mark| out.uint(mark.position));
+        }
+    }
+}
+
+fn write_columns(out: &mut Writer<'_>, part: &Part) {
     match part {
         Part::Workspace(part) => write_workspace(out, part),
         Part::Profiles(part) => write_profiles(out, part),
@@ -60,14 +83,17 @@ pub fn encode_part(buffer: &mut Vec<u8>, workspace: u32, part: &Part) {
 }
 
 /// The first part in `bytes`, its workspace, and how many bytes it took.
-pub fn decode_part(bytes: &[u8]) -> Result<(u32, Part, usize), Malformed> {
+pub fn decode_part(bytes: &[u8]) -> Result<(u32, SnapshotPart, usize), Malformed> {
     let input = &mut Reader::new(bytes);
     let length = input.array("part")?;
     if length < COMMON_FIELDS {
         return Err(input.malformed("part", "too short"));
     }
     let workspace = input.uint32("workspace")?;
-    let part = read_columns(input, length - COMMON_FIELDS)?;
+    let part = match (input.uint("part tag")?, length - COMMON_FIELDS) {
+        (part_tag::POSITIONS, 2) => SnapshotPart::Positions(read_positions(input)?),
+        (tag, fields) => SnapshotPart::Graph(read_columns(input, tag, fields)?),
+    };
     Ok((workspace, part, input.offset()))
 }
 
@@ -94,8 +120,8 @@ fn shape(part: &Part) -> (usize, u64) {
     }
 }
 
-fn read_columns(input: &mut Reader<'_>, fields: usize) -> Result<Part, Malformed> {
-    Ok(match (input.uint("part tag")?, fields) {
+fn read_columns(input: &mut Reader<'_>, tag: u64, fields: usize) -> Result<Part, Malformed> {
+    Ok(match (tag, fields) {
         (part_tag::WORKSPACE, 9) => Part::Workspace(read_workspace(input)?),
         (part_tag::PROFILES, 7) => Part::Profiles(read_profiles(input)?),
         (part_tag::IDENTIFIERS, 6) => Part::Identifiers(read_identifiers(input)?),
@@ -134,6 +160,17 @@ fn read_columns(input: &mut Reader<'_>, fields: usize) -> Result<Part, Malformed
             ));
         }
     })
+}
+
+fn read_positions(input: &mut Reader<'_>) -> Result<Vec<Mark>, Malformed> {
+    let sequences = read_u64s(input, "sequence")?;
+    let positions = read_u64s(input, "log position")?;
+    if sequences.len() != positions.len() {
+        return Err(input.malformed("positions", "of columns that are not equally long"));
+    }
+    let mark =
+        |(sequence, position)| Mark { sequence: SequenceNumber(sequence), position };
+    Ok(sequences.into_iter().zip(positions).map(mark).collect())
 }
 
 fn write_workspace(out: &mut Writer<'_>, part: &WorkspacePart) {

@@ -3,7 +3,7 @@ mod records;
 
 use ipse_core::change::{RulesVersion, Verb};
 use ipse_core::rules::RulesText;
-use ipse_core::snapshot::{PART_ROWS_MAX, Part};
+use ipse_core::snapshot::PART_ROWS_MAX;
 use ipse_core::{Change, EventResolved, Record, SequenceNumber};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ fn encoded(workspace: u32, record: &Record<'_>) -> Vec<u8> {
     bytes
 }
 
-fn encoded_part(workspace: u32, part: &Part) -> Vec<u8> {
+fn encoded_part(workspace: u32, part: &SnapshotPart) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode_part(&mut bytes, workspace, part);
     bytes

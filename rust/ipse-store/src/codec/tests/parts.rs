@@ -13,11 +13,21 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use super::super::SnapshotPart;
 use super::records::{event, number, target, text, time, trait_reason, trait_value, verdict};
+use crate::positions::Mark;
 
 const ROWS: usize = 3;
 
-pub(super) fn part() -> impl Strategy<Value = Part> {
+pub(super) fn part() -> impl Strategy<Value = SnapshotPart> {
+    let mark = |(sequence, position)| Mark { sequence: SequenceNumber(sequence), position };
+    prop_oneof![
+        graph_part().prop_map(SnapshotPart::Graph),
+        vec((number(), number()).prop_map(mark), ROWS).prop_map(SnapshotPart::Positions),
+    ]
+}
+
+fn graph_part() -> impl Strategy<Value = Part> {
     prop_oneof![
         workspace().prop_map(Part::Workspace),
         profiles().prop_map(Part::Profiles),
