@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 # Imported for their descriptors, which reflection finds in the default pool: the errors are in
 # no service's signature, and tools decode the details of a status with them.
 from google.rpc import error_details_pb2  # isort: skip
-from ipse.v1 import admin_pb2, errors_pb2, identity_pb2
+from ipse.v1 import admin_pb2, errors_pb2, history_pb2, identity_pb2
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -36,6 +36,7 @@ def services() -> list[str]:
     return [
         identity_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name,
         admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
+        history_pb2.DESCRIPTOR.services_by_name["HistoryService"].full_name,
         health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
         f"{_V1ALPHA}.{_SERVICE}",
         f"{_V1}.{_SERVICE}",

@@ -4,3 +4,4 @@ from typing import Final
 
 IDENTITY: Final = "ipse.v1.IdentityService"
 ADMIN: Final = "ipse.v1.AdminService"
+HISTORY: Final = "ipse.v1.HistoryService"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, TypeVar
 
-from ipse import _calls, _messages, _writes
+from ipse import _calls, _history, _messages, _writes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
         IdentityTarget,
         ImportedProfile,
         ItemError,
+        LinkStory,
         MergeAnswer,
         Profile,
         ProfilePage,
+        ProfileStory,
         Resolution,
         RevertAnswer,
         RulesInfo,
@@ -430,6 +432,17 @@ class SyncCalls(ABC):
             yield from lines
             if not page_token:
                 return
+
+    def explain_profile(self, profile: Lookup, *, workspace: str = "") -> ProfileStory:
+        """Say how a profile came to be: the records that it rests on, with what rests on each."""
+        pages = [self._carry(_history.explain_profile(profile, workspace, ""))]
+        while token := pages[-1].next_page_token:
+            pages.append(self._carry(_history.explain_profile(profile, workspace, token)))
+        return _history.joined(pages)
+
+    def explain_link(self, a: Lookup, b: Lookup, *, workspace: str = "") -> LinkStory:
+        """Say why two identifiers or profiles are one person, or why they are not."""
+        return self._carry(_history.explain_link(a, b, workspace))
 
     def import_profiles(
         self,

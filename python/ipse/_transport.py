@@ -17,7 +17,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from ipse._services import ADMIN, IDENTITY
+from ipse._services import ADMIN, HISTORY, IDENTITY
 from ipse.errors import (
     Code,
     ConfigError,
@@ -63,6 +63,7 @@ SERVICE_CONFIG: Final = json.dumps(
             {
                 "name": [
                     {"service": IDENTITY},
+                    {"service": HISTORY},
                     *({"service": ADMIN, "method": method} for method in _RETRIED_ADMIN_METHODS),
                 ],
                 "retryPolicy": {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import grpc.aio
 from grpc_health.v1 import health_pb2
 
-from ipse import _calls, _messages, _transport, _writes
+from ipse import _calls, _history, _messages, _transport, _writes
 from ipse.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
@@ -36,9 +36,11 @@ if TYPE_CHECKING:
         IdentityTarget,
         ImportedProfile,
         ItemError,
+        LinkStory,
         MergeAnswer,
         Profile,
         ProfilePage,
+        ProfileStory,
         Resolution,
         RevertAnswer,
         RulesInfo,
@@ -494,6 +496,17 @@ class Client:
                 yield line
             if not page_token:
                 return
+
+    async def explain_profile(self, profile: Lookup, *, workspace: str = "") -> ProfileStory:
+        """Say how a profile came to be: the records that it rests on, with what rests on each."""
+        pages = [await self._carry(_history.explain_profile(profile, workspace, ""))]
+        while token := pages[-1].next_page_token:
+            pages.append(await self._carry(_history.explain_profile(profile, workspace, token)))
+        return _history.joined(pages)
+
+    async def explain_link(self, a: Lookup, b: Lookup, *, workspace: str = "") -> LinkStory:
+        """Say why two identifiers or profiles are one person, or why they are not."""
+        return await self._carry(_history.explain_link(a, b, workspace))
 
     async def import_profiles(
         self,

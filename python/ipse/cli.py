@@ -22,6 +22,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("load", "load", "send a file of events (JSON lines) to a server"),
     ("import", "import_profiles", "bring the profiles of another system from a file"),
     ("profile", "profile", "read a profile, or take apart and put together what rules did not"),
+    ("why", "why", "say how a profile came to be, or why two are one person or not"),
     ("person", "person", "erase someone, or read all that is held on them"),
     ("export", "export", "write the id map and attributed history for the warehouse"),
     ("workspace", "workspace", "list the workspaces of a server, or delete one"),

@@ -5,7 +5,7 @@ IpseError                     everything below; carries code, reason, field, met
 │   ├── InvalidArgument         a field, a bound, broken JSON, contradictory rules
 │   ├── NotFound                no such workspace, no such profile
 │   ├── AlreadyExists           the workspace exists, the event id had another event
-│   ├── FailedPrecondition      other rules are in force than the caller believed
+│   ├── FailedPrecondition      other rules are in force than believed, history is not kept
 │   ├── Unauthenticated         no token that the server knows
 │   ├── PermissionDenied        the token's role, workspaces or source do not allow it
 │   └── Unimplemented           the server has no such method

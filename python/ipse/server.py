@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from ipse import _native, memory
 from ipse._carrier import carrier_of, host_port
 from ipse._door import Door
-from ipse._services import ADMIN, IDENTITY
+from ipse._services import ADMIN, HISTORY, IDENTITY
 from ipse._threads import run_aside
 from ipse.errors import Failed, LogFailed, OpenError
 
@@ -45,7 +45,7 @@ EXIT_OPEN_FAILED: Final = 74
 
 READS: Final = "ipse.reads"
 WRITES: Final = "ipse.writes"
-HEALTH_NAMES: Final = (IDENTITY, ADMIN, READS, WRITES)
+HEALTH_NAMES: Final = (IDENTITY, HISTORY, ADMIN, READS, WRITES)
 
 _LOOK_AFTER_INTERVAL_S: Final = 1.0
 _CHECKPOINT_RETRY_S: Final = 60.0

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, cast
 import grpc
 
 from ipse import _native
-from ipse._services import IDENTITY
+from ipse._services import ADMIN
 from ipse._threads import Shared, Turns
 from ipse._waiters import SyncWaiters
 from ipse.errors import Code
@@ -53,7 +53,9 @@ WRITING_METHODS: Final = frozenset(
 AUDITED_METHODS: Final = frozenset(
     name for name, (role, _, _) in _METHODS.items() if role == "admin"
 )
-_IDENTITY_METHODS: Final = frozenset(name for name in _METHODS if name.startswith(f"/{IDENTITY}/"))
+_CROWDED_METHODS: Final = frozenset(
+    name for name in _METHODS if not name.startswith(f"/{ADMIN}/")
+)
 
 _PREFIX: Final = "/ipse.v1."
 _AUTHORIZATION: Final = "authorization"
@@ -362,7 +364,7 @@ class Service(grpc.GenericRpcHandler):
     def _refuse_crowd(self, method: str) -> tuple[int, bytes] | None:
         """Refuse those who come while there are enough in flight; never who administers."""
         bound = self._settings.calls_in_flight_max
-        if self._in_flight <= bound or self._engine is None or method not in _IDENTITY_METHODS:
+        if self._in_flight <= bound or self._engine is None or method not in _CROWDED_METHODS:
             return None
         return self._engine.crowded(self._in_flight, bound)
 

@@ -1,4 +1,4 @@
-"""Every method of both services, with a request that is good in a workspace where Ann is known.
+"""Every method of all services, with a request that is good in a workspace where Ann is known.
 
 From the descriptors: a method that is new is here by itself, and needs a request and a role below.
 """
@@ -11,12 +11,13 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from ipse.errors import Code
-from ipse.v1 import admin_pb2, event_pb2, identity_pb2
+from ipse.v1 import admin_pb2, event_pb2, history_pb2, identity_pb2
 
 METHODS: Final[dict[str, MethodDescriptor]] = {
     f"/{service.full_name}/{method.name}": method
     for service in (
         identity_pb2.DESCRIPTOR.services_by_name["IdentityService"],
+        history_pb2.DESCRIPTOR.services_by_name["HistoryService"],
         admin_pb2.DESCRIPTOR.services_by_name["AdminService"],
     )
     for method in service.methods
@@ -46,6 +47,8 @@ ROLES: Final = {
     "DeleteProfile": "admin",
     "ForgetIdentifier": "admin",
     "ExportPerson": "admin",
+    "ExplainProfile": "read",
+    "ExplainLink": "read",
     "CreateWorkspace": "admin",
     "ListWorkspaces": "admin",
     "GetWorkspace": "admin",
@@ -104,6 +107,8 @@ REQUESTS: Final[dict[str, Message]] = {
     "DeleteProfile": identity_pb2.DeleteProfileRequest(profile=_ANN, read_only=True),
     "ForgetIdentifier": identity_pb2.ForgetIdentifierRequest(identifier=ANN, read_only=True),
     "ExportPerson": identity_pb2.ExportPersonRequest(profile=_ANN),
+    "ExplainProfile": history_pb2.ExplainProfileRequest(profile=_ANN),
+    "ExplainLink": history_pb2.ExplainLinkRequest(a=_ANN, b=_BOB),
     "CreateWorkspace": admin_pb2.CreateWorkspaceRequest(name="new"),
     "ListWorkspaces": admin_pb2.ListWorkspacesRequest(),
     "GetWorkspace": admin_pb2.GetWorkspaceRequest(),

@@ -29,6 +29,7 @@ def test_services_are_listed(server: ServerProcess, package: str) -> None:
             "grpc.reflection.v1.ServerReflection",
             "grpc.reflection.v1alpha.ServerReflection",
             "ipse.v1.AdminService",
+            "ipse.v1.HistoryService",
             "ipse.v1.IdentityService",
         ]
     )

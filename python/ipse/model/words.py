@@ -135,6 +135,26 @@ class MergeVerdict(StrEnum):
     """A rule kept it apart."""
 
 
+class RecordKind(StrEnum):
+    """What a record of the log is of."""
+
+    OBSERVE = "observe"
+    LOGIN = "login"
+    LOGOUT = "logout"
+    LINK = "link"
+    MODIFY = "modify"
+    MERGE = "merge"
+    SPLIT = "split"
+    ATTRIBUTE_HISTORY = "attribute_history"
+    IMPORT = "import"
+    ERASURE = "erasure"
+    """An erasure, or the files that followed one."""
+    EXPIRY = "expiry"
+    """Identifiers that expired."""
+    RULES = "rules"
+    """The workspace began, or other rules came into force."""
+
+
 class ValueChoice(StrEnum):
     """Which of a profile's values of a namespace to give."""
 
@@ -163,3 +183,4 @@ RULES: Final = dict(enumerate(Rule, start=1))
 MOVE_CAUSES: Final = dict(enumerate(MoveCause, start=1))
 TRAIT_REASONS: Final = dict(enumerate(TraitReason, start=1))
 MERGE_VERDICTS: Final = dict(enumerate(MergeVerdict, start=1))
+RECORD_KINDS: Final = dict(enumerate(RecordKind, start=1))

@@ -90,6 +90,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     memory, as its settings allow, and what was sent would be somebody new. Known people are
     still answered; their new identifiers are dropped with RULE_CEILING.
     """
+    ERROR_REASON_HISTORY_EXPIRED: _ErrorReason.ValueType  # 27
+    """FAILED_PRECONDITION: the log no longer keeps what was asked for. The metadata says the
+    oldest sequence number that is left, as `oldest_sequence_number`.
+    """
     ERROR_REASON_MERGE_BUILT_ON: _ErrorReason.ValueType  # 28
     """FAILED_PRECONDITION: other merges were built on the one that is to be undone; the newest
     that comes before it is named.
@@ -165,6 +169,10 @@ ERROR_REASON_CEILING_REACHED: ErrorReason.ValueType  # 26
 """RESOURCE_EXHAUSTED: the workspace or the server holds as many identifiers, or takes as much
 memory, as its settings allow, and what was sent would be somebody new. Known people are
 still answered; their new identifiers are dropped with RULE_CEILING.
+"""
+ERROR_REASON_HISTORY_EXPIRED: ErrorReason.ValueType  # 27
+"""FAILED_PRECONDITION: the log no longer keeps what was asked for. The metadata says the
+oldest sequence number that is left, as `oldest_sequence_number`.
 """
 ERROR_REASON_MERGE_BUILT_ON: ErrorReason.ValueType  # 28
 """FAILED_PRECONDITION: other merges were built on the one that is to be undone; the newest

@@ -60,7 +60,7 @@ _PART_FIELDS: Final = {
             "record",
         ),
     ),
-    11: ("remembered_refusals", ("hash",)),
+    11: ("remembered_refusals", ("hash", "sequence")),
     12: ("partings", ("identifier", "sequence", "side")),
     13: ("suppressions", ("hash",)),
     14: (

@@ -54,9 +54,9 @@ impl Graph {
             let kept = if event.record.is_some() { " kept" } else { "" };
             writeln!(out, "event {id:?} digest {digest:032x} record {sequence} at {time}{kept}")?;
         }
-        self.remembered_refusals
-            .iter()
-            .try_for_each(|refusal| writeln!(out, "refusal {:016x}", refusal.0))?;
+        self.remembered_refusals.iter().try_for_each(|known| {
+            writeln!(out, "refusal {:016x} by {}", known.refusal.0, known.by)
+        })?;
         self.write_last_seen(out)?;
         self.write_erasures(out)
     }

@@ -50,6 +50,11 @@ pub const PARTED_STAYING_MAX: usize = 1_000;
 pub const REMEMBERED_EVENTS_AGE_MS_MAX: i64 = DAY_MS;
 /// Refusals remembered in one workspace, so that each is recorded once; the oldest give way.
 pub const REMEMBERED_REFUSALS_MAX: usize = 1 << 16;
+/// Pairs of an identifier and a profile whose refusals are looked for to explain why they are
+/// apart.
+pub const EXPLAINED_REFUSALS_MAX: usize = 1_000;
+/// Identifiers that are named of each side of a parting.
+pub const PARTED_TOLD_MAX: usize = 10;
 /// Attributions of history of one profile, as source and as destination together.
 pub const ATTRIBUTIONS_MAX: usize = 1_000;
 /// Most sources of one command.

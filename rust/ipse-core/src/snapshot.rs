@@ -298,6 +298,8 @@ pub struct RememberedEventsPart {
 pub struct RememberedRefusalsPart {
     /// Hashes, oldest first.
     pub hash: Vec<u64>,
+    /// The first record that has it.
+    pub sequence: Vec<u64>,
 }
 
 /// Hashes of erased identifiers that are kept out.

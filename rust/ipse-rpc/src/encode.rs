@@ -96,6 +96,11 @@ impl Encoder {
         message.encode_raw(&mut self.0);
     }
 
+    /// Fields that are encoded already.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
     fn tag(&mut self, field: u32, wire_type: u32) {
         put_tag(field, wire_type, &mut self.0);
     }

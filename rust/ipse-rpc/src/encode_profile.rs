@@ -168,7 +168,7 @@ fn position(identifier: &IdentifierView<'_>) -> [u8; 8] {
     hasher.finish().to_be_bytes()
 }
 
-fn encode_identifier(identifier: &IdentifierView<'_>, out: &mut Encoder) {
+pub(crate) fn encode_identifier(identifier: &IdentifierView<'_>, out: &mut Encoder) {
     out.message(1, |out| {
         out.string(1, identifier.namespace);
         out.string(2, identifier.value);

@@ -50,8 +50,8 @@ pub enum Way {
 
 type Handler = fn(&Dispatch, &[u8], Timestamp) -> Handled;
 
-/// Where the methods of `IdentityService` begin.
-pub(crate) const IDENTITY: &str = "/ipse.v1.IdentityService/";
+/// Where the methods of `AdminService` begin.
+pub(crate) const ADMIN: &str = "/ipse.v1.AdminService/";
 
 macro_rules! methods {
     ($($service:ident $name:ident $access:expr, $effect:ident $way:ident $handler:ident;)*) => {
@@ -88,6 +88,8 @@ methods! {
     IdentityService DeleteProfile ERASE, Writes Files delete_profile;
     IdentityService ForgetIdentifier ERASE, Writes Files forget_identifier;
     IdentityService ExportPerson ERASE, Reads Files export_person;
+    HistoryService ExplainProfile READ, Reads Files explain_profile;
+    HistoryService ExplainLink READ, Reads Files explain_link;
     AdminService CreateWorkspace admin(Reach::NewWorkspace(1)), Writes Compile create_workspace;
     AdminService ListWorkspaces admin(Reach::Server), Reads Short list_workspaces;
     AdminService GetWorkspace admin(Reach::Workspace(1)), Reads Short get_workspace;

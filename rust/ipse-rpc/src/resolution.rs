@@ -10,7 +10,8 @@ use ipse_core::change::{
 use ipse_core::erasure::is_pseudonym;
 use ipse_core::identifier::FORMER_ID;
 use ipse_core::{
-    AttributedBy, EventResolved, Graph, ObservedIdentifier, SequenceNumber, Target, Timestamp,
+    AttributedBy, Decision, EventResolved, Graph, ObservedIdentifier, SequenceNumber, Target,
+    Timestamp,
 };
 
 use crate::convert::wire_time;
@@ -27,6 +28,21 @@ pub(crate) struct Resolution<'a> {
     pub(crate) recorded: bool,
     pub(crate) repeated: bool,
     pub(crate) read_only: bool,
+}
+
+impl<'a> Resolution<'a> {
+    /// Of what was decided and is not to be written.
+    pub(crate) fn planned(decision: Decision<'a>, newest: SequenceNumber) -> Resolution<'a> {
+        Resolution {
+            resolved: decision.resolved,
+            known: decision.known,
+            attributed_by: decision.attributed_by,
+            sequence: newest,
+            recorded: false,
+            repeated: false,
+            read_only: true,
+        }
+    }
 }
 
 impl Resolution<'_> {
@@ -268,7 +284,7 @@ fn trait_reason_on_wire(reason: TraitReason) -> v1::TraitReason {
     }
 }
 
-fn rule_on_wire(rule: Rule) -> v1::Rule {
+pub(crate) fn rule_on_wire(rule: Rule) -> v1::Rule {
     match rule {
         Rule::UnknownNamespace => v1::Rule::UnknownNamespace,
         Rule::InvalidValue => v1::Rule::InvalidValue,

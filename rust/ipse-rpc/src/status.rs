@@ -4,6 +4,7 @@
 //! says when to come back. The code follows from the reason, so that no two places can
 //! disagree about it. A status never holds text of a panic or of another process.
 
+use ipse_core::SequenceNumber;
 use prost::{DecodeError, Message, Name};
 use prost_types::Any;
 
@@ -115,6 +116,15 @@ impl Status {
             .with("bound", bound)
             .with("found", found)
             .retry_after_ms(WRITE_QUEUE_RETRY_DELAY_MS)
+    }
+
+    /// HISTORY_EXPIRED: the oldest record that is kept is a later one.
+    pub fn history_expired(asked: SequenceNumber, oldest: SequenceNumber) -> Status {
+        let problem = format!(
+            "sequence number {asked} is no longer kept, the oldest that is left is {oldest}: what \
+             is to be kept longer is for history_retention_days and history_retention_bytes to say"
+        );
+        Status::new(Reason::HistoryExpired, problem).with("oldest_sequence_number", oldest)
     }
 
     /// LIMIT_EXCEEDED: a request or response has more bytes than a setting allows.
@@ -272,7 +282,9 @@ fn code_of(reason: Reason) -> i32 {
         | Reason::InvalidPageToken => code::INVALID_ARGUMENT,
         Reason::WorkspaceNotFound | Reason::ProfileNotFound | Reason::Erased => code::NOT_FOUND,
         Reason::WorkspaceExists | Reason::EventIdReused => code::ALREADY_EXISTS,
-        Reason::RulesVersionMismatch | Reason::MergeBuiltOn => code::FAILED_PRECONDITION,
+        Reason::RulesVersionMismatch | Reason::MergeBuiltOn | Reason::HistoryExpired => {
+            code::FAILED_PRECONDITION
+        }
         Reason::Overloaded | Reason::RateLimited => code::RESOURCE_EXHAUSTED,
         Reason::WriteQueueFull
         | Reason::CapacityExceeded
@@ -356,6 +368,7 @@ mod tests {
             (Reason::EventIdReused, 6, "EVENT_ID_REUSED"),
             (Reason::RulesVersionMismatch, 9, "RULES_VERSION_MISMATCH"),
             (Reason::MergeBuiltOn, 9, "MERGE_BUILT_ON"),
+            (Reason::HistoryExpired, 9, "HISTORY_EXPIRED"),
             (Reason::WriteQueueFull, 8, "WRITE_QUEUE_FULL"),
             (Reason::CapacityExceeded, 8, "CAPACITY_EXCEEDED"),
             (Reason::CeilingReached, 8, "CEILING_REACHED"),

@@ -4,10 +4,11 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use ipse_core::SequenceNumber;
 use ipse_core::graph::Memory;
 use ipse_core::rules::preset;
 use ipse_rpc::proto::v1;
-use ipse_rpc::{Bounds, Dispatch, Reply};
+use ipse_rpc::{Bounds, Dispatch, Reply, Status};
 use ipse_store::{Ceilings, LogPosition, Options, Recovery, Store};
 use prost::Message;
 use support::*;
@@ -72,6 +73,12 @@ fn busy() -> Dispatch {
     server.set_bounds(bounds);
     resolved(&server, event("email=first@x"));
     server
+}
+
+/// What a call is answered that needs a record that is no longer kept.
+fn history_expired() -> Reply {
+    let status = Status::history_expired(SequenceNumber(1), SequenceNumber(2));
+    Reply { position: LogPosition(0), result: Err(status) }
 }
 
 /// One call for each reason, with the field that is at fault.
@@ -153,6 +160,7 @@ fn one_of_each() -> Vec<(&'static str, i32, &'static str, Reply)> {
             "",
             call(&without_memory(), "ResolveEvent", &resolve(event("email=a@x"))),
         ),
+        ("HISTORY_EXPIRED", 9, "", history_expired()),
         ("RATE_LIMITED", 8, "", call(&busy(), "ResolveEvent", &resolve(event("email=a@x")))),
     ]
 }

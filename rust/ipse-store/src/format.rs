@@ -212,7 +212,7 @@
 //!                       rules_version, known bool, target, attributed_by, [verdict, …] by
 //!                       name, [rank, …] of each, [name hash, …] and [reason, …] of ignored
 //!                       traits, record
-//! tag 11 remembered_refusals    hash uint
+//! tag 11 remembered_refusals    hash uint, sequence
 //! tag 12 partings       identifier (index), sequence of the split, side
 //! tag 13 suppressions   hash bin(16)
 //! tag 14 erasures       sequence, time_ms, operation bin(16)|nil, digest bin(16)|nil,

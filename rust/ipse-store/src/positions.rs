@@ -86,9 +86,8 @@ impl Positions {
     /// Takes in marks that were read back, behind those that are there.
     pub(crate) fn extend(&mut self, marks: Vec<Mark>) -> Result<(), String> {
         for mark in marks {
-            let follows = |newest: &Mark| {
-                newest.sequence < mark.sequence && newest.position < mark.position
-            };
+            let follows =
+                |newest: &Mark| newest.sequence < mark.sequence && newest.position < mark.position;
             if !self.0.last().is_none_or(follows) {
                 return Err(format!("the place of record {} is out of order", mark.sequence));
             }

@@ -96,6 +96,7 @@ fn records_that_were_rewritten_are_read_as_they_are_now() {
     let store = secrets::open(&disk);
     store.lock().create_workspace("default", [1; 16], secrets::RULES, secrets::now(0));
     secrets::live(&store, 1..40);
+    secrets::sync(&store);
     check(&store, WORKSPACE, 1);
     let is_secret = |(_, told): &(_, String)| told.to_ascii_lowercase().contains("secret");
     assert!(kept(&store, WORKSPACE).iter().any(is_secret));

@@ -33,7 +33,9 @@ use super::holders::Holder;
 use super::identifiers::IdentifierId;
 use super::links::{Link, add_link, is_linked, link_hash};
 use super::namespaces::Namespaces;
-use super::remembered::{RankedVerdict, RefusalHash, RememberedEvent, event_hash, name_hash};
+use super::remembered::{
+    RankedVerdict, RefusalHash, RememberedEvent, RememberedRefusal, event_hash, name_hash,
+};
 use super::traits::{TraitRow, trait_hash};
 use super::{Graph, Workspace};
 
@@ -384,8 +386,9 @@ impl Graph {
             if self.remembered_refusals.contains(refusal) {
                 continue;
             }
-            self.state.add(refusal.state());
-            if let Some(forgotten) = self.remembered_refusals.insert(refusal) {
+            let remembered = RememberedRefusal { refusal, by: self.sequence };
+            self.state.add(remembered.state());
+            if let Some(forgotten) = self.remembered_refusals.insert(remembered) {
                 self.state.remove(forgotten.state());
             }
         }

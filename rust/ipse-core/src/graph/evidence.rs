@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::change::SequenceNumber;
 use crate::time::Timestamp;
 
+use super::Graph;
 use super::identifiers::IdentifierId;
 use super::memory::lists_bytes;
 use super::sharded::Sharded;
@@ -150,6 +151,14 @@ impl Evidence {
         if links.is_empty() {
             self.links.remove(&id.0);
         }
+    }
+}
+
+impl Graph {
+    /// Whether other evidence keeps two identifiers apart that are linked.
+    pub(crate) fn is_displaced(&self, a: IdentifierId, b: IdentifierId) -> bool {
+        let link = self.evidence.between(a, b);
+        link.is_some_and(|link| matches!(link.state, LinkState::Displaced { .. }))
     }
 }
 

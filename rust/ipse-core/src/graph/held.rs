@@ -65,12 +65,15 @@ impl Graph {
         let ids = self.identifiers_of_profile(self.profiles.root(node));
         let mut links = self.links_between(&ids, &ids);
         links.sort_unstable_by_key(|link| (link.sequence, link.stronger, link.weaker));
-        let view = |link: Link| LinkView {
+        links.into_iter().map(|link| self.link_view(link)).collect()
+    }
+
+    pub(crate) fn link_view(&self, link: Link) -> LinkView<'_> {
+        LinkView {
             stronger: self.text_of(link.stronger),
             weaker: self.text_of(link.weaker),
             sequence: link.sequence,
-        };
-        links.into_iter().map(view).collect()
+        }
     }
 
     /// The ids of events and operations that are remembered of a profile, with their records.

@@ -7,10 +7,12 @@
 
 mod ahead;
 pub(crate) mod anonymous;
+mod apart;
 mod apply;
 mod arena;
 pub(crate) mod attributed;
 pub(crate) mod attributions;
+mod chain;
 mod check;
 pub(crate) mod chunked;
 mod combine;
@@ -40,6 +42,7 @@ pub(crate) mod state_hash;
 pub(crate) mod survivorship;
 #[cfg(test)]
 mod tests;
+mod trail;
 pub(crate) mod traits;
 mod validate;
 mod view;
@@ -73,12 +76,15 @@ use state_hash::{Kind, RecordHash, RecordHasher, StateHash};
 use traits::Traits;
 
 pub use ahead::Hint;
+pub use apart::{KnownRefusal, Parting};
 pub use attributions::AttributionView;
+pub use chain::{Hop, Spot};
 pub use erasures::{PendingErasure, Receipt};
 pub use held::{HeldTrait, LinkView};
 pub(crate) use holders::Holder;
 pub(crate) use identifiers::NO_NODE;
 pub use memory::Memory;
+pub use trail::{Merge, Trace};
 pub use validate::InvalidRecord;
 pub use view::{IdentifierView, ProfileView};
 

@@ -117,6 +117,11 @@ impl Sides {
         self.0.is_empty()
     }
 
+    /// Each of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Side> {
+        self.0.iter()
+    }
+
     /// Whether something here and something there are on different sides of one parting.
     pub(crate) fn meet(&self, other: &Sides) -> bool {
         self.0.iter().any(|a| other.0.iter().any(|b| a.by == b.by && a.side != b.side))

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use hashbrown::{HashSet, HashTable};
+use hashbrown::{HashMap, HashTable};
 
 use crate::change::{
     EventResolved, ObservedIdentifier, Rule, RulesVersion, SequenceNumber, Target, TraitReason,
@@ -279,7 +279,7 @@ impl RefusalHash {
     }
 
     /// `profile` is 0 for an event that is nobody's.
-    fn new(profile: u32, namespace: &str, value: &str, rule: Rule) -> RefusalHash {
+    pub(crate) fn new(profile: u32, namespace: &str, value: &str, rule: Rule) -> RefusalHash {
         use std::hash::Hasher;
         let mut hasher = siphasher::sip::SipHasher13::new();
         hasher.write(&profile.to_le_bytes());
@@ -288,10 +288,19 @@ impl RefusalHash {
         hasher.write(value.as_bytes());
         RefusalHash(hasher.finish())
     }
+}
 
+/// A refusal and the record that has it: the first of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RememberedRefusal {
+    pub(crate) refusal: RefusalHash,
+    pub(crate) by: SequenceNumber,
+}
+
+impl RememberedRefusal {
     /// What the state hash takes of a refusal.
     pub(crate) fn state(self) -> RecordHash {
-        RecordHasher::new(Kind::RememberedRefusal).number(self.0).finish()
+        RecordHasher::new(Kind::RememberedRefusal).numbers(self.refusal.0, self.by.0).finish()
     }
 }
 
@@ -299,47 +308,52 @@ impl RefusalHash {
 /// record of refusals one poorer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RememberedRefusals {
-    by_age: VecDeque<RefusalHash>,
-    set: HashSet<RefusalHash, foldhash::fast::FixedState>,
+    by_age: VecDeque<RememberedRefusal>,
+    by: HashMap<RefusalHash, SequenceNumber, foldhash::fast::FixedState>,
 }
 
 impl RememberedRefusals {
     pub(crate) fn contains(&self, refusal: RefusalHash) -> bool {
-        self.set.contains(&refusal)
+        self.by.contains_key(&refusal)
+    }
+
+    /// The first record that has a refusal, if it is remembered.
+    pub(crate) fn by(&self, refusal: RefusalHash) -> Option<SequenceNumber> {
+        self.by.get(&refusal).copied()
     }
 
     /// About what they take in memory.
     pub(crate) fn bytes(&self) -> u64 {
-        let tables = self.by_age.capacity() * size_of::<RefusalHash>();
-        tables as u64 + table_bytes(self.set.len(), size_of::<RefusalHash>())
+        let ages = self.by_age.capacity() * size_of::<RememberedRefusal>();
+        ages as u64 + table_bytes(self.by.len(), size_of::<RememberedRefusal>())
     }
 
     /// Forgets them all; gives them.
-    pub(crate) fn take(&mut self) -> VecDeque<RefusalHash> {
-        self.set.clear();
+    pub(crate) fn take(&mut self) -> VecDeque<RememberedRefusal> {
+        self.by.clear();
         std::mem::take(&mut self.by_age)
     }
 
     /// Remembers a refusal that is not there; gives the one that had to be forgotten.
-    pub(crate) fn insert(&mut self, refusal: RefusalHash) -> Option<RefusalHash> {
+    pub(crate) fn insert(&mut self, new: RememberedRefusal) -> Option<RememberedRefusal> {
         let forgotten = (self.by_age.len() >= REMEMBERED_REFUSALS_MAX)
             .then(|| self.by_age.pop_front())
             .flatten();
         if let Some(oldest) = forgotten {
-            self.set.remove(&oldest);
+            self.by.remove(&oldest.refusal);
         }
-        self.by_age.push_back(refusal);
-        self.set.insert(refusal);
+        self.by_age.push_back(new);
+        self.by.insert(new.refusal, new.by);
         forgotten
     }
 
     /// Oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = RefusalHash> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = RememberedRefusal> {
         self.by_age.iter().copied()
     }
 
     /// A view, oldest first.
-    pub(crate) fn freeze(&self) -> VecDeque<RefusalHash> {
+    pub(crate) fn freeze(&self) -> VecDeque<RememberedRefusal> {
         self.by_age.clone()
     }
 }

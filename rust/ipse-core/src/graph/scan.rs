@@ -69,7 +69,11 @@ impl Graph {
     }
 
     /// The row of an identifier as callers send it, if there is one.
-    fn find_sent(&self, namespace: &str, value: &str) -> Result<Option<IdentifierId>, Refusal> {
+    pub(super) fn find_sent(
+        &self,
+        namespace: &str,
+        value: &str,
+    ) -> Result<Option<IdentifierId>, Refusal> {
         let Some(index) = self.namespaces().index(namespace) else {
             let may_come = self.rules().auto_add().is_some() && is_namespace_name(namespace);
             if may_come || namespace == FORMER_ID {

@@ -16,7 +16,7 @@ use crate::graph::identifiers::{IdentifierId, IdentifierRows, NO_NODE};
 use crate::graph::links::{FurtherLinks, Link};
 use crate::graph::partings::{Partings, Side};
 use crate::graph::profiles::Profiles;
-use crate::graph::remembered::{RefusalHash, RememberedEvent};
+use crate::graph::remembered::{RememberedEvent, RememberedRefusal};
 use crate::graph::sharded::Sharded;
 use crate::graph::traits::{TraitRow, Traits};
 use crate::time::Day;
@@ -43,7 +43,7 @@ pub struct Frozen {
     partings: Partings,
     traits: Traits,
     remembered_events: VecDeque<Arc<RememberedEvent>>,
-    remembered_refusals: VecDeque<RefusalHash>,
+    remembered_refusals: VecDeque<RememberedRefusal>,
     erasures: Erasures,
     last_seen: Sharded<IdentifierId, Day>,
     anonymous_seen: Sharded<Node, Day>,
@@ -319,10 +319,11 @@ fn event_parts(events: VecDeque<Arc<RememberedEvent>>) -> impl Iterator<Item = P
     })
 }
 
-fn refusal_parts(refusals: VecDeque<RefusalHash>) -> impl Iterator<Item = Part> + Send {
+fn refusal_parts(refusals: VecDeque<RememberedRefusal>) -> impl Iterator<Item = Part> + Send {
     chunks(refusals.into_iter()).map(|refusals| {
-        let hash = refusals.into_iter().map(|refusal| refusal.0).collect();
-        Part::RememberedRefusals(RememberedRefusalsPart { hash })
+        let part = refusals.iter().map(|remembered| (remembered.refusal.0, remembered.by.0));
+        let (hash, sequence) = part.unzip();
+        Part::RememberedRefusals(RememberedRefusalsPart { hash, sequence })
     })
 }
 

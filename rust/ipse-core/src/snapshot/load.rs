@@ -6,7 +6,6 @@ use crate::change::{ProfileNumber, SequenceNumber};
 use crate::graph::identifiers::{IdentifierId, NO_NODE};
 use crate::graph::links::Link;
 use crate::graph::namespaces::Namespaces;
-use crate::graph::remembered::RefusalHash;
 use crate::graph::{Graph, Workspace};
 use crate::identifier::{FORMER_ID, is_namespace_name};
 use crate::limits::{IDENTIFIER_VALUE_BYTES_MAX, NAMESPACES_MAX, PARTINGS_MAX};
@@ -15,7 +14,7 @@ use crate::rules::Rules;
 use super::rows::{
     Checked, anonymous_seen_of, attributions_of, columns, departures_of, ensure, events_of,
     evidence_of, holder_of, holders_of, kept_time, last_seen_of, links_of, marks_of, partings_of,
-    pending_of, receipts_of, sequence, traits_of,
+    pending_of, receipts_of, refusals_of, sequence, traits_of,
 };
 use super::{
     AnonymousSeenPart, AttributionsPart, DeparturesPart, EvidencePart, HoldersPart,
@@ -246,10 +245,8 @@ impl Loader {
     }
 
     fn add_refusals(&mut self, part: &RememberedRefusalsPart) -> Checked {
-        columns(part.hash.len(), &[])?;
-        for &hash in &part.hash {
-            let refusal = RefusalHash(hash);
-            let is_new = !self.graph.remembered_refusals.contains(refusal);
+        for refusal in refusals_of(part)? {
+            let is_new = !self.graph.remembered_refusals.contains(refusal.refusal);
             ensure(is_new, || "a remembered refusal stands twice".to_owned())?;
             self.graph.restore_refusal(refusal);
         }

@@ -15,14 +15,14 @@ use crate::graph::identifiers::{IdentifierId, NO_NODE};
 use crate::graph::links::Link;
 use crate::graph::partings::Side;
 use crate::graph::profiles::NodeMarks;
-use crate::graph::remembered::{RankedVerdict, RememberedEvent};
+use crate::graph::remembered::{RankedVerdict, RefusalHash, RememberedEvent, RememberedRefusal};
 use crate::graph::traits::TraitRow;
 use crate::time::{Day, Timestamp};
 
 use super::{
     AnonymousSeenPart, AttributionsPart, DeparturesPart, ErasuresPart, EvidencePart, HoldersPart,
     IdentifiersPart, InvalidPart, LastSeenPart, LinksPart, PART_ROWS_MAX, PartingsPart,
-    PendingErasuresPart, ProfilesPart, RememberedEventsPart, TraitsPart,
+    PendingErasuresPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart, TraitsPart,
 };
 
 pub(super) type Checked = Result<(), InvalidPart>;
@@ -292,6 +292,17 @@ pub(super) fn pending_of(part: PendingErasuresPart) -> Result<Vec<PendingErasure
         Ok(PendingErasure { sequence: sequence(number)?, profiles, identifiers })
     };
     rows.map(pending).collect()
+}
+
+/// The remembered refusals of a part, oldest first.
+pub(super) fn refusals_of(
+    part: &RememberedRefusalsPart,
+) -> Result<Vec<RememberedRefusal>, InvalidPart> {
+    columns(part.hash.len(), &[part.sequence.len()])?;
+    let rows = part.hash.iter().zip(&part.sequence);
+    let refusal =
+        |(&hash, &by)| Ok(RememberedRefusal { refusal: RefusalHash(hash), by: sequence(by)? });
+    rows.map(refusal).collect()
 }
 
 /// Whether the record that an event remembers is its own.

@@ -15,7 +15,7 @@ use crate::graph::last_seen::last_seen_hash;
 use crate::graph::links::link_hash;
 use crate::graph::partings::parting_hash;
 use crate::graph::profiles::{ProfileRecord, profile_hash};
-use crate::graph::remembered::{RefusalHash, event_hash};
+use crate::graph::remembered::event_hash;
 use crate::graph::state_hash::StateHash;
 use crate::graph::traits::trait_hash;
 use crate::graph::{WorkspaceRecord, workspace_hash};
@@ -24,7 +24,7 @@ use super::load::check_workspace;
 use super::rows::{
     Checked, anonymous_seen_of, attributions_of, columns, departures_of, ensure, events_of,
     evidence_of, holder_of, holders_of, last_seen_of, links_of, marks_of, partings_of, pending_of,
-    receipts_of, sequence, time, traits_of,
+    receipts_of, refusals_of, sequence, time, traits_of,
 };
 use super::{
     DeparturesPart, IdentifiersPart, LinksPart, Part, ProfilesPart, RememberedEventsPart,
@@ -180,8 +180,7 @@ impl Verifier {
     }
 
     fn add_refusals(&mut self, part: &RememberedRefusalsPart) -> Checked {
-        columns(part.hash.len(), &[])?;
-        part.hash.iter().for_each(|&hash| self.sum.add(RefusalHash(hash).state()));
+        refusals_of(part)?.iter().for_each(|refusal| self.sum.add(refusal.state()));
         Ok(())
     }
 }

@@ -2031,6 +2031,9 @@ pub enum ErrorReason {
     /// memory, as its settings allow, and what was sent would be somebody new. Known people are
     /// still answered; their new identifiers are dropped with RULE_CEILING.
     CeilingReached = 26,
+    /// FAILED_PRECONDITION: the log no longer keeps what was asked for. The metadata says the
+    /// oldest sequence number that is left, as `oldest_sequence_number`.
+    HistoryExpired = 27,
     /// FAILED_PRECONDITION: other merges were built on the one that is to be undone; the newest
     /// that comes before it is named.
     MergeBuiltOn = 28,
@@ -2069,6 +2072,7 @@ impl ErrorReason {
             Self::Overloaded => "ERROR_REASON_OVERLOADED",
             Self::RateLimited => "ERROR_REASON_RATE_LIMITED",
             Self::CeilingReached => "ERROR_REASON_CEILING_REACHED",
+            Self::HistoryExpired => "ERROR_REASON_HISTORY_EXPIRED",
             Self::MergeBuiltOn => "ERROR_REASON_MERGE_BUILT_ON",
         }
     }
@@ -2102,7 +2106,327 @@ impl ErrorReason {
             "ERROR_REASON_OVERLOADED" => Some(Self::Overloaded),
             "ERROR_REASON_RATE_LIMITED" => Some(Self::RateLimited),
             "ERROR_REASON_CEILING_REACHED" => Some(Self::CeilingReached),
+            "ERROR_REASON_HISTORY_EXPIRED" => Some(Self::HistoryExpired),
             "ERROR_REASON_MERGE_BUILT_ON" => Some(Self::MergeBuiltOn),
+            _ => None,
+        }
+    }
+}
+/// A record of the log.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LoggedRecord {
+    /// The record's number.
+    #[prost(uint64, tag = "1")]
+    pub sequence_number: u64,
+    /// Whether the log keeps it no longer. Then nothing below is set.
+    #[prost(bool, tag = "2")]
+    pub expired: bool,
+    /// When it was decided, by the server's clock.
+    #[prost(message, optional, tag = "3")]
+    pub log_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// What it is of.
+    #[prost(enumeration = "RecordKind", tag = "4")]
+    pub kind: i32,
+    /// The caller's id of the event or operation, if it gave one.
+    #[prost(string, tag = "5")]
+    pub event_id: ::prost::alloc::string::String,
+    /// The event's type.
+    #[prost(string, tag = "6")]
+    pub r#type: ::prost::alloc::string::String,
+    /// The app or feed that it came from.
+    #[prost(string, tag = "7")]
+    pub source: ::prost::alloc::string::String,
+    /// When it happened, as the event says.
+    #[prost(message, optional, tag = "8")]
+    pub event_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// What was decided about it, with the profile ids of then. What was erased since has no value.
+    #[prost(message, optional, tag = "9")]
+    pub resolution: ::core::option::Option<Resolution>,
+    /// Of MergeProfiles: what became of each source.
+    #[prost(message, repeated, tag = "10")]
+    pub merges: ::prost::alloc::vec::Vec<SourceVerdict>,
+    /// The names of the traits that it set or removed.
+    #[prost(string, repeated, tag = "11")]
+    pub traits: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Two identifiers that were seen together.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IdentifierLink {
+    /// The one of the stronger namespace.
+    #[prost(message, optional, tag = "1")]
+    pub stronger: ::core::option::Option<Identifier>,
+    /// The other.
+    #[prost(message, optional, tag = "2")]
+    pub weaker: ::core::option::Option<Identifier>,
+}
+/// Two profiles that became one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProfileMerge {
+    /// Whose id went on.
+    #[prost(string, tag = "1")]
+    pub survivor_profile_id: ::prost::alloc::string::String,
+    /// Whose id retired.
+    #[prost(string, tag = "2")]
+    pub absorbed_profile_id: ::prost::alloc::string::String,
+}
+/// What of a profile rests on a record.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Trace {
+    /// One of them.
+    #[prost(oneof = "trace::Trace", tags = "1, 2, 3, 4, 5, 6, 7")]
+    pub trace: ::core::option::Option<trace::Trace>,
+}
+/// Nested message and enum types in `Trace`.
+pub mod trace {
+    /// One of them.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Trace {
+        /// The profile of this id began, which is this one or a part of it.
+        #[prost(string, tag = "1")]
+        CreatedProfileId(::prost::alloc::string::String),
+        /// Two of its parts became one.
+        #[prost(message, tag = "2")]
+        Merged(super::ProfileMerge),
+        /// It holds this identifier since.
+        #[prost(message, tag = "3")]
+        Attached(super::ProfileIdentifier),
+        /// Two of its identifiers were first seen together.
+        #[prost(message, tag = "4")]
+        Linked(super::IdentifierLink),
+        /// The trait of this name was set or removed.
+        #[prost(string, tag = "5")]
+        Trait(::prost::alloc::string::String),
+        /// History was attributed to it, or from it.
+        #[prost(message, tag = "6")]
+        Attributed(super::HistoryAttribution),
+        /// Something left it, or it became known or older.
+        #[prost(bool, tag = "7")]
+        Changed(bool),
+    }
+}
+/// A record that something on a profile rests on.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Step {
+    /// The record.
+    #[prost(message, optional, tag = "1")]
+    pub record: ::core::option::Option<LoggedRecord>,
+    /// What rests on it.
+    #[prost(message, repeated, tag = "2")]
+    pub traces: ::prost::alloc::vec::Vec<Trace>,
+}
+/// Say how a profile came to be.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainProfileRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// Whose.
+    #[prost(message, optional, tag = "2")]
+    pub profile: ::core::option::Option<ProfileLookup>,
+    /// Steps on a page: 0 means 100, and more than 1,000 means 1,000. A page of many bytes has fewer.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// From the answer before; empty for the first page.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// The answer to ExplainProfile.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplainProfileResponse {
+    /// The profile's id.
+    #[prost(string, tag = "1")]
+    pub profile_id: ::prost::alloc::string::String,
+    /// What it rests on, oldest first.
+    #[prost(message, repeated, tag = "2")]
+    pub steps: ::prost::alloc::vec::Vec<Step>,
+    /// For the next page; empty on the last.
+    #[prost(string, tag = "3")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// How many steps there are on all pages.
+    #[prost(uint32, tag = "4")]
+    pub step_count: u32,
+    /// The newest record that the answer rests on.
+    #[prost(uint64, tag = "5")]
+    pub sequence_number: u64,
+}
+/// Say why two are one person, or why not.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainLinkRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// One of the two. An identifier need not be anybody's.
+    #[prost(message, optional, tag = "2")]
+    pub a: ::core::option::Option<ProfileLookup>,
+    /// The other.
+    #[prost(message, optional, tag = "3")]
+    pub b: ::core::option::Option<ProfileLookup>,
+}
+/// An identifier that a profile holds.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IdentifierHolding {
+    /// The identifier.
+    #[prost(message, optional, tag = "1")]
+    pub identifier: ::core::option::Option<Identifier>,
+    /// The profile, which may be a part of another by now.
+    #[prost(string, tag = "2")]
+    pub profile_id: ::prost::alloc::string::String,
+}
+/// One step of a chain of evidence.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Hop {
+    /// The record that says so.
+    #[prost(message, optional, tag = "4")]
+    pub record: ::core::option::Option<LoggedRecord>,
+    /// Where it leads: an identifier, or the profile of an id, which may be a part of another.
+    #[prost(message, optional, tag = "5")]
+    pub to: ::core::option::Option<ProfileLookup>,
+    /// One of them.
+    #[prost(oneof = "hop::Hop", tags = "1, 2, 3")]
+    pub hop: ::core::option::Option<hop::Hop>,
+}
+/// Nested message and enum types in `Hop`.
+pub mod hop {
+    /// One of them.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Hop {
+        /// Two identifiers were seen together.
+        #[prost(message, tag = "1")]
+        Linked(super::IdentifierLink),
+        /// A profile holds an identifier.
+        #[prost(message, tag = "2")]
+        Held(super::IdentifierHolding),
+        /// Two profiles became one.
+        #[prost(message, tag = "3")]
+        Merged(super::ProfileMerge),
+    }
+}
+/// What said that two profiles are different people.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Parting {
+    /// Some of the identifiers of the one that it parted from the other's, at most 10.
+    #[prost(message, repeated, tag = "1")]
+    pub a: ::prost::alloc::vec::Vec<Identifier>,
+    /// Some of the other's.
+    #[prost(message, repeated, tag = "2")]
+    pub b: ::prost::alloc::vec::Vec<Identifier>,
+    /// The record that says so.
+    #[prost(message, optional, tag = "3")]
+    pub record: ::core::option::Option<LoggedRecord>,
+}
+/// A rule that kept an identifier off a profile.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KnownRefusal {
+    /// The identifier.
+    #[prost(message, optional, tag = "1")]
+    pub identifier: ::core::option::Option<Identifier>,
+    /// The profile, by its id of then; empty if the event was nobody's.
+    #[prost(string, tag = "2")]
+    pub profile_id: ::prost::alloc::string::String,
+    /// The rule.
+    #[prost(enumeration = "Rule", tag = "3")]
+    pub rule: i32,
+    /// The first record that has it.
+    #[prost(message, optional, tag = "4")]
+    pub record: ::core::option::Option<LoggedRecord>,
+}
+/// The answer to ExplainLink.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplainLinkResponse {
+    /// Whose the one is; empty if nobody's. Of a shared identifier the profile that holds the other,
+    /// too, if there is one.
+    #[prost(string, tag = "1")]
+    pub a_profile_id: ::prost::alloc::string::String,
+    /// Whose the other is.
+    #[prost(string, tag = "2")]
+    pub b_profile_id: ::prost::alloc::string::String,
+    /// The shortest chain from one to the other, stronger namespaces first; of links between
+    /// identifiers alone, if these lead there. Empty if they are apart, or the same.
+    #[prost(message, repeated, tag = "3")]
+    pub hops: ::prost::alloc::vec::Vec<Hop>,
+    /// If they are apart: what parted them, oldest first.
+    #[prost(message, repeated, tag = "4")]
+    pub partings: ::prost::alloc::vec::Vec<Parting>,
+    /// If they are apart: what is remembered of refusals between them, oldest first. A refusal is
+    /// remembered by its first record; the newest 65,536 of a workspace are.
+    #[prost(message, repeated, tag = "5")]
+    pub refusals: ::prost::alloc::vec::Vec<KnownRefusal>,
+    /// If they are apart and both are identifiers: what an event with both would do now.
+    #[prost(message, optional, tag = "6")]
+    pub would: ::core::option::Option<Resolution>,
+    /// The newest record that the answer rests on.
+    #[prost(uint64, tag = "7")]
+    pub sequence_number: u64,
+}
+/// What a record of the log is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RecordKind {
+    /// Never sent.
+    Unspecified = 0,
+    /// An event that was seen.
+    Observe = 1,
+    /// A call of Login, or an event that the mapping knows as one.
+    Login = 2,
+    /// A call of Logout, or an event that the mapping knows as one.
+    Logout = 3,
+    /// A call of LinkIdentifiers, or an event that the mapping knows as one.
+    Link = 4,
+    /// A call of ModifyIdentifiers.
+    Modify = 5,
+    /// A call of MergeProfiles.
+    Merge = 6,
+    /// A call of SplitProfile.
+    Split = 7,
+    /// A call of AttributeHistory.
+    AttributeHistory = 8,
+    /// A profile that was imported.
+    Import = 9,
+    /// An erasure, or the files that followed one.
+    Erasure = 10,
+    /// Identifiers that expired.
+    Expiry = 11,
+    /// The workspace began, or other rules came into force.
+    Rules = 12,
+}
+impl RecordKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RECORD_KIND_UNSPECIFIED",
+            Self::Observe => "RECORD_KIND_OBSERVE",
+            Self::Login => "RECORD_KIND_LOGIN",
+            Self::Logout => "RECORD_KIND_LOGOUT",
+            Self::Link => "RECORD_KIND_LINK",
+            Self::Modify => "RECORD_KIND_MODIFY",
+            Self::Merge => "RECORD_KIND_MERGE",
+            Self::Split => "RECORD_KIND_SPLIT",
+            Self::AttributeHistory => "RECORD_KIND_ATTRIBUTE_HISTORY",
+            Self::Import => "RECORD_KIND_IMPORT",
+            Self::Erasure => "RECORD_KIND_ERASURE",
+            Self::Expiry => "RECORD_KIND_EXPIRY",
+            Self::Rules => "RECORD_KIND_RULES",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RECORD_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "RECORD_KIND_OBSERVE" => Some(Self::Observe),
+            "RECORD_KIND_LOGIN" => Some(Self::Login),
+            "RECORD_KIND_LOGOUT" => Some(Self::Logout),
+            "RECORD_KIND_LINK" => Some(Self::Link),
+            "RECORD_KIND_MODIFY" => Some(Self::Modify),
+            "RECORD_KIND_MERGE" => Some(Self::Merge),
+            "RECORD_KIND_SPLIT" => Some(Self::Split),
+            "RECORD_KIND_ATTRIBUTE_HISTORY" => Some(Self::AttributeHistory),
+            "RECORD_KIND_IMPORT" => Some(Self::Import),
+            "RECORD_KIND_ERASURE" => Some(Self::Erasure),
+            "RECORD_KIND_EXPIRY" => Some(Self::Expiry),
+            "RECORD_KIND_RULES" => Some(Self::Rules),
             _ => None,
         }
     }

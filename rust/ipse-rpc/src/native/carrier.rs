@@ -29,7 +29,7 @@ use super::{Audit, Options};
 use crate::access::Role;
 use crate::clock::now;
 use crate::dispatch::{Dispatch, Reply};
-use crate::methods::{Effect, IDENTITY, Method, Way};
+use crate::methods::{ADMIN, Effect, Method, Way};
 use crate::status::{Absence, Reason, Status};
 use crate::tally::Tally;
 
@@ -342,7 +342,7 @@ impl Carrier {
     fn check_crowd(&self, dispatch: &Dispatch, call: &Call) -> Result<(), Status> {
         let bound = self.options.calls_in_flight_max;
         let in_flight = self.in_flight();
-        let administers = call.method.is_none_or(|method| !method.name.starts_with(IDENTITY));
+        let administers = call.method.is_none_or(|method| method.name.starts_with(ADMIN));
         if in_flight <= bound || administers {
             return Ok(());
         }

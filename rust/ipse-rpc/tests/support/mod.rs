@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ipse_core::Timestamp;
 use ipse_rpc::proto::{rpc, v1};
-use ipse_rpc::{Dispatch, Reply};
+use ipse_rpc::{Dispatch, METHODS, Reply};
 use ipse_store::simulated::SimulatedDisk;
 use ipse_store::{LogPosition, Options, Recovery, Store};
 use prost::Message;
@@ -66,22 +66,11 @@ pub(crate) fn started(store: Store, recovery: Recovery) -> Dispatch {
     dispatch
 }
 
-const ADMIN_METHODS: [&str; 9] = [
-    "CreateWorkspace",
-    "DeleteWorkspace",
-    "ListWorkspaces",
-    "GetWorkspace",
-    "GetRules",
-    "SetRules",
-    "ValidateRules",
-    "Checkpoint",
-    "GetStats",
-];
-
 pub(crate) fn call(dispatch: &Dispatch, method: &str, request: &impl Message) -> Reply {
-    let service = if ADMIN_METHODS.contains(&method) { "AdminService" } else { "IdentityService" };
-    let method = format!("/ipse.v1.{service}/{method}");
-    dispatch.call(&method, &request.encode_to_vec(), None, None, at(NOW_MS))
+    let ending = format!("/{method}");
+    let found = METHODS.iter().find(|known| known.name.ends_with(&ending));
+    let method = found.map_or("/ipse.v1.IdentityService/None", |found| found.name);
+    dispatch.call(method, &request.encode_to_vec(), None, None, at(NOW_MS))
 }
 
 /// The answer of a call that must not be refused, and the position it rests on.

@@ -67,7 +67,10 @@ fn write_columns(out: &mut Writer<'_>, part: &Part) {
         Part::Partings(part) => write_partings(out, part),
         Part::Traits(part) => write_traits(out, part),
         Part::RememberedEvents(part) => write_remembered_events(out, part),
-        Part::RememberedRefusals(part) => write_uints(out, &part.hash),
+        Part::RememberedRefusals(part) => {
+            write_uints(out, &part.hash);
+            write_uints(out, &part.sequence);
+        }
         Part::Suppressions(part) => write_hashes(out, &part.hash),
         Part::Erasures(part) => write_receipts(out, part),
         Part::PendingErasures(part) => write_pending(out, part),
@@ -111,7 +114,7 @@ fn shape(part: &Part) -> (usize, u64) {
         Part::Partings(_) => (3, part_tag::PARTINGS),
         Part::Traits(_) => (5, part_tag::TRAITS),
         Part::RememberedEvents(_) => (13, part_tag::REMEMBERED_EVENTS),
-        Part::RememberedRefusals(_) => (1, part_tag::REMEMBERED_REFUSALS),
+        Part::RememberedRefusals(_) => (2, part_tag::REMEMBERED_REFUSALS),
         Part::Suppressions(_) => (1, part_tag::SUPPRESSIONS),
         Part::Erasures(_) => (RECEIPT_COLUMNS, part_tag::ERASURES),
         Part::PendingErasures(_) => (PENDING_COLUMNS, part_tag::PENDING_ERASURES),
@@ -133,9 +136,10 @@ fn read_columns(input: &mut Reader<'_>, tag: u64, fields: usize) -> Result<Part,
         (part_tag::PARTINGS, 3) => Part::Partings(read_partings(input)?),
         (part_tag::TRAITS, 5) => Part::Traits(read_traits(input)?),
         (part_tag::REMEMBERED_EVENTS, 13) => Part::RememberedEvents(read_remembered_events(input)?),
-        (part_tag::REMEMBERED_REFUSALS, 1) => {
-            Part::RememberedRefusals(RememberedRefusalsPart { hash: read_u64s(input, "refusal")? })
-        }
+        (part_tag::REMEMBERED_REFUSALS, 2) => Part::RememberedRefusals(RememberedRefusalsPart {
+            hash: read_u64s(input, "refusal")?,
+            sequence: read_u64s(input, "sequence")?,
+        }),
         (part_tag::SUPPRESSIONS, 1) => {
             Part::Suppressions(SuppressionsPart { hash: read_hashes(input)? })
         }
@@ -168,8 +172,7 @@ fn read_positions(input: &mut Reader<'_>) -> Result<Vec<Mark>, Malformed> {
     if sequences.len() != positions.len() {
         return Err(input.malformed("positions", "of columns that are not equally long"));
     }
-    let mark =
-        |(sequence, position)| Mark { sequence: SequenceNumber(sequence), position };
+    let mark = |(sequence, position)| Mark { sequence: SequenceNumber(sequence), position };
     Ok(sequences.into_iter().zip(positions).map(mark).collect())
 }
 

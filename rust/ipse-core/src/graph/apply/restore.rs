@@ -10,7 +10,7 @@ use crate::graph::holders::Holder;
 use crate::graph::identifiers::{IdentifierId, NO_NODE};
 use crate::graph::links::Link;
 use crate::graph::partings::Side;
-use crate::graph::remembered::{RefusalHash, RememberedEvent, event_hash};
+use crate::graph::remembered::{RememberedEvent, RememberedRefusal, event_hash};
 use crate::graph::traits::{TraitRow, trait_hash};
 
 impl Graph {
@@ -74,7 +74,7 @@ impl Graph {
         self.remembered_events.insert(event, |forgotten| state.remove(event_hash(forgotten)));
     }
 
-    pub(crate) fn restore_refusal(&mut self, refusal: RefusalHash) {
+    pub(crate) fn restore_refusal(&mut self, refusal: RememberedRefusal) {
         self.state.add(refusal.state());
         self.remembered_refusals.insert(refusal);
     }

@@ -40,7 +40,9 @@ fn graph_part() -> impl Strategy<Value = Part> {
         partings().prop_map(Part::Partings),
         traits().prop_map(Part::Traits),
         remembered_events().prop_map(Part::RememberedEvents),
-        sequences().prop_map(|hash| Part::RememberedRefusals(RememberedRefusalsPart { hash })),
+        (sequences(), sequences()).prop_map(|(hash, sequence)| {
+            Part::RememberedRefusals(RememberedRefusalsPart { hash, sequence })
+        }),
         (numbers(), numbers())
             .prop_map(|(identifier, day)| Part::LastSeen(LastSeenPart { identifier, day })),
         (numbers(), numbers())

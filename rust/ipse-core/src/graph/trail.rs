@@ -1,0 +1,96 @@
+//! The trail of a profile: the records that what it is now rests on, as far as memory knows.
+//!
+//! Reads only, and takes time in proportion to what the profile holds. What left a profile is
+//! known by the newest record that took something off each of its nodes.
+
+use crate::change::{ProfileNumber, SequenceNumber};
+use crate::union_find::Node;
+
+use super::Graph;
+use super::attributions::AttributionView;
+use super::held::LinkView;
+use super::view::IdentifierView;
+
+/// What of a profile rests on a record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trace<'a> {
+    /// It, or a part of it, began.
+    Created {
+        /// Whose number began.
+        profile: ProfileNumber,
+    },
+    /// Two of its parts became one.
+    Merged(Merge),
+    /// It holds an identifier.
+    Attached(IdentifierView<'a>),
+    /// Two of its identifiers were first seen together.
+    Linked(LinkView<'a>),
+    /// A trait of one of its parts was set or removed.
+    TraitSet {
+        /// The trait's name.
+        name: &'a str,
+    },
+    /// A range of history was attributed to it, or from it.
+    Attributed(AttributionView),
+    /// Something left it, or it was made known or older.
+    Changed,
+}
+
+/// Two profiles that became one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Merge {
+    /// Whose id went on.
+    pub survivor: ProfileNumber,
+    /// Whose id retired.
+    pub absorbed: ProfileNumber,
+    /// The record that merged them.
+    pub sequence: SequenceNumber,
+}
+
+impl Graph {
+    /// The trail of the profile that a number answers to, in order of records; those of one
+    /// record in the order of [`Trace`].
+    pub fn trail(&self, profile: ProfileNumber) -> Vec<(SequenceNumber, Trace<'_>)> {
+        let Some(view) = self.profile(profile) else { return Vec::new() };
+        let mut trail = Vec::new();
+        for number in self.numbers_of(profile) {
+            let (sequence, _) = self.profiles.created(number.0 - 1);
+            trail.push((sequence, Trace::Created { profile: number }));
+        }
+        for number in self.numbers_of(profile) {
+            let merges = self.merges_below(number.0 - 1).into_iter();
+            trail.extend(merges.map(|(_, merge)| (merge.sequence, Trace::Merged(merge))));
+        }
+        let held = view.identifiers().into_iter();
+        trail.extend(held.map(|held| (held.sequence, Trace::Attached(held))));
+        let links = self.held_links(profile).into_iter();
+        trail.extend(links.map(|link| (link.sequence, Trace::Linked(link))));
+        let traits = self.held_traits(profile).into_iter();
+        trail.extend(traits.map(|held| (held.sequence, Trace::TraitSet { name: held.name })));
+        let attributed = view.attributions().into_iter();
+        trail.extend(attributed.map(|held| (held.sequence, Trace::Attributed(held))));
+        let departures =
+            self.numbers_of(profile).into_iter().filter_map(|of| self.departures.of(of.0 - 1));
+        trail.extend(departures.map(|by| (by, Trace::Changed)));
+        // Stable: those of one record stay in this order.
+        trail.sort_by_key(|(sequence, _)| *sequence);
+        trail
+    }
+
+    /// The nodes that were merged right below one, each with the profiles that the merge joined.
+    pub(crate) fn merges_below(&self, node: Node) -> Vec<(Node, Merge)> {
+        // Whose id the root bore before each of them.
+        let mut bearer = ProfileNumber(node + 1);
+        let children = self.profiles.children_by_merge(node).into_iter();
+        let merge = |(child, sequence)| {
+            let other = self.profiles.bearer(child);
+            let (survivor, absorbed) = match self.profiles.survived(child) {
+                true => (other, bearer),
+                false => (bearer, other),
+            };
+            bearer = survivor;
+            (child, Merge { survivor, absorbed, sequence })
+        };
+        children.map(merge).collect()
+    }
+}
