@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from ipse.model.answers import Resolution, SourceVerdict
+from ipse.model.answers import Resolution, RevertedMerge, SourceVerdict
 from ipse.model.profiles import HistoryAttribution, ProfileIdentifier
 from ipse.model.values import FoundBy, Identifier, found_by, utc
 from ipse.model.words import RECORD_KINDS, RULES, RecordKind, Rule
@@ -38,6 +38,8 @@ class LoggedRecord:
     """Of `merge_profiles`: what became of each source."""
     traits: tuple[str, ...] = ()
     """The names of the traits that it set or removed."""
+    reverted: tuple[RevertedMerge, ...] = ()
+    """Of `revert_merge`: the merges that were undone."""
 
     @classmethod
     def from_proto(cls, message: history_pb2.LoggedRecord) -> LoggedRecord:
@@ -56,6 +58,7 @@ class LoggedRecord:
             resolution=resolution,
             merges=tuple(map(SourceVerdict.from_proto, message.merges)),
             traits=tuple(message.traits),
+            reverted=tuple(map(RevertedMerge.from_proto, message.reverted)),
         )
 
 

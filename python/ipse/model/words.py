@@ -153,6 +153,8 @@ class RecordKind(StrEnum):
     """Identifiers that expired."""
     RULES = "rules"
     """The workspace began, or other rules came into force."""
+    REVERT = "revert"
+    DENY = "deny"
 
 
 class ValueChoice(StrEnum):

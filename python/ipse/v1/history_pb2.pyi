@@ -54,6 +54,10 @@ class _RecordKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordKind
     """Identifiers that expired."""
     RECORD_KIND_RULES: _RecordKind.ValueType  # 12
     """The workspace began, or other rules came into force."""
+    RECORD_KIND_REVERT: _RecordKind.ValueType  # 13
+    """A call of RevertMerge."""
+    RECORD_KIND_DENY: _RecordKind.ValueType  # 14
+    """A call of DenyLink."""
 
 class RecordKind(_RecordKind, metaclass=_RecordKindEnumTypeWrapper):
     """What a record of the log is of."""
@@ -84,6 +88,10 @@ RECORD_KIND_EXPIRY: RecordKind.ValueType  # 11
 """Identifiers that expired."""
 RECORD_KIND_RULES: RecordKind.ValueType  # 12
 """The workspace began, or other rules came into force."""
+RECORD_KIND_REVERT: RecordKind.ValueType  # 13
+"""A call of RevertMerge."""
+RECORD_KIND_DENY: RecordKind.ValueType  # 14
+"""A call of DenyLink."""
 Global___RecordKind: _TypeAlias = RecordKind  # noqa: Y015
 
 @_typing.final
@@ -103,6 +111,7 @@ class LoggedRecord(_message.Message):
     RESOLUTION_FIELD_NUMBER: _builtins.int
     MERGES_FIELD_NUMBER: _builtins.int
     TRAITS_FIELD_NUMBER: _builtins.int
+    REVERTED_FIELD_NUMBER: _builtins.int
     sequence_number: _builtins.int
     """The record's number."""
     expired: _builtins.bool
@@ -135,6 +144,10 @@ class LoggedRecord(_message.Message):
     def traits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The names of the traits that it set or removed."""
 
+    @_builtins.property
+    def reverted(self) -> _containers.RepeatedCompositeFieldContainer[_identity_pb2.RevertedMerge]:
+        """Of RevertMerge: the merges that were undone."""
+
     def __init__(
         self,
         *,
@@ -149,10 +162,11 @@ class LoggedRecord(_message.Message):
         resolution: _identity_pb2.Resolution | None = ...,
         merges: _abc.Iterable[_identity_pb2.SourceVerdict] | None = ...,
         traits: _abc.Iterable[_builtins.str] | None = ...,
+        reverted: _abc.Iterable[_identity_pb2.RevertedMerge] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "log_time", b"log_time", "resolution", b"resolution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "event_time", b"event_time", "expired", b"expired", "kind", b"kind", "log_time", b"log_time", "merges", b"merges", "resolution", b"resolution", "sequence_number", b"sequence_number", "source", b"source", "traits", b"traits", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "event_time", b"event_time", "expired", b"expired", "kind", b"kind", "log_time", b"log_time", "merges", b"merges", "resolution", b"resolution", "reverted", b"reverted", "sequence_number", b"sequence_number", "source", b"source", "traits", b"traits", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

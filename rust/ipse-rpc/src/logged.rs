@@ -59,6 +59,7 @@ impl Logged {
             out.message(9, |out| told.encode(&[], graph, out));
             told.encode_merges(10, graph, out);
             event.traits.iter().for_each(|set| out.element(11, &set.name));
+            told.encode_reverted(12, graph, out);
         }
     }
 }
@@ -105,5 +106,7 @@ fn kind_of(verb: Verb) -> v1::RecordKind {
         Verb::Split => v1::RecordKind::Split,
         Verb::AttributeHistory => v1::RecordKind::AttributeHistory,
         Verb::Import => v1::RecordKind::Import,
+        Verb::Revert => v1::RecordKind::Revert,
+        Verb::Deny => v1::RecordKind::Deny,
     }
 }

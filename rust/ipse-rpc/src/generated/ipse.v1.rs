@@ -2148,6 +2148,9 @@ pub struct LoggedRecord {
     /// The names of the traits that it set or removed.
     #[prost(string, repeated, tag = "11")]
     pub traits: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of RevertMerge: the merges that were undone.
+    #[prost(message, repeated, tag = "12")]
+    pub reverted: ::prost::alloc::vec::Vec<RevertedMerge>,
 }
 /// Two identifiers that were seen together.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2388,6 +2391,10 @@ pub enum RecordKind {
     Expiry = 11,
     /// The workspace began, or other rules came into force.
     Rules = 12,
+    /// A call of RevertMerge.
+    Revert = 13,
+    /// A call of DenyLink.
+    Deny = 14,
 }
 impl RecordKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2409,6 +2416,8 @@ impl RecordKind {
             Self::Erasure => "RECORD_KIND_ERASURE",
             Self::Expiry => "RECORD_KIND_EXPIRY",
             Self::Rules => "RECORD_KIND_RULES",
+            Self::Revert => "RECORD_KIND_REVERT",
+            Self::Deny => "RECORD_KIND_DENY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2427,6 +2436,8 @@ impl RecordKind {
             "RECORD_KIND_ERASURE" => Some(Self::Erasure),
             "RECORD_KIND_EXPIRY" => Some(Self::Expiry),
             "RECORD_KIND_RULES" => Some(Self::Rules),
+            "RECORD_KIND_REVERT" => Some(Self::Revert),
+            "RECORD_KIND_DENY" => Some(Self::Deny),
             _ => None,
         }
     }
