@@ -29,7 +29,7 @@ _PART_FIELDS: Final = {
         "workspace",
         (
             "name", "profile_key", "created_time_ms", "sequence", "log_time_ms",
-            "rules_version", "rules", "namespaces", "state_hash",
+            "rules_version", "rules", "namespaces", "state_hash", "oldest_past",
         ),
     ),
     2: (
@@ -74,6 +74,12 @@ _PART_FIELDS: Final = {
     16: ("last_seen", ("identifier", "day")),
     17: ("anonymous_seen", ("profile", "day")),
     18: ("positions", ("sequence", "log_position")),
+    19: ("past_holdings", ("identifier", "profile", "from", "until", "time_ms", "several")),
+    20: (
+        "past_edges",
+        ("profile", "parent", "from", "until", "bearer", "merge_rank", "survived"),
+    ),
+    21: ("timeline", ("first", "time_ms", "moments")),
 }  # fmt: skip
 
 

@@ -55,6 +55,9 @@ pub const REMEMBERED_REFUSALS_MAX: usize = 1 << 16;
 pub const EXPLAINED_REFUSALS_MAX: usize = 1_000;
 /// Identifiers that are named of each side of a parting.
 pub const PARTED_TOLD_MAX: usize = 10;
+/// Identifiers that left a profile which are kept for reading the past, and merges that were undone;
+/// the oldest give way, and with them the numbers as of which they stood.
+pub const PAST_ROWS_MAX: usize = 1 << 22;
 /// Attributions of history of one profile, as source and as destination together.
 pub const ATTRIBUTIONS_MAX: usize = 1_000;
 /// Most sources of one command.

@@ -28,7 +28,7 @@ pub const PART_ROWS_MAX: usize = 16_384;
 /// A piece of a graph. The order is: one `Workspace`, then `Profiles`, `Identifiers`,
 /// `Links`, `Holders`, `Evidence`, `Attributions`, `Departures`, `Partings`, `Traits`,
 /// `RememberedEvents`, `RememberedRefusals`, `Suppressions`, `Erasures`, `PendingErasures`,
-/// `LastSeen`, `AnonymousSeen`, each zero or more times.
+/// `LastSeen`, `AnonymousSeen`, `PastHoldings`, `PastEdges`, `Timeline`, each zero or more times.
 ///
 /// All columns of one part have the same length, at most [`PART_ROWS_MAX`].
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +67,12 @@ pub enum Part {
     LastSeen(LastSeenPart),
     /// When anonymous profiles that may expire were last seen, in no order.
     AnonymousSeen(AnonymousSeenPart),
+    /// Identifiers that left profile nodes, in the order in which they did.
+    PastHoldings(PastHoldingsPart),
+    /// Merges that were undone, in that order.
+    PastEdges(PastEdgesPart),
+    /// When each record was logged, in order.
+    Timeline(TimelinePart),
 }
 
 /// What there is one of in a workspace.
@@ -90,6 +96,8 @@ pub struct WorkspacePart {
     pub namespaces: Vec<String>,
     /// The state hash that loading must reproduce.
     pub state_hash: u128,
+    /// The first record as of which the past is known. No part of the past is in the state hash.
+    pub oldest_past: SequenceNumber,
 }
 
 /// Profile nodes.
@@ -365,6 +373,54 @@ pub struct AnonymousSeenPart {
     pub day: Vec<u32>,
 }
 
+/// Identifiers that left profile nodes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PastHoldingsPart {
+    /// The identifier.
+    pub identifier: Vec<u32>,
+    /// The profile node that held it.
+    pub profile: Vec<u32>,
+    /// The record that attached it there.
+    pub from: Vec<u64>,
+    /// The record that took it off.
+    pub until: Vec<u64>,
+    /// Event time of the attachment, milliseconds.
+    pub time: Vec<i64>,
+    /// Whether others held it, too, when it left.
+    pub several: Vec<bool>,
+}
+
+/// Merges that were undone.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PastEdgesPart {
+    /// The node that was below another.
+    pub profile: Vec<u32>,
+    /// The node that it was right below.
+    pub parent: Vec<u32>,
+    /// The record that merged it.
+    pub from: Vec<u64>,
+    /// The record that undid that.
+    pub until: Vec<u64>,
+    /// The profile whose id it bore before the merge.
+    pub bearer: Vec<u32>,
+    /// Where the merge stood among those of its record, from 0.
+    pub merge_rank: Vec<u16>,
+    /// Whether that id went on.
+    pub survived: Vec<bool>,
+}
+
+/// When records were logged, in blocks that follow each other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TimelinePart {
+    /// The first record of the block.
+    pub first: Vec<u64>,
+    /// When it was logged, milliseconds.
+    pub time: Vec<i64>,
+    /// For each time at which records were logged: milliseconds since the one before (since that
+    /// of the block, for its first), and how many records; each as LEB128.
+    pub moments: Vec<Vec<u8>>,
+}
+
 /// The parts do not make a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPart(pub String);
@@ -511,6 +567,20 @@ impl AnonymousSeenPart {
 impl LastSeenPart {
     fn other_columns(&self) -> [usize; 1] {
         [self.day.len()]
+    }
+}
+
+impl PastHoldingsPart {
+    fn other_columns(&self) -> [usize; 5] {
+        let Self { profile, from, until, time, several, .. } = self;
+        [profile.len(), from.len(), until.len(), time.len(), several.len()]
+    }
+}
+
+impl PastEdgesPart {
+    fn other_columns(&self) -> [usize; 6] {
+        let Self { parent, from, until, bearer, merge_rank, survived, .. } = self;
+        [parent.len(), from.len(), until.len(), bearer.len(), merge_rank.len(), survived.len()]
     }
 }
 

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use support::backend::{Backend, assert_same};
 use support::core::{CoreBackend, reload, replay};
 use support::courses::run;
+use support::past::Kept;
 use support::people::{Holds, Id, People};
 use support::timestamp;
 use support::universe::{self, Act, Universe};
@@ -133,6 +134,7 @@ struct World {
     records: Vec<Record<'static>>,
     /// An older snapshot, and how many records it covers.
     older: Option<(Graph, usize)>,
+    kept: Kept,
     gone: Vec<Gone>,
     suppressed: BTreeSet<Id>,
     step: i64,
@@ -145,8 +147,8 @@ impl World {
         backend.create_workspace("laws", rules, timestamp::at_millis(timestamp::START_MS));
         let twin = reload(backend.graph(), 11);
         let records = backend.records().to_vec();
-        let (gone, suppressed) = (Vec::new(), BTreeSet::new());
-        World { backend, twin, records, older: None, gone, suppressed, step: 0, days: 0 }
+        let (kept, gone, suppressed) = (Kept::default(), Vec::new(), BTreeSet::new());
+        World { backend, twin, records, older: None, kept, gone, suppressed, step: 0, days: 0 }
     }
 
     fn now(&self) -> Timestamp {
@@ -321,24 +323,33 @@ impl World {
         let record = self.backend.records().last().expect("just committed");
         assert_eq!(self.twin.validate(record), Ok(()));
         self.twin.apply(record);
+        self.kept.keep(self.backend.graph(), record);
         self.records.push(record.clone());
     }
 
     fn end(mut self) -> Holds {
         let graph = self.backend.graph();
-        assert_same("a replay", graph, &replay(self.backend.records(), 23));
+        let again = replay(self.backend.records(), 23);
+        assert_same("a replay", graph, &again);
+        for graph in [graph, &again, &self.twin] {
+            self.kept.check(graph)?;
+        }
         // A crash may come before the files are complete: some records are redacted by then.
-        let partly = self.partly_redacted();
-        assert_same("a replay of some redacted records", graph, &replay(&partly, 29));
+        let again = replay(&self.partly_redacted(), 29);
+        assert_same("a replay of some redacted records", graph, &again);
+        self.kept.check(&again)?;
         self.complete();
         let graph = self.backend.graph();
-        assert_same("a replay of redacted records", graph, &replay(&self.records, 31));
+        let again = replay(&self.records, 31);
+        assert_same("a replay of redacted records", graph, &again);
+        self.kept.check(&again)?;
         if let Some((mut older, covered)) = self.older.take() {
             for record in &self.records[covered..] {
                 assert_eq!(older.validate(record), Ok(()), "{record:?}");
                 older.apply(record);
             }
             assert_same("an older snapshot", graph, &older);
+            self.kept.check(&older)?;
         }
         let texts: Vec<String> = self.records.iter().map(|record| format!("{record:?}")).collect();
         for Gone { id: (namespace, value), by } in &self.gone {

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use support::backend::{Backend, assert_same};
 use support::core::{CoreBackend, reload, replay};
 use support::courses::run;
+use support::past::Kept;
 use support::people::{Holds, Id, People};
 use support::timestamp;
 use support::universe::{self, Act, Universe};
@@ -164,6 +165,7 @@ struct World {
     backend: CoreBackend,
     twin: Graph,
     people: People,
+    kept: Kept,
     parted: Parted,
     seen: Seen,
     step: i64,
@@ -174,8 +176,8 @@ impl World {
         let mut backend = CoreBackend::new();
         backend.create_workspace("laws", rules, now(0));
         let twin = reload(backend.graph(), 11);
-        let (parted, seen) = (Parted::default(), Seen::default());
-        World { backend, twin, people: People::default(), parted, seen, step: 0 }
+        let (kept, parted, seen) = (Kept::default(), Parted::default(), Seen::default());
+        World { backend, twin, people: People::default(), kept, parted, seen, step: 0 }
     }
 
     fn set_rules(&mut self, text: &str) -> Holds {
@@ -288,6 +290,7 @@ impl World {
         let record = self.backend.records().last().expect("just committed");
         assert_eq!(self.twin.validate(record), Ok(()));
         self.twin.apply(record);
+        self.kept.keep(self.backend.graph(), record);
         if let Err(problem) = self.backend.graph().check() {
             panic!("the graph does not hold together: {problem}");
         }
@@ -316,7 +319,11 @@ impl World {
         let again = replay(self.backend.records(), 23);
         assert_same("a replay", self.backend.graph(), &again);
         assert_same("the twin", self.backend.graph(), &self.twin);
+        for graph in [self.backend.graph(), &again, &self.twin] {
+            self.kept.check(graph)?;
+        }
         self.backend.checkpoint();
+        self.kept.check(self.backend.graph())?;
         prop_assert_eq!(&People::of(self.backend.graph()), &self.people);
         prop_assert_eq!(&People::of(&again), &self.people);
         Ok(())

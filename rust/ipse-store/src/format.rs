@@ -189,12 +189,13 @@
 //!
 //! A part is a msgpack array `[workspace, tag, column, …]`; a column is an array, all
 //! columns of a part are equally long. Workspaces come in order of their numbers, and
-//! the parts of each in order of their tags.
+//! the parts of each in order of their tags, positions last.
 //!
 //! ```text
 //! tag 1 workspace       not columns but single values: name str (empty if deleted), profile_key bin(16),
 //!                       created_time_ms, sequence, log_time_ms, rules_version, rules str,
-//!                       [namespace str, …], state_hash bin(16)
+//!                       [namespace str, …], state_hash bin(16), oldest_past: the first sequence
+//!                       as of which the past (tags 19 to 21, not in the hash) is known
 //! tag 2 profiles        parent, merged_sequence, bearer, created_sequence, created_time_ms,
 //!                       merge_rank (among the merges of one record, from 0), flags
 //! tag 3 identifiers     namespace (index), value str (empty if erased), profile (0 for nobody),
@@ -221,6 +222,13 @@
 //! tag 16 last_seen      identifier (index), day from 0001-01-01
 //! tag 17 anonymous_seen profile (index of its root), day from 0001-01-01
 //! tag 18 positions      sequence, log position: of some records, in order
+//! tag 19 past_holdings  identifier (index), profile, from, until (the sequences that attached it
+//!                       there and took it off), time_ms, several bool: others held it, too,
+//!                       when it left; by until
+//! tag 20 past_edges     profile, parent, from, until (the sequences of a merge and of what undid
+//!                       it), bearer, merge_rank, survived bool; by until
+//! tag 21 timeline       first (sequence), time_ms, moments bin: (milliseconds since the moment
+//!                       before, records) of each moment with records, as LEB128
 //!
 //! flags       of a profile: 1 marked known, 2 merged below another whose id retired,
 //!             4 erased, 8 known by the merge above it; of an identifier: 1 was a source of a login or a link;
@@ -349,6 +357,12 @@ pub mod part_tag {
     pub const ANONYMOUS_SEEN: u64 = 17;
     /// Where the log has records, [`crate::codec::SnapshotPart::Positions`].
     pub const POSITIONS: u64 = 18;
+    /// [`ipse_core::snapshot::PastHoldingsPart`].
+    pub const PAST_HOLDINGS: u64 = 19;
+    /// [`ipse_core::snapshot::PastEdgesPart`].
+    pub const PAST_EDGES: u64 = 20;
+    /// [`ipse_core::snapshot::TimelinePart`].
+    pub const TIMELINE: u64 = 21;
 }
 
 /// Name of a segment's file.

@@ -69,6 +69,7 @@ impl Graph {
         if let Some(touched) = touched {
             self.refresh_touched(&touched, &record.change);
         }
+        self.past.timeline.note(record.sequence, record.log_time);
     }
 
     fn create_workspace(&mut self, name: &str, profile_key: [u8; 16], rules: &RulesText<'_>) {

@@ -28,7 +28,7 @@ impl Graph {
     }
 
     /// What each kind of thing in it takes: those that every graph has, then those that some have.
-    pub fn memory_parts(&self) -> [(&'static str, u64); 11] {
+    pub fn memory_parts(&self) -> [(&'static str, u64); 12] {
         let noted = self.departures.bytes() + self.partings.bytes() + self.erasures.bytes();
         let remembered = self.remembered_events.bytes() + self.remembered_refusals.bytes();
         [
@@ -43,6 +43,7 @@ impl Graph {
             ("evidence", self.evidence.bytes() + self.pair_counts.bytes()),
             ("last_seen", self.last_seen.bytes() + self.anonymous_seen.bytes()),
             ("noted", noted + self.attributions.bytes()),
+            ("past", self.past.bytes()),
         ]
     }
 }

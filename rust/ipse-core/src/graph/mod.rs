@@ -17,6 +17,7 @@ mod check;
 pub(crate) mod chunked;
 mod combine;
 pub(crate) mod departures;
+pub(crate) mod ended;
 pub(crate) mod erasures;
 pub(crate) mod evidence;
 mod held;
@@ -33,6 +34,7 @@ mod ordered;
 mod owned;
 mod pairs;
 pub(crate) mod partings;
+pub(crate) mod past;
 pub(crate) mod profiles;
 pub(crate) mod remembered;
 mod scan;
@@ -42,6 +44,7 @@ pub(crate) mod state_hash;
 pub(crate) mod survivorship;
 #[cfg(test)]
 mod tests;
+pub(crate) mod timeline;
 mod trail;
 pub(crate) mod traits;
 mod validate;
@@ -70,6 +73,7 @@ use links::FurtherLinks;
 use namespaces::Namespaces;
 use pairs::PairCounts;
 use partings::Partings;
+use past::Past;
 use profiles::Profiles;
 use remembered::{RememberedEvents, RememberedRefusals};
 use state_hash::{Kind, RecordHash, RecordHasher, StateHash};
@@ -84,6 +88,7 @@ pub use held::{HeldTrait, LinkView};
 pub(crate) use holders::Holder;
 pub(crate) use identifiers::NO_NODE;
 pub use memory::Memory;
+pub use past::{NotKept, PastView};
 pub use trail::{Merge, Trace};
 pub use validate::InvalidRecord;
 pub use view::{IdentifierView, ProfileView};
@@ -110,6 +115,7 @@ pub struct Graph {
     pub(crate) erasures: Erasures,
     pub(crate) last_seen: LastSeen,
     pub(crate) anonymous_seen: AnonymousSeen,
+    pub(crate) past: Past,
     state: StateHash,
 }
 
@@ -163,6 +169,7 @@ impl Graph {
             erasures: Erasures::default(),
             last_seen: LastSeen::default(),
             anonymous_seen: AnonymousSeen::default(),
+            past: Past::default(),
             state: StateHash::default(),
         }
     }
@@ -303,8 +310,7 @@ impl Graph {
             return roots;
         }
         roots.extend(further.iter().map(|holder| self.profiles.root(holder.node)));
-        let mut seen: HashSet<u32, foldhash::fast::FixedState> = HashSet::default();
-        roots.retain(|&root| seen.insert(root));
+        each_once(&mut roots);
         roots
     }
 
@@ -412,6 +418,12 @@ impl Graph {
         let namespace = self.namespaces().name(row.namespace);
         identifier_hash(namespace, self.identifiers.rows.value_bytes(id), holder, row.was_source())
     }
+}
+
+/// Leaves the first of each.
+fn each_once(roots: &mut Vec<u32>) {
+    let mut seen: HashSet<u32, foldhash::fast::FixedState> = HashSet::default();
+    roots.retain(|&root| seen.insert(root));
 }
 
 /// What the state hash takes of what there is one of.

@@ -173,6 +173,11 @@ impl Profiles {
         self.rows.get(node).flags & SURVIVED != 0
     }
 
+    /// Where the merge of a node below another stands among those of its record.
+    pub(crate) fn merge_rank(&self, node: Node) -> u16 {
+        self.family(node).merge_rank
+    }
+
     /// The record that created a node's profile, and when: its log time, or what an import said.
     pub(crate) fn created(&self, node: Node) -> (SequenceNumber, Timestamp) {
         let row = self.rows.get(node);
@@ -197,16 +202,6 @@ impl Profiles {
     pub(crate) fn children(&self, node: Node) -> impl Iterator<Item = Node> + Clone {
         let first = self.family(node).first_child.checked_sub(1);
         std::iter::successors(first, |&child| self.family(child).next_sibling.checked_sub(1))
-    }
-
-    /// The same in the order of their merges.
-    pub(crate) fn children_by_merge(&self, node: Node) -> Vec<(Node, SequenceNumber)> {
-        let merged = |child| Some((child, self.parent(child)?.1));
-        let mut children: Vec<_> = self.children(node).filter_map(merged).collect();
-        children.sort_unstable_by_key(|&(child, merged)| {
-            (merged, self.family(child).merge_rank, child)
-        });
-        children
     }
 
     /// The nodes of the tree below and with `root`, parents before children.
@@ -345,7 +340,7 @@ impl Profiles {
             joined_known: self.rows.get(node).flags & JOINED_KNOWN != 0,
             survived: self.survived(node),
             erased: self.is_erased(node),
-            merge_rank: self.family(node).merge_rank,
+            merge_rank: self.merge_rank(node),
         }
     }
 

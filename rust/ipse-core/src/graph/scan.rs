@@ -37,20 +37,29 @@ impl Graph {
 
     /// The profile that a canonical id, of now or of before, leads to.
     pub fn find_canonical(&self, canonical_id: &str) -> Option<ProfileView<'_>> {
-        let find = |name: &str| {
-            let rules = self.rules().namespace(name)?;
-            let value = canonical_id.strip_prefix(&*rules.canonical_prefix)?;
-            self.root_of(self.find_identifier(name, value)?)
-        };
-        let root = self.rules().canonical_id.iter().find_map(|name| find(name))?;
+        let root = self.canonical(canonical_id).find_map(|id| self.root_of(id))?;
         Some(self.view_of(root))
     }
 
     /// The profile that had this id in a former system, or was joined with one that had.
     pub fn find_former(&self, former_id: &str) -> Option<ProfileView<'_>> {
-        self.workspace.as_ref()?;
-        let root = self.root_of(self.find_identifier(FORMER_ID, former_id)?)?;
+        let root = self.root_of(self.former(former_id)?)?;
         Some(self.view_of(root))
+    }
+
+    /// The identifiers that a canonical id may mean, best first.
+    pub(super) fn canonical(&self, canonical_id: &str) -> impl Iterator<Item = IdentifierId> {
+        self.rules().canonical_id.iter().filter_map(move |name| {
+            let rules = self.rules().namespace(name)?;
+            let value = canonical_id.strip_prefix(&*rules.canonical_prefix)?;
+            self.find_identifier(name, value)
+        })
+    }
+
+    /// The identifier that stands for an id in a former system.
+    pub(super) fn former(&self, former_id: &str) -> Option<IdentifierId> {
+        self.workspace.as_ref()?;
+        self.find_identifier(FORMER_ID, former_id)
     }
 
     /// Every number after `last`, each with the profile if it still bears it: `None` for one

@@ -36,15 +36,26 @@ pub(crate) struct FoldedTraits<'a> {
     roots: Vec<Node>,
     /// The nodes of all of them that have traits.
     nodes: Vec<Node>,
+    /// The newest merge that counts.
+    at: SequenceNumber,
 }
 
 impl Graph {
     /// The traits of the profile that would come of profiles with these roots: the survivor's,
     /// then the others' in the order of their merges.
     pub(crate) fn folded_traits(&self, roots: Vec<Node>) -> FoldedTraits<'_> {
-        let nodes = roots.iter().flat_map(|&root| self.profiles.tree(root));
+        self.folded_traits_at(roots, self.sequence)
+    }
+
+    /// The same of profiles as they were made up as of a record, with the values of now.
+    pub(crate) fn folded_traits_at(
+        &self,
+        roots: Vec<Node>,
+        at: SequenceNumber,
+    ) -> FoldedTraits<'_> {
+        let nodes = roots.iter().flat_map(|&root| self.tree_at(root, at));
         let nodes = nodes.filter(|&node| !self.traits.of_node(node).is_empty()).collect();
-        FoldedTraits { graph: self, roots, nodes }
+        FoldedTraits { graph: self, roots, nodes, at }
     }
 }
 
@@ -65,16 +76,23 @@ impl<'a> FoldedTraits<'a> {
             Survivorship::Newest => self.newest(name),
             Survivorship::Union => self.union(name),
             survivorship => {
-                let fold = Fold { graph: self.graph, name, survivorship };
+                let fold = Fold { graph: self.graph, name, survivorship, at: self.at };
                 let sides = self.roots.iter().map(|&root| fold.of_node(root));
                 sides.reduce(|survivor, absorbed| fold.join(survivor, absorbed)).flatten()
             }
         }
     }
 
+    /// Whether a trait has a value of a record that does not count.
+    pub(crate) fn is_set_later(&self, name: &str) -> bool {
+        let rows = self.nodes.iter().filter_map(|&node| self.graph.traits.newest_of(node, name));
+        rows.into_iter().any(|row| row.sequence > self.at)
+    }
+
     /// All values in one go: joined two by two, each would be read once for every one after it.
     fn union(&self, name: &str) -> Option<Folded<'a>> {
-        let fold = Fold { graph: self.graph, name, survivorship: Survivorship::Union };
+        let survivorship = Survivorship::Union;
+        let fold = Fold { graph: self.graph, name, survivorship, at: self.at };
         let mut sides: Vec<Folded<'a>> =
             self.roots.iter().flat_map(|&root| fold.sides_of(root)).collect();
         if sides.iter().any(|side| side.value.is_some()) {
@@ -101,41 +119,37 @@ struct Fold<'a, 'n> {
     graph: &'a Graph,
     name: &'n str,
     survivorship: Survivorship,
+    at: SequenceNumber,
 }
 
 impl<'a> Fold<'a, '_> {
     /// The value of the subtree of a node. Joined by size, no tree is deeper than 32.
     fn of_node(&self, node: Node) -> Option<Folded<'a>> {
-        let profiles = &self.graph.profiles;
         let own = self.graph.traits.newest_of(node, self.name).map(Folded::of);
         let overrides = own.as_ref().map(|own| own.sequence);
         let mut value = own;
-        for (child, merged) in profiles.children_by_merge(node) {
-            if overrides.is_some_and(|sequence| sequence >= merged) {
+        for child in self.graph.children_at(node, self.at) {
+            if overrides.is_some_and(|sequence| sequence >= child.merged) {
                 continue;
             }
-            let below = self.of_node(child);
-            value = if profiles.survived(child) {
-                self.join(below, value)
-            } else {
-                self.join(value, below)
-            };
+            let below = self.of_node(child.node);
+            value =
+                if child.how.survived { self.join(below, value) } else { self.join(value, below) };
         }
         value
     }
 
     /// The values of the subtree of a node that count, the survivor's first.
     fn sides_of(&self, node: Node) -> Vec<Folded<'a>> {
-        let profiles = &self.graph.profiles;
         let own = self.graph.traits.newest_of(node, self.name).map(Folded::of);
         let overrides = own.as_ref().map(|own| own.sequence);
         let mut sides: Vec<Folded<'a>> = own.into_iter().collect();
-        for (child, merged) in profiles.children_by_merge(node) {
-            if overrides.is_some_and(|sequence| sequence >= merged) {
+        for child in self.graph.children_at(node, self.at) {
+            if overrides.is_some_and(|sequence| sequence >= child.merged) {
                 continue;
             }
-            let mut below = self.sides_of(child);
-            if profiles.survived(child) {
+            let mut below = self.sides_of(child.node);
+            if child.how.survived {
                 std::mem::swap(&mut sides, &mut below);
             }
             sides.append(&mut below);

@@ -2,6 +2,7 @@
 
 mod evidence;
 mod holding;
+mod past;
 mod snapshot;
 mod survivorship;
 mod validate;

@@ -9,6 +9,7 @@ use crate::union_find::Node;
 use super::Graph;
 use super::attributions::AttributionView;
 use super::held::LinkView;
+use super::past::Child;
 use super::view::IdentifierView;
 
 /// What of a profile rests on a record.
@@ -81,16 +82,14 @@ impl Graph {
     pub(crate) fn merges_below(&self, node: Node) -> Vec<(Node, Merge)> {
         // Whose id the root bore before each of them.
         let mut bearer = ProfileNumber(node + 1);
-        let children = self.profiles.children_by_merge(node).into_iter();
-        let merge = |(child, sequence)| {
-            let other = self.profiles.bearer(child);
-            let (survivor, absorbed) = match self.profiles.survived(child) {
-                true => (other, bearer),
-                false => (bearer, other),
+        let merge = |Child { node, merged, how }: Child| {
+            let (survivor, absorbed) = match how.survived {
+                true => (how.bearer, bearer),
+                false => (bearer, how.bearer),
             };
             bearer = survivor;
-            (child, Merge { survivor, absorbed, sequence })
+            (node, Merge { survivor, absorbed, sequence: merged })
         };
-        children.map(merge).collect()
+        self.children_at(node, self.sequence).into_iter().map(merge).collect()
     }
 }

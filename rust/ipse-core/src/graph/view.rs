@@ -1,4 +1,4 @@
-//! Reading: profiles as they are now.
+//! Reading: profiles as they are now, or were as of some record.
 
 use std::borrow::Cow;
 
@@ -9,13 +9,20 @@ use crate::union_find::Node;
 
 use super::Graph;
 use super::attributions::AttributionView;
+use super::holders::Holder;
 use super::identifiers::IdentifierId;
 
-/// A profile, seen now.
+/// A profile, seen now or as of some record.
+///
+/// As of a record it shows the identifiers, ids and merges of then. What rules make of them
+/// (whether it is known, its canonical id, which value of a trait counts) goes by the rules in
+/// force now; that a command marked a profile known is not dated, and counts from the beginning.
 #[derive(Clone, Copy, Debug)]
 pub struct ProfileView<'a> {
     graph: &'a Graph,
     root: Node,
+    /// The newest record that counts.
+    at: SequenceNumber,
 }
 
 /// An identifier as a profile holds it.
@@ -32,14 +39,28 @@ pub struct IdentifierView<'a> {
 }
 
 impl<'a> ProfileView<'a> {
+    /// The profile that had a root as of a record.
+    pub(crate) fn as_of(graph: &'a Graph, root: Node, at: SequenceNumber) -> ProfileView<'a> {
+        ProfileView { graph, root, at }
+    }
+
     /// Whose id the profile bears.
     pub fn number(&self) -> ProfileNumber {
-        self.graph.profiles.bearer(self.root)
+        self.graph.bearer_at(self.root, self.at)
     }
 
     /// Whether it holds an identifier of a login namespace, or was marked known.
     pub fn known(&self) -> bool {
-        self.graph.profiles.known(self.root)
+        let graph = self.graph;
+        if self.is_now() {
+            return graph.profiles.known(self.root);
+        }
+        let logs_in = |id: IdentifierId| {
+            let rules = graph.namespaces().rules_of(graph.identifiers.rows.row(id).namespace);
+            rules.is_some_and(|rules| rules.login)
+        };
+        self.held().any(|(id, _)| logs_in(id))
+            || self.nodes().into_iter().any(|node| graph.profiles.marked_known(node))
     }
 
     /// When the oldest of its parts was created: log time, or what an import said.
@@ -51,32 +72,37 @@ impl<'a> ProfileView<'a> {
 
     /// How many identifiers it holds, former ids left out.
     pub fn identifier_count(&self) -> u32 {
-        self.graph.identifier_count(self.root)
+        match self.is_now() {
+            true => self.graph.identifier_count(self.root),
+            false => self.held().filter(|(id, _)| !self.graph.is_former_id(*id)).count() as u32,
+        }
     }
 
     /// How many merges made it.
     pub fn merge_count(&self) -> u32 {
-        self.graph.profiles.merges(self.root)
+        match self.is_now() {
+            true => self.graph.profiles.merges(self.root),
+            false => self.nodes().len() as u32 - 1,
+        }
     }
 
     /// Its identifiers, strongest namespace first, then oldest first; former ids are left out.
     pub fn identifiers(&self) -> Vec<IdentifierView<'a>> {
         let graph = self.graph;
         let namespaces = graph.namespaces();
-        let mut ids = graph.identifiers_of_profile(self.root);
-        ids.retain(|&id| !graph.is_former_id(id));
-        ids.sort_by_cached_key(|&id| {
+        let mut held: Vec<(IdentifierId, Holder)> =
+            self.held().filter(|(id, _)| !graph.is_former_id(*id)).collect();
+        held.sort_by_cached_key(|&(id, _)| {
             let namespace = graph.identifiers.rows.row(id).namespace;
             (namespaces.order_of(Some(namespace), namespaces.name(namespace)), id)
         });
-        ids.into_iter().map(|id| self.identifier(id)).collect()
+        held.into_iter().map(|(id, holder)| self.identifier(id, holder)).collect()
     }
 
     /// Whether it holds an identifier of a namespace.
     pub fn has_namespace(&self, namespace: &str) -> bool {
         let Some(index) = self.graph.namespaces().index(namespace) else { return false };
-        let mut ids = self.graph.identifiers_of_profile(self.root).into_iter();
-        ids.any(|id| self.graph.identifiers.rows.row(id).namespace == index)
+        self.held().any(|(id, _)| self.graph.identifiers.rows.row(id).namespace == index)
     }
 
     /// The ids it had in former systems, oldest first.
@@ -85,10 +111,8 @@ impl<'a> ProfileView<'a> {
         if !graph.namespaces().has_former_ids() {
             return Vec::new();
         }
-        let ids = graph.identifiers_of_profile(self.root).into_iter();
-        ids.filter(|&id| graph.is_former_id(id))
-            .map(|id| graph.identifiers.rows.value(id))
-            .collect()
+        let former = self.held().filter(|(id, _)| graph.is_former_id(*id));
+        former.map(|(id, _)| graph.identifiers.rows.value(id)).collect()
     }
 
     /// Its canonical id, if the rules give it one: the value that it has had longest of the
@@ -109,11 +133,23 @@ impl<'a> ProfileView<'a> {
     }
 
     /// Its traits, by name, each with the value that the rules give a merged profile; removed
-    /// ones are left out.
+    /// ones are left out, and those that [`ProfileView::traits_set_later`] names.
     pub fn traits(&self) -> Vec<(&'a str, Cow<'a, TraitValue<'static>>)> {
-        let folded = self.graph.folded_traits(vec![self.root]);
-        let value = |name| Some((name, folded.get(name)?.value?));
+        let folded = self.graph.folded_traits_at(vec![self.root], self.at);
+        let value = |name| {
+            let is_kept = self.is_now() || !folded.is_set_later(name);
+            Some((name, is_kept.then(|| folded.get(name)).flatten()?.value?))
+        };
         folded.names().into_iter().filter_map(value).collect()
+    }
+
+    /// The traits of which only a later value is kept: whether they had one then is not known.
+    pub fn traits_set_later(&self) -> Vec<&'a str> {
+        if self.is_now() {
+            return Vec::new();
+        }
+        let folded = self.graph.folded_traits_at(vec![self.root], self.at);
+        folded.names().into_iter().filter(|name| folded.is_set_later(name)).collect()
     }
 
     /// The profiles that were merged into it, oldest first.
@@ -129,37 +165,46 @@ impl<'a> ProfileView<'a> {
     /// The attributions of history in which it, or a part of it, is source or destination, in
     /// order of their records.
     pub fn attributions(&self) -> Vec<AttributionView> {
-        self.graph.attributions_of(self.root)
+        let mut attributions = self.graph.attributions_of_nodes(self.nodes());
+        attributions.retain(|attribution| attribution.sequence <= self.at);
+        attributions
     }
 
-    /// The newest record that changed it.
+    /// The newest record that changed it: as of some record, of those that it can be told of.
     pub fn changed_sequence(&self) -> SequenceNumber {
         let graph = self.graph;
         let of_node = |node: Node| {
-            let merged = graph.profiles.parent(node).map(|(_, merged)| merged);
-            let traits = graph.traits.of_node(node).iter().map(|row| row.sequence).max();
-            let attributed = graph.attributions.of_node(node).last().map(|a| a.sequence);
+            let merged = graph.parent_at(node, self.at).map(|(_, merged)| merged);
+            let traits = graph.traits.of_node(node).iter().map(|row| row.sequence);
+            let attributed = graph.attributions.of_node(node).iter().map(|a| a.sequence);
             let created = Some(graph.profiles.created(node).0);
-            [created, merged, graph.departures.of(node), traits, attributed].into_iter().flatten()
+            let single = [created, merged, graph.departures.of(node)].into_iter().flatten();
+            single.chain(traits).chain(attributed).filter(|sequence| *sequence <= self.at)
         };
         let nodes = self.nodes().into_iter().flat_map(of_node);
-        let ids = graph.identifiers_of_profile(self.root).into_iter();
-        let attached = ids.filter_map(|id| graph.holding(self.root, id)).map(|held| held.sequence);
+        let attached = self.held().map(|(_, holder)| holder.sequence);
         nodes.chain(attached).max().expect("a profile was created")
     }
 
-    fn nodes(&self) -> Vec<Node> {
-        self.graph.profiles.tree(self.root)
+    fn is_now(&self) -> bool {
+        self.at >= self.graph.sequence
     }
 
-    fn identifier(&self, id: IdentifierId) -> IdentifierView<'a> {
+    fn nodes(&self) -> Vec<Node> {
+        self.graph.tree_at(self.root, self.at)
+    }
+
+    fn held(&self) -> impl Iterator<Item = (IdentifierId, Holder)> + use<> {
+        self.graph.held_at(self.nodes(), self.at).into_iter()
+    }
+
+    fn identifier(&self, id: IdentifierId, holder: Holder) -> IdentifierView<'a> {
         let row = self.graph.identifiers.rows.row(id);
-        let held = self.graph.holding(self.root, id).expect("the profile holds it");
         IdentifierView {
             namespace: self.graph.namespaces().name(row.namespace),
             value: self.graph.identifiers.rows.value(id),
-            attached_time: held.time,
-            sequence: held.sequence,
+            attached_time: holder.time,
+            sequence: holder.sequence,
         }
     }
 }
@@ -171,9 +216,9 @@ impl Graph {
         (self.namespaces().name(row.namespace), self.identifiers.rows.value(id))
     }
 
-    /// The profile with this root.
+    /// The profile with this root, now.
     pub(crate) fn view_of(&self, root: Node) -> ProfileView<'_> {
-        ProfileView { graph: self, root }
+        ProfileView { graph: self, root, at: self.sequence }
     }
 
     /// The identifiers that a node itself holds, in no order that means anything.
@@ -191,9 +236,13 @@ impl Graph {
 
     /// The attributions of history of the profile with this root, in order of their records.
     pub(crate) fn attributions_of(&self, root: Node) -> Vec<AttributionView> {
-        let nodes = self.profiles.tree(root).into_iter();
+        self.attributions_of_nodes(self.profiles.tree(root))
+    }
+
+    fn attributions_of_nodes(&self, nodes: Vec<Node>) -> Vec<AttributionView> {
+        let of_node = |node| self.attributions.of_node(node);
         let mut attributions: Vec<AttributionView> =
-            nodes.flat_map(|node| self.attributions.of_node(node)).copied().collect();
+            nodes.into_iter().flat_map(of_node).copied().collect();
         attributions.sort_unstable_by_key(|attribution| attribution.sequence);
         attributions.dedup();
         attributions

@@ -9,25 +9,31 @@ use crate::graph::Graph;
 use crate::graph::attributed::AttributedBy;
 use crate::graph::attributions::{AttributionView, Attributions};
 use crate::graph::departures::Departures;
+use crate::graph::ended::{Ended, EndedRows};
 use crate::graph::erasures::{Erasures, PendingErasure, Receipt};
 use crate::graph::evidence::{Evidence, EvidenceLink};
 use crate::graph::holders::{Holder, Holders};
 use crate::graph::identifiers::{IdentifierId, IdentifierRows, NO_NODE};
 use crate::graph::links::{FurtherLinks, Link};
 use crate::graph::partings::{Partings, Side};
+use crate::graph::past::{PastEdge, PastHolding};
 use crate::graph::profiles::Profiles;
 use crate::graph::remembered::{RememberedEvent, RememberedRefusal};
 use crate::graph::sharded::Sharded;
+use crate::graph::timeline::{Block, Timeline};
 use crate::graph::traits::{TraitRow, Traits};
 use crate::time::Day;
 use crate::union_find::Node;
 
 use super::{
     AnonymousSeenPart, AttributionsPart, DeparturesPart, ErasuresPart, EvidencePart, HoldersPart,
-    IdentifiersPart, LastSeenPart, LinksPart, PART_ROWS_MAX, Part, PartingsPart,
-    PendingErasuresPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart,
-    SuppressionsPart, TraitsPart, WorkspacePart,
+    IdentifiersPart, LastSeenPart, LinksPart, PART_ROWS_MAX, Part, PartingsPart, PastEdgesPart,
+    PastHoldingsPart, PendingErasuresPart, ProfilesPart, RememberedEventsPart,
+    RememberedRefusalsPart, SuppressionsPart, TimelinePart, TraitsPart, WorkspacePart,
 };
+
+/// Blocks of one part: they are long rows.
+const BLOCKS: usize = 1_024;
 
 /// A consistent view of a graph, taken at the cost of some reference counts.
 #[derive(Debug)]
@@ -47,6 +53,9 @@ pub struct Frozen {
     erasures: Erasures,
     last_seen: Sharded<IdentifierId, Day>,
     anonymous_seen: Sharded<Node, Day>,
+    past_holdings: EndedRows<PastHolding>,
+    past_edges: EndedRows<PastEdge>,
+    timeline: Timeline,
 }
 
 impl Graph {
@@ -69,6 +78,7 @@ impl Graph {
                 rules: workspace.rules_text.to_string(),
                 namespaces: workspace.namespaces.names().iter().map(|n| n.to_string()).collect(),
                 state_hash: self.state_hash(),
+                oldest_past: self.past.oldest,
             },
             profiles: self.profiles.clone(),
             identifiers: self.identifiers.rows.clone(),
@@ -84,6 +94,9 @@ impl Graph {
             erasures: self.erasures.clone(),
             last_seen: self.last_seen.freeze(),
             anonymous_seen: self.anonymous_seen.freeze(),
+            past_holdings: self.past.holdings.freeze(),
+            past_edges: self.past.edges.freeze(),
+            timeline: self.past.timeline.clone(),
         }
     }
 }
@@ -115,7 +128,10 @@ impl Frozen {
                 .chain(refusal_parts(self.remembered_refusals))
                 .chain(erasure_parts(self.erasures))
                 .chain(parts_of(day_rows(self.last_seen), last_seen_part))
-                .chain(parts_of(day_rows(self.anonymous_seen), anonymous_seen_part)),
+                .chain(parts_of(day_rows(self.anonymous_seen), anonymous_seen_part))
+                .chain(parts_of(self.past_holdings.into_chunks(), past_holdings_part))
+                .chain(parts_of(self.past_edges.into_chunks(), past_edges_part))
+                .chain(timeline_parts(self.timeline)),
         )
     }
 }
@@ -263,6 +279,39 @@ fn anonymous_seen_part(rows: Vec<(Node, Day)>) -> Part {
     })
 }
 
+fn past_holdings_part(rows: Vec<Ended<PastHolding>>) -> Part {
+    Part::PastHoldings(PastHoldingsPart {
+        identifier: rows.iter().map(|row| row.a).collect(),
+        profile: rows.iter().map(|row| row.b + 1).collect(),
+        from: rows.iter().map(|row| row.from().0).collect(),
+        until: rows.iter().map(|row| row.until().0).collect(),
+        time: rows.iter().map(|row| row.what.time.get().as_millis()).collect(),
+        several: rows.iter().map(|row| row.what.several).collect(),
+    })
+}
+
+fn past_edges_part(rows: Vec<Ended<PastEdge>>) -> Part {
+    Part::PastEdges(PastEdgesPart {
+        profile: rows.iter().map(|row| row.a + 1).collect(),
+        parent: rows.iter().map(|row| row.b + 1).collect(),
+        from: rows.iter().map(|row| row.from().0).collect(),
+        until: rows.iter().map(|row| row.until().0).collect(),
+        bearer: rows.iter().map(|row| row.what.bearer.0).collect(),
+        merge_rank: rows.iter().map(|row| row.what.rank).collect(),
+        survived: rows.iter().map(|row| row.what.survived).collect(),
+    })
+}
+
+fn timeline_parts(timeline: Timeline) -> impl Iterator<Item = Part> + Send {
+    chunks_of(BLOCKS, timeline.into_blocks()).map(|blocks: Vec<Block>| {
+        Part::Timeline(TimelinePart {
+            first: blocks.iter().map(|block| block.first).collect(),
+            time: blocks.iter().map(|block| block.time).collect(),
+            moments: blocks.into_iter().map(|block| block.moments).collect(),
+        })
+    })
+}
+
 fn links_part(links: &[Link]) -> Part {
     Part::Links(LinksPart {
         stronger: links.iter().map(|link| link.stronger.0).collect(),
@@ -371,9 +420,16 @@ fn pending_part(erasures: Vec<PendingErasure>) -> Part {
 
 /// A list in pieces of at most [`PART_ROWS_MAX`], made as they are asked for.
 fn chunks<T: Send>(list: impl Iterator<Item = T> + Send) -> impl Iterator<Item = Vec<T>> + Send {
+    chunks_of(PART_ROWS_MAX, list)
+}
+
+fn chunks_of<T: Send>(
+    rows: usize,
+    list: impl Iterator<Item = T> + Send,
+) -> impl Iterator<Item = Vec<T>> + Send {
     let mut rest = list;
     std::iter::from_fn(move || {
-        let chunk: Vec<T> = rest.by_ref().take(PART_ROWS_MAX).collect();
+        let chunk: Vec<T> = rest.by_ref().take(rows).collect();
         (!chunk.is_empty()).then_some(chunk)
     })
 }

@@ -3,23 +3,26 @@
 use std::sync::Arc;
 
 use crate::change::{ProfileNumber, SequenceNumber};
+use crate::graph::ended::{Ended, EndedTable};
 use crate::graph::identifiers::{IdentifierId, NO_NODE};
 use crate::graph::links::Link;
 use crate::graph::namespaces::Namespaces;
 use crate::graph::{Graph, Workspace};
 use crate::identifier::{FORMER_ID, is_namespace_name};
-use crate::limits::{IDENTIFIER_VALUE_BYTES_MAX, NAMESPACES_MAX, PARTINGS_MAX};
+use crate::limits::{IDENTIFIER_VALUE_BYTES_MAX, NAMESPACES_MAX, PARTINGS_MAX, PAST_ROWS_MAX};
 use crate::rules::Rules;
 
 use super::rows::{
-    Checked, anonymous_seen_of, attributions_of, columns, departures_of, ensure, events_of,
-    evidence_of, holder_of, holders_of, kept_time, last_seen_of, links_of, marks_of, partings_of,
-    pending_of, receipts_of, refusals_of, sequence, traits_of,
+    Checked, anonymous_seen_of, attributions_of, blocks_of, columns, departures_of, ensure,
+    events_of, evidence_of, holder_of, holders_of, kept_time, last_seen_of, links_of, marks_of,
+    partings_of, past_edges_of, past_holdings_of, pending_of, receipts_of, refusals_of, sequence,
+    traits_of,
 };
 use super::{
     AnonymousSeenPart, AttributionsPart, DeparturesPart, EvidencePart, HoldersPart,
-    IdentifiersPart, InvalidPart, LastSeenPart, LinksPart, Part, PartingsPart, ProfilesPart,
-    RememberedEventsPart, RememberedRefusalsPart, SuppressionsPart, TraitsPart, WorkspacePart,
+    IdentifiersPart, InvalidPart, LastSeenPart, LinksPart, Part, PartingsPart, PastEdgesPart,
+    PastHoldingsPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart, SuppressionsPart,
+    TimelinePart, TraitsPart, WorkspacePart,
 };
 
 /// The deepest that a tree of 2^32 nodes, joined by size, can be.
@@ -75,6 +78,9 @@ impl Loader {
             }
             Part::LastSeen(part) => self.add_last_seen(&part),
             Part::AnonymousSeen(part) => self.add_anonymous_seen(&part),
+            Part::PastHoldings(part) => self.add_past_holdings(&part),
+            Part::PastEdges(part) => self.add_past_edges(&part),
+            Part::Timeline(part) => self.add_timeline(part),
         }
     }
 
@@ -89,6 +95,7 @@ impl Loader {
         self.set_edges()?;
         self.graph.restore_profile_hashes();
         self.check_anonymous_seen()?;
+        self.check_timeline()?;
         let (found, promised) = (self.graph.state_hash(), self.state_hash);
         ensure(found == promised, || {
             format!("its state hash is {found:032x}, but {promised:032x} was promised")
@@ -112,6 +119,9 @@ impl Loader {
         });
         self.graph.sequence = sequence(part.sequence.0)?;
         self.graph.log_time = part.log_time;
+        let oldest = sequence(part.oldest_past.0)?;
+        ensure(oldest <= self.graph.sequence, || format!("its past begins with {oldest}"))?;
+        self.graph.past.oldest = oldest;
         self.state_hash = part.state_hash;
         Ok(())
     }
@@ -281,6 +291,43 @@ impl Loader {
         Ok(())
     }
 
+    fn add_past_holdings(&mut self, part: &PastHoldingsPart) -> Checked {
+        for ended in past_holdings_of(part)? {
+            self.identifier(IdentifierId(ended.a))?;
+            self.node(ended.b + 1)?;
+            follow(&mut self.graph.past.holdings, ended, self.graph.sequence)?;
+        }
+        Ok(())
+    }
+
+    fn add_past_edges(&mut self, part: &PastEdgesPart) -> Checked {
+        for ended in past_edges_of(part)? {
+            for profile in [ended.a + 1, ended.b + 1, ended.what.bearer.0] {
+                self.node(profile)?;
+            }
+            follow(&mut self.graph.past.edges, ended, self.graph.sequence)?;
+        }
+        Ok(())
+    }
+
+    fn add_timeline(&mut self, part: TimelinePart) -> Checked {
+        for (block, end) in blocks_of(part)? {
+            let (next, time) = self.graph.past.timeline.end();
+            let follows = next == 0 || (block.first == next && block.time >= time);
+            ensure(follows, || format!("times from record {} on follow {next}", block.first))?;
+            self.graph.past.timeline.restore(block, end);
+        }
+        Ok(())
+    }
+
+    /// Whether times are there from the oldest record as of which the past is known to the newest.
+    fn check_timeline(&self) -> Checked {
+        let Graph { past, sequence, log_time, .. } = &self.graph;
+        let (first, end) = (past.timeline.first(), past.timeline.end());
+        let whole = first <= past.oldest.0.max(1) && end == (sequence.0 + 1, log_time.as_millis());
+        ensure(whole, || format!("its times are those of records {first} to {}", end.0))
+    }
+
     /// Once edges and marks stand: only then it is clear who is anonymous.
     fn check_anonymous_seen(&self) -> Checked {
         let nodes = self.graph.profiles.len();
@@ -337,6 +384,15 @@ impl Loader {
     }
 }
 
+/// Adds what ended after all that is there, and not after the newest record.
+fn follow<T: Copy>(table: &mut EndedTable<T>, ended: Ended<T>, newest: SequenceNumber) -> Checked {
+    let until = ended.until();
+    let follows = table.newest().is_none_or(|before| before <= until) && until <= newest;
+    ensure(follows && table.len() < PAST_ROWS_MAX, || format!("something ended with {until}"))?;
+    table.add(ended);
+    Ok(())
+}
+
 /// What a workspace part says, if it can be one; gives its rules.
 pub(super) fn check_workspace(part: &WorkspacePart) -> Result<Arc<Rules>, InvalidPart> {
     let rules = Rules::from_toml(&part.rules)
@@ -367,5 +423,8 @@ fn kind_of(part: &Part) -> u8 {
         Part::PendingErasures(_) => 15,
         Part::LastSeen(_) => 16,
         Part::AnonymousSeen(_) => 17,
+        Part::PastHoldings(_) => 18,
+        Part::PastEdges(_) => 19,
+        Part::Timeline(_) => 20,
     }
 }

@@ -8,21 +8,26 @@ use crate::change::{
 };
 use crate::graph::attributed::AttributedBy;
 use crate::graph::attributions::AttributionView;
+use crate::graph::chunked::PackedTime;
+use crate::graph::ended::Ended;
 use crate::graph::erasures::{PendingErasure, Receipt};
 use crate::graph::evidence::{EvidenceLink, LinkState};
 use crate::graph::holders::Holder;
 use crate::graph::identifiers::{IdentifierId, NO_NODE};
 use crate::graph::links::Link;
 use crate::graph::partings::Side;
+use crate::graph::past::{PastEdge, PastHolding};
 use crate::graph::profiles::NodeMarks;
 use crate::graph::remembered::{RankedVerdict, RefusalHash, RememberedEvent, RememberedRefusal};
+use crate::graph::timeline::{Block, Moment};
 use crate::graph::traits::TraitRow;
 use crate::time::{Day, Timestamp};
 
 use super::{
     AnonymousSeenPart, AttributionsPart, DeparturesPart, ErasuresPart, EvidencePart, HoldersPart,
     IdentifiersPart, InvalidPart, LastSeenPart, LinksPart, PART_ROWS_MAX, PartingsPart,
-    PendingErasuresPart, ProfilesPart, RememberedEventsPart, RememberedRefusalsPart, TraitsPart,
+    PastEdgesPart, PastHoldingsPart, PendingErasuresPart, ProfilesPart, RememberedEventsPart,
+    RememberedRefusalsPart, TimelinePart, TraitsPart,
 };
 
 pub(super) type Checked = Result<(), InvalidPart>;
@@ -303,6 +308,59 @@ pub(super) fn refusals_of(
     let refusal =
         |(&hash, &by)| Ok(RememberedRefusal { refusal: RefusalHash(hash), by: sequence(by)? });
     rows.map(refusal).collect()
+}
+
+/// The identifiers of a part that left nodes, each with its node.
+pub(super) fn past_holdings_of(
+    part: &PastHoldingsPart,
+) -> Result<Vec<Ended<PastHolding>>, InvalidPart> {
+    let rows = part.identifier.len();
+    columns(rows, &part.other_columns())?;
+    let ended = |row: usize| {
+        let (time, several) = (PackedTime::new(kept_time(part.time[row])?), part.several[row]);
+        let ends = (part.identifier[row], node_of(part.profile[row])?);
+        ended(ends, (part.from[row], part.until[row]), PastHolding { time, several })
+    };
+    (0..rows).map(ended).collect()
+}
+
+/// The edges of a part that were cut, each with child and parent.
+pub(super) fn past_edges_of(part: &PastEdgesPart) -> Result<Vec<Ended<PastEdge>>, InvalidPart> {
+    let rows = part.profile.len();
+    columns(rows, &part.other_columns())?;
+    let ended = |row: usize| {
+        let how = PastEdge {
+            bearer: ProfileNumber(node_of(part.bearer[row])? + 1),
+            rank: part.merge_rank[row],
+            survived: part.survived[row],
+        };
+        let ends = (node_of(part.profile[row])?, node_of(part.parent[row])?);
+        ended(ends, (part.from[row], part.until[row]), how)
+    };
+    (0..rows).map(ended).collect()
+}
+
+fn ended<T>(ends: (u32, u32), numbers: (u64, u64), what: T) -> Result<Ended<T>, InvalidPart> {
+    let (from, until) = (sequence(numbers.0)?, sequence(numbers.1)?);
+    ensure(from < until, || format!("what began with {from} ended with {until}"))?;
+    Ok(Ended::new(ends, from, until, what))
+}
+
+fn node_of(profile: u32) -> Result<u32, InvalidPart> {
+    profile.checked_sub(1).ok_or_else(|| InvalidPart("what has ended was nobody's".to_owned()))
+}
+
+/// The blocks of a part, each with its end.
+pub(super) fn blocks_of(part: TimelinePart) -> Result<Vec<(Block, Moment)>, InvalidPart> {
+    columns(part.first.len(), &[part.time.len(), part.moments.len()])?;
+    let rows = part.first.into_iter().zip(part.time).zip(part.moments);
+    let block = |((first, time), moments)| {
+        let block = Block { first, time, moments };
+        let end = block.end().filter(|end| sequence(end.0).is_ok());
+        let end = end.ok_or_else(|| InvalidPart(format!("no times from record {first} on")))?;
+        Ok((block, end))
+    };
+    rows.map(block).collect()
 }
 
 /// Whether the record that an event remembers is its own.

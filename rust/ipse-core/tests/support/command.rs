@@ -28,6 +28,7 @@ pub(crate) enum Command {
     Former(String),
     Profile(u32),
     About(u32),
+    AsOf { sequence: u64, question: Box<Command> },
     Sequence,
     Crash,
     Restart,
@@ -127,6 +128,10 @@ pub(crate) fn parse(line: &str, toml: Option<String>) -> Result<Command, String>
             let (namespace, value) = quoted_pair(sought)?;
             Command::Lookup { namespace, value }
         }
+        ("as", [of, sequence, question @ ..]) if of == "of" => Command::AsOf {
+            sequence: sequence.parse().map_err(|_| format!("not a whole number: {sequence}"))?,
+            question: Box::new(parse(&question.join(" "), None)?),
+        },
         ("owners", [sought]) => {
             let (namespace, value) = quoted_pair(sought)?;
             Command::Owners { namespace, value }

@@ -9,6 +9,7 @@ pub(crate) mod core;
 pub(crate) mod courses;
 pub(crate) mod model;
 pub(crate) mod owned;
+pub(crate) mod past;
 pub(crate) mod people;
 pub(crate) mod render;
 pub(crate) mod scenario;

@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipse_core::change::{MergeVerdict, MoveCause, ProfileNumber, Verb, Verdict};
-use ipse_core::{AttributedBy, Decision, Graph, Target, Timestamp};
+use ipse_core::graph::{IdentifierView, PastView, ProfileView};
+use ipse_core::identifier::FORMER_ID;
+use ipse_core::{AttributedBy, Decision, Graph, Refusal, Target, Timestamp};
 use proptest::prelude::*;
 
 /// An identifier: namespace and normal value.
@@ -41,18 +43,39 @@ impl People {
     pub(crate) fn of(graph: &Graph) -> People {
         let counts = graph.counts();
         let total = (counts.profiles + counts.absorbed_profiles + counts.erased_profiles) as u32;
+        let mut people = People::read(total, |number| {
+            let view = graph.profile(number);
+            assert!(view.is_some() || graph.is_erased(number), "numbers are dense");
+            view
+        });
+        let all: BTreeSet<Id> =
+            people.persons.values().flat_map(|p| p.held.keys().cloned()).collect();
+        people.read_owners(&all, |(namespace, value)| graph.owners(namespace, value));
+        people
+    }
+
+    /// Reads all that a graph says of a time when there were so many numbers. Who was known is
+    /// left out: that goes by the rules of now.
+    pub(crate) fn as_of(then: &PastView<'_>, total: u32, all: &BTreeSet<Id>) -> People {
+        let mut people = People::read(total, |number| then.profile(number));
+        people.read_owners(all, |(namespace, value)| then.owners(namespace, value));
+        // A former id answers by another call, and is in no list.
+        people.owners.retain(|id, owners| id.0 != FORMER_ID && !owners.is_empty());
+        people.persons.values_mut().for_each(|person| person.known = false);
+        people
+    }
+
+    fn read<'g>(total: u32, profile: impl Fn(ProfileNumber) -> Option<ProfileView<'g>>) -> People {
         let mut people = People::default();
         for number in 1..=total {
-            let Some(view) = graph.profile(ProfileNumber(number)) else {
-                assert!(graph.is_erased(ProfileNumber(number)), "numbers are dense");
+            let Some(view) = profile(ProfileNumber(number)) else {
                 people.survivors.push(ERASED);
                 continue;
             };
             people.survivors.push(view.number().0);
             if view.number().0 == number {
-                let id = |held: &ipse_core::graph::IdentifierView<'_>| {
-                    (held.namespace.to_owned(), held.value.to_owned())
-                };
+                let id =
+                    |held: &IdentifierView<'_>| (held.namespace.to_owned(), held.value.to_owned());
                 let held = view.identifiers();
                 let person = Person {
                     held: held.iter().map(|held| (id(held), held.attached_time)).collect(),
@@ -63,13 +86,38 @@ impl People {
                 people.persons.insert(number, person);
             }
         }
-        let all: BTreeSet<Id> =
-            people.persons.values().flat_map(|p| p.held.keys().cloned()).collect();
-        for id in all {
-            let owners = graph.owners(&id.0, &id.1).expect("what is held can be looked up");
-            people.owners.insert(id, owners.iter().map(|view| view.number().0).collect());
-        }
         people
+    }
+
+    fn read_owners<'g>(
+        &mut self,
+        all: &BTreeSet<Id>,
+        owners: impl Fn(&Id) -> Result<Vec<ProfileView<'g>>, Refusal>,
+    ) {
+        for id in all {
+            let owners = owners(id).expect("what is held can be looked up");
+            self.owners.insert(id.clone(), owners.iter().map(|view| view.number().0).collect());
+        }
+    }
+
+    /// The same without some identifiers and profiles, and who was known.
+    pub(crate) fn without(
+        &self,
+        is_gone: &dyn Fn(&Id) -> bool,
+        is_erased: impl Fn(ProfileNumber) -> bool,
+    ) -> People {
+        let mut left = self.clone();
+        let is_erased = |number: u32| number == ERASED || is_erased(ProfileNumber(number));
+        left.persons.retain(|number, _| !is_erased(*number));
+        for person in left.persons.values_mut() {
+            person.known = false;
+            person.held.retain(|id, _| !is_gone(id));
+            person.former_ids.retain(|id| !is_gone(&(FORMER_ID.to_owned(), id.clone())));
+        }
+        left.survivors.iter_mut().filter(|n| is_erased(**n)).for_each(|n| *n = ERASED);
+        left.owners.values_mut().for_each(|owners| owners.retain(|owner| !is_erased(*owner)));
+        left.owners.retain(|id, owners| !is_gone(id) && !owners.is_empty());
+        left
     }
 
     /// How many numbers were given out.

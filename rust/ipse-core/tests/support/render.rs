@@ -221,6 +221,9 @@ pub(crate) fn profile(asked: u32, view: &ProfileView<'_>) -> String {
     for (name, value) in view.traits() {
         writeln!(text, "trait.{name}={}", trait_value(&value)).expect("text takes everything");
     }
+    for name in view.traits_set_later() {
+        writeln!(text, "trait.{name} set later").expect("text takes everything");
+    }
     text
 }
 

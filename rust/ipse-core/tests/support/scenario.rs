@@ -33,6 +33,8 @@
 //! canonical ID, former ID         whose it is
 //! profile N                       what is held, by a living or an absorbed number
 //! about N                         what else is known of a profile
+//! as of SEQUENCE QUESTION         one of these six, as of a record; of traits that were set
+//!                                 later only the names are known
 //! sequence                        the newest sequence number
 //! crash, restart, checkpoint      must not matter; print nothing
 //! ```
@@ -51,9 +53,10 @@ use ipse_core::command::{
     ImportedTrait, MergeProfiles, ModifyIdentifiers, Operation, RevertMerge, SplitProfile, Taken,
 };
 use ipse_core::decide::Decision;
-use ipse_core::graph::ProfileView;
+use ipse_core::graph::{NotKept, PastView, ProfileView};
 use ipse_core::{
-    Change, Event, Graph, Refusal, Rules, SentIdentifier, SentTrait, Timestamp, rules,
+    Change, Event, Graph, Refusal, Rules, SentIdentifier, SentTrait, SequenceNumber, Timestamp,
+    rules,
 };
 
 use super::backend::Backend;
@@ -477,14 +480,51 @@ fn answer(graph: &Graph, question: &Command) -> String {
         },
         Command::Canonical(id) => render::whose(graph.find_canonical(id)),
         Command::Former(id) => render::whose(graph.find_former(id)),
-        Command::Profile(number) => about(graph, *number, render::profile),
-        Command::About(number) => about(graph, *number, render::about),
+        Command::Profile(number) => {
+            shown(graph.profile(ProfileNumber(*number)), *number, render::profile)
+        }
+        Command::About(number) => {
+            shown(graph.profile(ProfileNumber(*number)), *number, render::about)
+        }
+        Command::AsOf { sequence, question } => match graph.as_of(SequenceNumber(*sequence)) {
+            Err(NotKept::Expired { .. }) => "refused: HISTORY_EXPIRED\n".into(),
+            Err(NotKept::Future { .. }) => "refused: INVALID_FIELD\n".into(),
+            Ok(then) => answer_then(&then, question),
+        },
         other => panic!("no question: {other:?}"),
     }
 }
 
-fn about(graph: &Graph, number: u32, show: fn(u32, &ProfileView<'_>) -> String) -> String {
-    match graph.profile(ProfileNumber(number)) {
+/// The same as of a record.
+fn answer_then(then: &PastView<'_>, question: &Command) -> String {
+    match question {
+        Command::Lookup { namespace, value } => match then.lookup(namespace, value) {
+            Err(refusal) => render::refusal(&refusal),
+            Ok(found) => render::whose(found),
+        },
+        Command::Owners { namespace, value } => match then.owners(namespace, value) {
+            Err(refusal) => render::refusal(&refusal),
+            Ok(owners) if owners.is_empty() => render::whose(None),
+            Ok(owners) => owners.into_iter().map(|owner| render::whose(Some(owner))).collect(),
+        },
+        Command::Canonical(id) => render::whose(then.find_canonical(id)),
+        Command::Former(id) => render::whose(then.find_former(id)),
+        Command::Profile(number) => {
+            shown(then.profile(ProfileNumber(*number)), *number, render::profile)
+        }
+        Command::About(number) => {
+            shown(then.profile(ProfileNumber(*number)), *number, render::about)
+        }
+        other => panic!("no question of the past: {other:?}"),
+    }
+}
+
+fn shown(
+    found: Option<ProfileView<'_>>,
+    number: u32,
+    show: fn(u32, &ProfileView<'_>) -> String,
+) -> String {
+    match found {
         None => render::whose(None),
         Some(view) => show(number, &view),
     }

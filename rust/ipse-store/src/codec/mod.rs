@@ -11,6 +11,7 @@ mod extra;
 mod msgpack;
 mod number;
 mod part;
+mod past;
 mod record;
 
 pub use msgpack::Malformed;

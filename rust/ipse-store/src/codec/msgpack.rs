@@ -244,6 +244,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    pub(super) fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], Malformed> {
+        let length = match self.marker(what)? {
+            Marker::Bin8 => usize::from(u8::from_be_bytes(self.fixed(what)?)),
+            Marker::Bin16 => usize::from(u16::from_be_bytes(self.fixed(what)?)),
+            Marker::Bin32 => length_of(u32::from_be_bytes(self.fixed(what)?)),
+            _ => return Err(self.malformed(what, "not bytes")),
+        };
+        self.take(length, what)
+    }
+
     pub(super) fn scalar(&mut self, what: &'static str) -> Result<Scalar<'a>, Malformed> {
         match self.marker(what)? {
             Marker::Null => Ok(Scalar::Nil),

@@ -15,6 +15,10 @@ use super::erased::{
 };
 use super::msgpack::{Malformed, Reader, Writer};
 use super::number::{read_trait_reason, trait_reason_number};
+use super::past::{
+    read_past_edges, read_past_holdings, read_timeline, write_past_edges, write_past_holdings,
+    write_timeline,
+};
 use super::record::{COMMAND_FIELDS, read_command, write_command};
 use super::{
     read_digest, read_optional, read_target, read_time, read_trait_value, read_verdict,
@@ -82,6 +86,9 @@ fn write_columns(out: &mut Writer<'_>, part: &Part) {
             write_uints(out, &part.profile);
             write_uints(out, &part.day);
         }
+        Part::PastHoldings(part) => write_past_holdings(out, part),
+        Part::PastEdges(part) => write_past_edges(out, part),
+        Part::Timeline(part) => write_timeline(out, part),
     }
 }
 
@@ -103,7 +110,7 @@ pub fn decode_part(bytes: &[u8]) -> Result<(u32, SnapshotPart, usize), Malformed
 /// How many fields it has after those of every part, and its tag.
 fn shape(part: &Part) -> (usize, u64) {
     match part {
-        Part::Workspace(_) => (9, part_tag::WORKSPACE),
+        Part::Workspace(_) => (10, part_tag::WORKSPACE),
         Part::Profiles(_) => (7, part_tag::PROFILES),
         Part::Identifiers(_) => (6, part_tag::IDENTIFIERS),
         Part::Links(_) => (3, part_tag::LINKS),
@@ -120,12 +127,15 @@ fn shape(part: &Part) -> (usize, u64) {
         Part::PendingErasures(_) => (PENDING_COLUMNS, part_tag::PENDING_ERASURES),
         Part::LastSeen(_) => (2, part_tag::LAST_SEEN),
         Part::AnonymousSeen(_) => (2, part_tag::ANONYMOUS_SEEN),
+        Part::PastHoldings(_) => (6, part_tag::PAST_HOLDINGS),
+        Part::PastEdges(_) => (7, part_tag::PAST_EDGES),
+        Part::Timeline(_) => (3, part_tag::TIMELINE),
     }
 }
 
 fn read_columns(input: &mut Reader<'_>, tag: u64, fields: usize) -> Result<Part, Malformed> {
     Ok(match (tag, fields) {
-        (part_tag::WORKSPACE, 9) => Part::Workspace(read_workspace(input)?),
+        (part_tag::WORKSPACE, 10) => Part::Workspace(read_workspace(input)?),
         (part_tag::PROFILES, 7) => Part::Profiles(read_profiles(input)?),
         (part_tag::IDENTIFIERS, 6) => Part::Identifiers(read_identifiers(input)?),
         (part_tag::LINKS, 3) => Part::Links(read_links(input)?),
@@ -155,6 +165,9 @@ fn read_columns(input: &mut Reader<'_>, tag: u64, fields: usize) -> Result<Part,
             profile: read_u32s(input, "profile")?,
             day: read_u32s(input, "day")?,
         }),
+        (part_tag::PAST_HOLDINGS, 6) => Part::PastHoldings(read_past_holdings(input)?),
+        (part_tag::PAST_EDGES, 7) => Part::PastEdges(read_past_edges(input)?),
+        (part_tag::TIMELINE, 3) => Part::Timeline(read_timeline(input)?),
         (tag, fields) => {
             return Err(input.malformed(
                 "part",
@@ -186,6 +199,7 @@ fn write_workspace(out: &mut Writer<'_>, part: &WorkspacePart) {
     out.text(&part.rules);
     write_texts(out, &part.namespaces);
     out.bytes(&part.state_hash.to_be_bytes());
+    out.uint(part.oldest_past.0);
 }
 
 fn read_workspace(input: &mut Reader<'_>) -> Result<WorkspacePart, Malformed> {
@@ -199,6 +213,7 @@ fn read_workspace(input: &mut Reader<'_>) -> Result<WorkspacePart, Malformed> {
         rules: input.string("rules")?,
         namespaces: read_texts(input, "namespace")?,
         state_hash: u128::from_be_bytes(input.bytes16("state hash")?),
+        oldest_past: SequenceNumber(input.uint("oldest sequence")?),
     })
 }
 
@@ -436,7 +451,7 @@ pub(super) fn read_u8s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec
     input.list(what, |input| input.uint8(what))
 }
 
-fn read_u16s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec<u16>, Malformed> {
+pub(super) fn read_u16s(input: &mut Reader<'_>, what: &'static str) -> Result<Vec<u16>, Malformed> {
     input.list(what, |input| input.uint16(what))
 }
 

@@ -2,6 +2,7 @@
 
 use crate::change::{RulesVersion, WorkspaceDeleted};
 use crate::graph::erasures::{PendingErasure, Receipt};
+use crate::graph::past::Past;
 use crate::graph::{Graph, Workspace};
 use crate::rules::RulesText;
 
@@ -35,6 +36,7 @@ impl Graph {
             }),
             sequence: self.sequence,
             log_time: self.log_time,
+            past: Past::beginning_at(self.sequence),
             // Nothing is put into its tables, by keys chosen to collide or any others.
             ..Graph::new(0)
         };

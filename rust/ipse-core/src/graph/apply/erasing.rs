@@ -117,6 +117,7 @@ impl Graph {
             self.state.remove(parting_hash(id, side));
         }
         self.forget_last_seen(id);
+        self.past.holdings.remove_a(id.0);
         self.state.remove(self.identifier_hash(id));
         self.identifiers.blank(id);
         self.state.add(self.identifier_hash(id));
@@ -129,6 +130,7 @@ impl Graph {
         for attribution in self.attributions.remove_of(node) {
             self.state.remove(attribution_hash(&attribution));
         }
+        self.past.holdings.remove_b(node);
         if let Some(departure) = self.departures.remove(node) {
             self.state.remove(departure_hash(node, departure));
         }

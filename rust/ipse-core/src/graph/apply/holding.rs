@@ -84,17 +84,20 @@ impl Graph {
         left: &mut Vec<Node>,
     ) -> Timestamp {
         let holding = self.holding(root, id).expect("the profile holds the identifier");
-        if self.identifiers.rows.row(id).has_further_holders() {
+        let several = self.identifiers.rows.row(id).has_further_holders();
+        if several {
             let profiles = &self.profiles;
             let gone = self.holders.remove(id, |further| profiles.root(further.node) == root);
             for further in gone {
                 self.state.remove(holder_hash(id, &further));
+                self.past.end_holding(id, &further, several, self.sequence);
                 self.count_off(id, further.node, left);
             }
         }
         let first = self.identifiers.rows.row(id).holder();
         if let Some(first) = first.filter(|first| self.profiles.root(first.node) == root) {
             self.unlist(id);
+            self.past.end_holding(id, &first, several, self.sequence);
             self.count_off(id, first.node, left);
         }
         self.refresh_further(id);

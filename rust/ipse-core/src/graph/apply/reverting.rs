@@ -43,6 +43,7 @@ impl Graph {
     }
 
     fn cut(&mut self, merge: &Merge) {
+        self.note_cut_edge(merge.child);
         for node in [merge.child, merge.parent] {
             self.state.remove(self.profiles.hash(node));
         }

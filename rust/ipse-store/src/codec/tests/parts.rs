@@ -6,8 +6,9 @@ use ipse_core::SequenceNumber;
 use ipse_core::change::RulesVersion;
 use ipse_core::snapshot::{
     AnonymousSeenPart, AttributionsPart, DeparturesPart, EvidencePart, HoldersPart,
-    IdentifiersPart, LastSeenPart, LinksPart, Part, PartingsPart, ProfilesPart,
-    RememberedEventsPart, RememberedRefusalsPart, TraitsPart, WorkspacePart,
+    IdentifiersPart, LastSeenPart, LinksPart, Part, PartingsPart, PastEdgesPart, PastHoldingsPart,
+    ProfilesPart, RememberedEventsPart, RememberedRefusalsPart, TimelinePart, TraitsPart,
+    WorkspacePart,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -47,6 +48,11 @@ fn graph_part() -> impl Strategy<Value = Part> {
             .prop_map(|(identifier, day)| Part::LastSeen(LastSeenPart { identifier, day })),
         (numbers(), numbers())
             .prop_map(|(profile, day)| Part::AnonymousSeen(AnonymousSeenPart { profile, day })),
+        past_holdings().prop_map(Part::PastHoldings),
+        past_edges().prop_map(Part::PastEdges),
+        (sequences(), times(), vec(vec(any::<u8>(), 0..300), ROWS)).prop_map(
+            |(first, time, moments)| Part::Timeline(TimelinePart { first, time, moments })
+        ),
     ]
 }
 
@@ -83,6 +89,7 @@ fn workspace() -> impl Strategy<Value = WorkspacePart> {
             rules: names[1].clone(),
             namespaces: names,
             state_hash,
+            oldest_past: SequenceNumber(sequence),
         }
     })
 }
@@ -162,6 +169,35 @@ fn partings() -> impl Strategy<Value = PartingsPart> {
 
 fn departures() -> impl Strategy<Value = DeparturesPart> {
     (numbers(), sequences()).prop_map(|(profile, sequence)| DeparturesPart { profile, sequence })
+}
+
+fn past_holdings() -> impl Strategy<Value = PastHoldingsPart> {
+    let sequences = (sequences(), sequences());
+    (numbers(), numbers(), sequences, times(), vec(any::<bool>(), ROWS)).prop_map(
+        |(identifier, profile, (from, until), time, several)| PastHoldingsPart {
+            identifier,
+            profile,
+            from,
+            until,
+            time,
+            several,
+        },
+    )
+}
+
+fn past_edges() -> impl Strategy<Value = PastEdgesPart> {
+    let (sequences, ranks) = ((sequences(), sequences()), vec(any::<u16>(), ROWS));
+    (numbers(), numbers(), sequences, numbers(), ranks, vec(any::<bool>(), ROWS)).prop_map(
+        |(profile, parent, (from, until), bearer, merge_rank, survived)| PastEdgesPart {
+            profile,
+            parent,
+            from,
+            until,
+            bearer,
+            merge_rank,
+            survived,
+        },
+    )
 }
 
 fn traits() -> impl Strategy<Value = TraitsPart> {
