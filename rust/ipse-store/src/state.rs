@@ -133,11 +133,18 @@ impl State {
         &self.at(workspace).positions
     }
 
-    /// Drops what leads to records before a log position.
-    pub(crate) fn forget_before(&mut self, position: u64) {
+    /// Drops what leads to records before a log position, and as many rows of each workspace's past
+    /// as are asked for; says whether all of it is gone.
+    pub(crate) fn forget_before(&mut self, position: u64, rows_max: usize) -> bool {
+        let mut is_gone = true;
         for workspace in &mut self.workspaces {
             workspace.positions.forget_before(position);
+            let first = workspace.positions.marks().first().map(|mark| mark.sequence);
+            let is_kept = workspace.position.0 >= position;
+            let oldest = first.filter(|_| is_kept).unwrap_or(workspace.graph.sequence());
+            is_gone &= workspace.graph.forget_past(oldest, rows_max);
         }
+        is_gone
     }
 
     pub(crate) fn freeze(&self) -> Vec<FrozenWorkspace> {
@@ -357,7 +364,7 @@ impl StateLoader {
 
 #[cfg(test)]
 mod tests {
-    use ipse_core::{Event, SentIdentifier};
+    use ipse_core::{Event, SentIdentifier, SequenceNumber};
 
     use super::*;
 
@@ -386,5 +393,34 @@ mod tests {
         assert!(!text.contains("ann"), "{text}");
         assert_eq!(state.graph(workspace).state_hash(), hash);
         assert_eq!(state.position(), LogPosition(1));
+    }
+
+    #[test]
+    fn the_past_is_forgotten_with_the_log_that_it_is_of() {
+        let now = Timestamp::from_millis(0).expect("within range");
+        let mut state = State::new(1);
+        let created = |name: &'static str| Change::WorkspaceCreated {
+            name: name.into(),
+            profile_key: [7; 16],
+            rules: "[namespaces.email]\n".into(),
+        };
+        let [idle, busy] = ["idle", "busy"].map(|name| {
+            let workspace = state.add_workspace(name);
+            state.commit(workspace, now, created(name)).expect("the first record");
+            workspace
+        });
+        for number in 0..3_000 {
+            let email = SentIdentifier::new("email", format!("{number}@example.com"));
+            let event = Event { identifiers: vec![email], ..Event::default() };
+            let decision = state.graph(busy).decide(&event, now).expect("a good event");
+            let change = Change::EventResolved(decision.resolved.to_static());
+            state.commit(busy, now, change).expect("it is possible");
+        }
+        assert!(state.forget_before(2_500, 9));
+        let oldest = state.graph(busy).oldest_past().0;
+        assert!((2_499 - 1_024..=2_499).contains(&oldest), "{oldest}");
+        assert!(state.graph(busy).as_of(SequenceNumber(oldest)).is_ok());
+        assert!(state.graph(busy).as_of(SequenceNumber(oldest - 1)).is_err());
+        assert_eq!(state.graph(idle).oldest_past(), SequenceNumber(0), "it began with it");
     }
 }

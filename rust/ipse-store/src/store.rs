@@ -41,6 +41,9 @@ const MEASURED_BYTES_MAX: u64 = 64 << 20;
 /// What the record of a new workspace takes beside its name and rules.
 const WORKSPACE_RECORD_BYTES_MAX: u64 = 128;
 
+/// Rows of each workspace's past that are forgotten under one hold of the graphs' lock.
+const FORGOTTEN_ROWS: usize = 4_096;
+
 /// Identity graphs that last.
 ///
 /// Dropping a store without [`Store::close`] is like a crash: what was not synced may be
@@ -524,7 +527,9 @@ impl Store {
                 .retain(|segment| segment_name(segment.number) != *name);
         }
         if let Some(oldest) = segments.get(expired).filter(|_| expired > 0) {
-            self.shared.lock_whole()?.state.forget_before(oldest.first_position);
+            let first = oldest.first_position;
+            // Bit by bit: commits wait for the graphs meanwhile.
+            while !self.shared.lock_whole()?.state.forget_before(first, FORGOTTEN_ROWS) {}
         }
         Ok(())
     }
