@@ -53,9 +53,7 @@ WRITING_METHODS: Final = frozenset(
 AUDITED_METHODS: Final = frozenset(
     name for name, (role, _, _) in _METHODS.items() if role == "admin"
 )
-_CROWDED_METHODS: Final = frozenset(
-    name for name in _METHODS if not name.startswith(f"/{ADMIN}/")
-)
+_CROWDED_METHODS: Final = frozenset(name for name in _METHODS if not name.startswith(f"/{ADMIN}/"))
 
 _PREFIX: Final = "/ipse.v1."
 _AUTHORIZATION: Final = "authorization"

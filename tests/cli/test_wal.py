@@ -291,7 +291,7 @@ PARTS = [
         [[1, 1], [3, 1, [2]]], [None, None], [[0, [2, 4, None, None]], []], [[], []],
         [["age"], []], [[0], []], [None, MERGE[4:]],
     ],
-    [0, 11, [2**64 - 1]],
+    [0, 11, [2**64 - 1], [3]],
     [0, 12, [0], [3], [1]],
 ]  # fmt: skip
 
@@ -316,6 +316,7 @@ def test_a_snapshot_is_read_by_name(tmp_path: Path) -> None:
     assert events["record"][0] is None
     assert (events["record"][1]["verb"], events["record"][1]["event_id"]) == ("merge", "e7")
     assert parts["remembered_refusals"]["hash"] == [2**64 - 1]
+    assert parts["remembered_refusals"]["sequence"] == [3]
 
 
 @pytest.mark.parametrize(

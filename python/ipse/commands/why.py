@@ -82,9 +82,9 @@ def _steps(steps: tuple[Step, ...]) -> Iterator[str]:
 def _link(story: LinkStory, arguments: argparse.Namespace) -> str:
     if arguments.format != "text":
         return _link_drawing(story, arguments).as_text(arguments.format)
-    names = f"{arguments.a} and {arguments.b}"
+    names = f"{_named(arguments.a)} and {_named(arguments.b)}"
     if story.joined:
-        lines = [f"{names} are one person: profile {story.a_profile_id}", "", arguments.a]
+        lines = [f"{names} are one person: profile {story.a_profile_id}", "", _named(arguments.a)]
         return "\n".join([*lines, *(line for hop in story.hops for line in _hop(hop))])
     return "\n".join([f"{names} are not one person", *_apart(story, arguments)])
 
@@ -95,12 +95,13 @@ def _hop(hop: Hop) -> Iterator[str]:
     yield _spot(hop.to)
 
 
+_WORDS = {"created": "created", "trait": "set trait", "former_id": "had the former id"}
 _WAYS = {"linked": "seen together", "held": "one holds the other", "merged": "became one profile"}
 
 
 def _apart(story: LinkStory, arguments: argparse.Namespace) -> Iterator[str]:
     for name, profile_id in ((arguments.a, story.a_profile_id), (arguments.b, story.b_profile_id)):
-        yield f"  {name}: {f'profile {profile_id}' if profile_id else 'on no profile'}"
+        yield f"  {_named(name)}: {f'profile {profile_id}' if profile_id else 'on no profile'}"
     for parting in story.partings:
         yield ""
         yield f"parted: {_parted(parting)}"
@@ -167,12 +168,17 @@ def _trace(trace: Trace) -> str:
         case HistoryAttribution(source, destination):
             return f"attributed history of {source} to {destination}"
         case str(name):
-            return f"{'set trait' if trace.kind == 'trait' else trace.kind} {name}"
+            return f"{_WORDS[trace.kind]} {name}"
     return "something left it, or it became known or older"
 
 
 def _pair(identifier: Identifier) -> str:
     return f"{identifier.namespace}={identifier.value or '(erased)'}"
+
+
+def _named(text: str) -> str:
+    """What was asked about, as a chain names it."""
+    return text if "=" in text else f"profile {text}"
 
 
 def _spot(spot: FoundBy | None) -> str:
@@ -199,17 +205,18 @@ def _profile_drawing(story: ProfileStory) -> Drawing:
 
 
 def _link_drawing(story: LinkStory, arguments: argparse.Namespace) -> Drawing:
-    drawing, at = Drawing(), arguments.a
+    drawing, a, b = Drawing(), _named(arguments.a), _named(arguments.b)
+    at = a
     for hop in story.hops:
         label = f"{_WAYS[hop.kind]}, record {hop.record.sequence_number}"
         drawing.join(at, _spot(hop.to), label)
         at = _spot(hop.to)
     for parting in story.partings:
         label = f"parted, record {parting.record.sequence_number}"
-        drawing.join(arguments.a, arguments.b, label, dashed=True)
+        drawing.join(a, b, label, dashed=True)
     for refusal in story.refusals:
         label = f"{refusal.rule}, record {refusal.record.sequence_number}"
-        drawing.join(arguments.a, arguments.b, label, dashed=True)
+        drawing.join(a, b, label, dashed=True)
     if not drawing.edges:
-        drawing.nodes.extend(dict.fromkeys([arguments.a, arguments.b]))
+        drawing.nodes.extend(dict.fromkeys([a, b]))
     return drawing

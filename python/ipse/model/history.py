@@ -113,29 +113,33 @@ class Trace:
     """What of a profile rests on a record."""
 
     kind: str
-    """`created`, `merged`, `attached`, `linked`, `trait`, `attributed` or `changed`: something
-    left it, or it became known or older."""
+    """`created`, `merged`, `attached`, `former_id`, `linked`, `trait`, `attributed` or `changed`:
+    something left it, or it became known or older."""
     what: Traced = None
-    """By kind: a profile id, what was merged, attached or linked, a trait's name, the
-    attribution, nothing."""
+    """By kind: a profile id, what was merged, attached or linked, a former id, a trait's name,
+    the attribution, nothing."""
 
     @classmethod
     def from_proto(cls, message: history_pb2.Trace) -> Trace:
         """Read the message."""
-        match message.WhichOneof("trace"):
+        kind: str = message.WhichOneof("trace") or "changed"
+        what: Traced = None
+        match kind:
             case "created_profile_id":
-                return cls("created", message.created_profile_id)
+                kind, what = "created", message.created_profile_id
             case "merged":
-                return cls("merged", ProfileMerge.from_proto(message.merged))
+                what = ProfileMerge.from_proto(message.merged)
             case "attached":
-                return cls("attached", ProfileIdentifier.from_proto(message.attached))
+                what = ProfileIdentifier.from_proto(message.attached)
             case "linked":
-                return cls("linked", IdentifierLink.from_proto(message.linked))
+                what = IdentifierLink.from_proto(message.linked)
             case "trait":
-                return cls("trait", message.trait)
+                what = message.trait
+            case "former_id":
+                what = message.former_id
             case "attributed":
-                return cls("attributed", HistoryAttribution.from_proto(message.attributed))
-        return cls("changed")
+                what = HistoryAttribution.from_proto(message.attributed)
+        return cls(kind, what)
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,12 +241,15 @@ class Trace(_message.Message):
     TRAIT_FIELD_NUMBER: _builtins.int
     ATTRIBUTED_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
+    FORMER_ID_FIELD_NUMBER: _builtins.int
     created_profile_id: _builtins.str
     """The profile of this id began, which is this one or a part of it."""
     trait: _builtins.str
     """The trait of this name was set or removed."""
     changed: _builtins.bool
     """Something left it, or it became known or older."""
+    former_id: _builtins.str
+    """It has this id of a former system since."""
     @_builtins.property
     def merged(self) -> Global___ProfileMerge:
         """Two of its parts became one."""
@@ -273,12 +276,13 @@ class Trace(_message.Message):
         trait: _builtins.str = ...,
         attributed: _identity_pb2.HistoryAttribution | None = ...,
         changed: _builtins.bool = ...,
+        former_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "attributed", b"attributed", "changed", b"changed", "created_profile_id", b"created_profile_id", "linked", b"linked", "merged", b"merged", "trace", b"trace", "trait", b"trait"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "attributed", b"attributed", "changed", b"changed", "created_profile_id", b"created_profile_id", "former_id", b"former_id", "linked", b"linked", "merged", b"merged", "trace", b"trace", "trait", b"trait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "attributed", b"attributed", "changed", b"changed", "created_profile_id", b"created_profile_id", "linked", b"linked", "merged", b"merged", "trace", b"trace", "trait", b"trait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "attributed", b"attributed", "changed", b"changed", "created_profile_id", b"created_profile_id", "former_id", b"former_id", "linked", b"linked", "merged", b"merged", "trace", b"trace", "trait", b"trait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_trace: _TypeAlias = _typing.Literal["created_profile_id", "merged", "attached", "linked", "trait", "attributed", "changed"]  # noqa: Y015
+    _WhichOneofReturnType_trace: _TypeAlias = _typing.Literal["created_profile_id", "merged", "attached", "linked", "trait", "attributed", "changed", "former_id"]  # noqa: Y015
     _WhichOneofArgType_trace: _TypeAlias = _typing.Literal["trace", b"trace"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_trace) -> _WhichOneofReturnType_trace | None: ...
 

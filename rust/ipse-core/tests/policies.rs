@@ -16,6 +16,7 @@ use support::past::Kept;
 use support::people::{Holds, Id, People};
 use support::timestamp;
 use support::universe::{self, Act, Universe};
+use support::why;
 
 const MIXED: [(&str, &str); 3] = [
     ("key", include_str!("rules/mixed-key.toml")),
@@ -326,7 +327,7 @@ impl World {
         self.kept.check(self.backend.graph())?;
         prop_assert_eq!(&People::of(self.backend.graph()), &self.people);
         prop_assert_eq!(&People::of(&again), &self.people);
-        Ok(())
+        why::check(self.backend.graph(), &self.people)
     }
 }
 

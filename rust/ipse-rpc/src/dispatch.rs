@@ -92,7 +92,7 @@ pub struct Audited {
 }
 
 /// Those whose requests or answers may be large.
-const LARGE_METHODS: [&str; 7] = [
+const LARGE_METHODS: [&str; 8] = [
     "/ResolveEvents",
     "/GetProfile",
     "/BatchGetProfiles",
@@ -100,6 +100,7 @@ const LARGE_METHODS: [&str; 7] = [
     "/ListProfiles",
     "/TranslateIdentities",
     "/ImportProfiles",
+    "/ExplainProfile",
 ];
 
 impl Dispatch {

@@ -299,6 +299,7 @@ fn encode_trace(graph: &Graph, trace: &Trace<'_>, out: &mut Encoder) {
             let profiles = (held.source, held.destination);
             encode_range(profiles, (held.start, held.end), held.sequence, graph, out);
         }),
+        Trace::FormerId(id) => out.element(8, id),
         Trace::Changed => out.number_element(7, 1),
     }
 }

@@ -16,7 +16,7 @@ use prost::Message;
 use support::*;
 
 /// All that can be called; a checkpoint has nothing to do in memory.
-const METHODS: [&str; 23] = [
+const METHODS: [&str; 25] = [
     "IdentityService/ResolveEvent",
     "IdentityService/ResolveEvents",
     "IdentityService/GetProfile",
@@ -32,6 +32,8 @@ const METHODS: [&str; 23] = [
     "IdentityService/SplitProfile",
     "IdentityService/AttributeHistory",
     "IdentityService/ImportProfiles",
+    "HistoryService/ExplainProfile",
+    "HistoryService/ExplainLink",
     "AdminService/CreateWorkspace",
     "AdminService/ListWorkspaces",
     "AdminService/GetWorkspace",

@@ -24,6 +24,8 @@ pub enum Trace<'a> {
     Merged(Merge),
     /// It holds an identifier.
     Attached(IdentifierView<'a>),
+    /// It has the id that it had in a former system.
+    FormerId(&'a str),
     /// Two of its identifiers were first seen together.
     Linked(LinkView<'a>),
     /// A trait of one of its parts was set or removed.
@@ -64,6 +66,7 @@ impl Graph {
         }
         let held = view.identifiers().into_iter();
         trail.extend(held.map(|held| (held.sequence, Trace::Attached(held))));
+        trail.extend(self.former_ids_of(profile));
         let links = self.held_links(profile).into_iter();
         trail.extend(links.map(|link| (link.sequence, Trace::Linked(link))));
         let traits = self.held_traits(profile).into_iter();
@@ -76,6 +79,22 @@ impl Graph {
         // Stable: those of one record stay in this order.
         trail.sort_by_key(|(sequence, _)| *sequence);
         trail
+    }
+
+    fn former_ids_of(
+        &self,
+        profile: ProfileNumber,
+    ) -> impl Iterator<Item = (SequenceNumber, Trace<'_>)> {
+        let root = self.profiles.node(profile).map(|node| self.profiles.root(node));
+        let has_any = self.namespaces().has_former_ids();
+        let former = move |root: Node| {
+            let ids = self.identifiers_of_profile(root).into_iter();
+            ids.filter(|id| self.is_former_id(*id)).filter_map(move |id| {
+                let held = self.holding(root, id)?;
+                Some((held.sequence, Trace::FormerId(self.identifiers.rows.value(id))))
+            })
+        };
+        root.filter(|_| has_any).into_iter().flat_map(former)
     }
 
     /// The nodes that were merged right below one, each with the profiles that the merge joined.

@@ -17,6 +17,7 @@ pub(crate) mod segment;
 pub(crate) mod small;
 pub(crate) mod timestamp;
 pub(crate) mod universe;
+pub(crate) mod why;
 pub(crate) mod world;
 
 use std::path::{Path, PathBuf};

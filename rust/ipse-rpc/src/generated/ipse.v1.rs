@@ -2176,7 +2176,7 @@ pub struct ProfileMerge {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Trace {
     /// One of them.
-    #[prost(oneof = "trace::Trace", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "trace::Trace", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub trace: ::core::option::Option<trace::Trace>,
 }
 /// Nested message and enum types in `Trace`.
@@ -2205,6 +2205,9 @@ pub mod trace {
         /// Something left it, or it became known or older.
         #[prost(bool, tag = "7")]
         Changed(bool),
+        /// It has this id of a former system since.
+        #[prost(string, tag = "8")]
+        FormerId(::prost::alloc::string::String),
     }
 }
 /// A record that something on a profile rests on.

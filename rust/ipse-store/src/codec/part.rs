@@ -32,6 +32,7 @@ const COMMON_FIELDS: usize = 2;
 
 /// What a snapshot holds of a workspace.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "few are held at a time")]
 pub enum SnapshotPart {
     /// A part of its graph.
     Graph(Part),
