@@ -8,12 +8,15 @@ from typing import Any, Final, final
 __all__ = [
     "HELD_ANSWER_BYTES_MIN",
     "SHORT_BATCH_BYTES_MAX",
+    "WATCH_LOOK_INTERVAL_MS",
+    "WATCH_SEND_S_MAX",
     "Engine",
     "LogFailedError",
     "NativeServer",
     "OpenError",
     "RecoveryProgress",
     "Tally",
+    "Watch",
     "__version__",
     "bug",
     "check_tokens",
@@ -36,11 +39,31 @@ SHORT_BATCH_BYTES_MAX: Final[int]
 HELD_ANSWER_BYTES_MIN: Final[int]
 """Answers of this size and more are counted (`Engine.hold`) until their callers have read them."""
 
+WATCH_LOOK_INTERVAL_MS: Final[int]
+"""So much time is between two looks of one that watches, if there is nothing to tell."""
+WATCH_SEND_S_MAX: Final[int]
+"""A message of one that watches may wait so long to be taken."""
+
 class OpenError(Exception):
     """The data directory cannot be opened; the message names file and byte and says what to do."""
 
 class LogFailedError(Exception):
     """The log could not be written or synced. The process must stop; the next start recovers."""
+
+@final
+class Watch:
+    """One call that watches."""
+
+    def next(self) -> tuple[int, bytes, float]:
+        """Its next message, if there is one: (code, payload, seconds to wait).
+
+        A code that is not 0 is its end, and the payload a google.rpc.Status. An empty payload: ask
+        again when more is synced, or after so many seconds. Reads files, without the GIL: to be
+        called on a worker thread, and again only when what it gave before was sent.
+        """
+
+    def too_slow(self) -> tuple[int, bytes]:
+        """Why it ends (code, google.rpc.Status) if its caller does not take what there is."""
 
 @final
 class RecoveryProgress:
@@ -98,6 +121,14 @@ class Engine:
         that name; several, joined by a comma, are none that is known. Never waits for the disk,
         except `AdminService/Checkpoint` and `Backup`, which do and are to be called on a worker
         thread; so are `CreateWorkspace`, `SetRules` and `ValidateRules`, which compile patterns.
+        """
+
+    def watch(
+        self, method: str, request: bytes, authorization: bytes | None = None
+    ) -> Watch | tuple[int, bytes]:
+        """Begins a call that watches, or refuses it (code, google.rpc.Status).
+
+        Does not block. It has one of the places that there are until it is let go.
         """
 
     def check_caller(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import grpc.aio
 from grpc_health.v1 import health_pb2
 
-from ipse import _calls, _history, _messages, _transport, _writes
+from ipse import _calls, _history, _messages, _transport, _watch, _writes
 from ipse.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ipse.model import (
         AttributionAnswer,
         BackupInfo,
+        ChangeKind,
         CheckpointInfo,
         ErasureReceipt,
         Event,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         RulesProblem,
         Stats,
         TranslatedProfile,
+        WatchedChanges,
         WorkspaceInfo,
     )
 
@@ -99,7 +101,7 @@ class Client:
     async def wait_until_ready(self, timeout_s: float = 60.0) -> None:
         """Wait until the server takes writes; DeadlineExceeded if it does not in time."""
         deadline = time.monotonic() + timeout_s
-        while not await self._watch(max(deadline - time.monotonic(), 0)):
+        while not await self._follow_health(max(deadline - time.monotonic(), 0)):
             if time.monotonic() >= deadline:
                 raise DeadlineExceeded(f"the server was not ready within {timeout_s:g} s")
 
@@ -627,7 +629,48 @@ class Client:
             if not token:
                 return
 
-    async def _watch(self, timeout_s: float) -> bool:
+    async def watch_changes(
+        self,
+        after_sequence_number: int | None = None,
+        *,
+        workspace: str = "",
+        kinds: Iterable[ChangeKind | str] = (),
+        namespaces: Iterable[str] = (),
+        heartbeat_s: int = 0,
+        resume: bool = True,
+    ) -> AsyncIterator[WatchedChanges]:
+        """Follow what changes in a workspace: what each record changed, in order, without end.
+
+        After a number (0: from the beginning), else from now on; `kinds` and `namespaces` say of
+        which changes and of whose identifiers, empty: of all. What comes first says where it
+        begins, and what has no records that nothing was to tell for `heartbeat_s` (0: 15 s). Keep
+        its `sequence_number` with what you made of it, and go on after that another time: nothing
+        is passed over. With `resume` a server that is away is waited for, once it has answered.
+        FailedPrecondition if a record is kept no longer. One who takes nothing for a minute while
+        there is something to take is called again, too, or gets ResourceExhausted.
+        """
+        watching = _watch.Watching(
+            after_sequence_number,
+            workspace,
+            kinds,
+            namespaces,
+            heartbeat_s=heartbeat_s,
+            resume=resume,
+        )
+        stream: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(
+            _watch.METHOD
+        )
+        while True:
+            messages = stream(watching.request(), metadata=self._metadata)
+            try:
+                async for payload in messages:
+                    yield watching.read(payload)
+            except grpc.aio.AioRpcError as failure:
+                await asyncio.sleep(watching.pause_s(_transport.error_of(failure)))
+            finally:
+                messages.cancel()
+
+    async def _follow_health(self, timeout_s: float) -> bool:
         """Follow the server's health until it is ready, or the stream ends without that."""
         watch: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(
             _transport.HEALTH_WATCH

@@ -24,6 +24,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("profile", "profile", "read a profile, or take apart and put together what rules did not"),
     ("why", "why", "say how a profile came to be, or why two are one person or not"),
     ("person", "person", "erase someone, or read all that is held on them"),
+    ("watch", "watch", "follow what changes in a workspace, as it happens or after a number"),
     ("export", "export", "write the id map and attributed history for the warehouse"),
     ("workspace", "workspace", "list the workspaces of a server, or delete one"),
     ("rules", "rules", "check, explain, show, read and set the rules of a workspace"),

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2
 
-from ipse import _transport
+from ipse import _transport, _watch
 from ipse._sync import SyncCalls
 from ipse.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
     from ipse._calls import Call
+    from ipse.model import ChangeKind, WatchedChanges
 
 T = TypeVar("T")
 
@@ -64,11 +66,51 @@ class Client(SyncCalls):
     def wait_until_ready(self, timeout_s: float = 60.0) -> None:
         """Wait until the server takes writes; DeadlineExceeded if it does not in time."""
         deadline = time.monotonic() + timeout_s
-        while not self._watch(max(deadline - time.monotonic(), 0)):
+        while not self._follow_health(max(deadline - time.monotonic(), 0)):
             if time.monotonic() >= deadline:
                 raise DeadlineExceeded(f"the server was not ready within {timeout_s:g} s")
 
-    def _watch(self, timeout_s: float) -> bool:
+    def watch_changes(
+        self,
+        after_sequence_number: int | None = None,
+        *,
+        workspace: str = "",
+        kinds: Iterable[ChangeKind | str] = (),
+        namespaces: Iterable[str] = (),
+        heartbeat_s: int = 0,
+        resume: bool = True,
+    ) -> Iterator[WatchedChanges]:
+        """Follow what changes in a workspace: what each record changed, in order, without end.
+
+        After a number (0: from the beginning), else from now on; `kinds` and `namespaces` say of
+        which changes and of whose identifiers, empty: of all. What comes first says where it
+        begins, and what has no records that nothing was to tell for `heartbeat_s` (0: 15 s). Keep
+        its `sequence_number` with what you made of it, and go on after that another time: nothing
+        is passed over. With `resume` a server that is away is waited for, once it has answered.
+        FailedPrecondition if a record is kept no longer. One who takes nothing for a minute while
+        there is something to take is called again, too, or gets ResourceExhausted.
+        """
+        watching = _watch.Watching(
+            after_sequence_number,
+            workspace,
+            kinds,
+            namespaces,
+            heartbeat_s=heartbeat_s,
+            resume=resume,
+        )
+        stream: grpc.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(
+            _watch.METHOD
+        )
+        while True:
+            messages = stream(watching.request(), metadata=self._metadata)
+            try:
+                yield from map(watching.read, messages)
+            except grpc.RpcError as failure:
+                time.sleep(watching.pause_s(_transport.error_of(failure)))
+            finally:
+                messages.cancel()
+
+    def _follow_health(self, timeout_s: float) -> bool:
         """Follow the server's health until it is ready, or the stream ends without that."""
         watch: grpc.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(
             _transport.HEALTH_WATCH

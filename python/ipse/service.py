@@ -29,6 +29,7 @@ from ipse import _native
 from ipse._services import ADMIN
 from ipse._threads import Shared, Turns
 from ipse._waiters import SyncWaiters
+from ipse._watching import Watchers
 from ipse.errors import Code
 from ipse.telemetry import audit
 
@@ -91,6 +92,9 @@ class Service(grpc.GenericRpcHandler):
         self._idle = asyncio.Event()
         self._turns = {way: Turns(way) for way in ("batch", "compile", "files", "backup")}
         self._checkpoint: Shared[_Decided] = Shared("checkpoint")
+        self._watchers = Watchers()
+        # Why those who watch are to end.
+        self._ending: asyncio.Future[Absence] = self._loop.create_future()
 
     def attach(self, engine: Engine) -> None:
         """Begin to serve."""
@@ -103,6 +107,7 @@ class Service(grpc.GenericRpcHandler):
     async def drain(self, grace_s: float) -> None:
         """Refuse new calls and wait for those in flight, but not longer than this."""
         self._call = _not_serving("shutting_down")
+        self._end_watchers("shutting_down")
         self._idle.clear()
         if self._in_flight:
             with contextlib.suppress(TimeoutError):
@@ -112,6 +117,7 @@ class Service(grpc.GenericRpcHandler):
         """Stop to serve; calls that still wait are told so."""
         self._absence = absence
         self._call = _not_serving(absence)
+        self._end_watchers(absence)
         self._synced = _nothing_synced
         if self._engine is not None:
             self._loop.remove_reader(self._wake_fd)
@@ -151,14 +157,21 @@ class Service(grpc.GenericRpcHandler):
         return handler
 
     def _handler(self, method: str) -> grpc.RpcMethodHandler[bytes, bytes]:
+        if self._way_of(method) == "watch":
+            return grpc.unary_stream_rpc_method_handler(functools.partial(self._stream, method))
         carry = self._carry_audited if method in AUDITED_METHODS else self._carry
         behaviour: Callable[[bytes, _Context], Awaitable[bytes]] = functools.partial(
             carry, method, self._answer_of(method)
         )
         return grpc.unary_unary_rpc_method_handler(behaviour)
 
-    def _answer_of(self, method: str) -> _Answer:
+    @staticmethod
+    def _way_of(method: str) -> str:
         _, _, way = _METHODS.get(method, ("", "", "short"))
+        return way
+
+    def _answer_of(self, method: str) -> _Answer:
+        way = self._way_of(method)
         if way == "checkpoint":
             return self._answer_checkpoint
         if way in {"batch", "list"}:
@@ -194,6 +207,40 @@ class Service(grpc.GenericRpcHandler):
             await _abort(context, code, payload)
         self._hold_until_taken(len(payload), context)
         return payload
+
+    async def _stream(self, method: str, request: bytes, context: _Context) -> None:
+        """Answer a call without end; it ends as one that is refused."""
+        await self._carry(method, functools.partial(self._watch, context), request, context)
+
+    async def _watch(
+        self,
+        context: _Context,
+        method: str,
+        request: bytes,
+        _time_left_s: float | None,
+        authorization: bytes | None,
+    ) -> tuple[int, bytes]:
+        if self._engine is None or self._ending.done():
+            absence = self._ending.result() if self._ending.done() else self._absence
+            return _native.not_serving(absence)
+        watch = self._engine.watch(method, request, authorization)
+        if isinstance(watch, tuple):
+            return watch
+        carrying = asyncio.ensure_future(self._watchers.carry(watch, context.write))
+        # What gRPC keeps of a call that ended must not keep its place.
+        del watch
+        awaited: set[asyncio.Future[Any]] = {carrying, self._ending}
+        try:
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            if carrying.done():
+                return carrying.result()
+            return _native.not_serving(self._ending.result())
+        finally:
+            carrying.cancel()
+
+    def _end_watchers(self, absence: Absence) -> None:
+        if not self._ending.done():
+            self._ending.set_result(absence)
 
     async def _carry_audited(
         self, method: str, answer: _Answer, request: bytes, context: _Context
@@ -393,6 +440,7 @@ class Service(grpc.GenericRpcHandler):
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_fd, _WAKE_BYTES_MAX)
         self._waiters.release(engine.synced())
+        self._watchers.wake()
         if engine.failure() is not None:
             self._look_after()
 

@@ -49,6 +49,7 @@ ROLES: Final = {
     "ExportPerson": "admin",
     "ExplainProfile": "read",
     "ExplainLink": "read",
+    "WatchChanges": "read",
     "CreateWorkspace": "admin",
     "ListWorkspaces": "admin",
     "GetWorkspace": "admin",
@@ -109,6 +110,7 @@ REQUESTS: Final[dict[str, Message]] = {
     "ExportPerson": identity_pb2.ExportPersonRequest(profile=_ANN),
     "ExplainProfile": history_pb2.ExplainProfileRequest(profile=_ANN),
     "ExplainLink": history_pb2.ExplainLinkRequest(a=_ANN, b=_BOB),
+    "WatchChanges": history_pb2.WatchChangesRequest(after_sequence_number=0),
     "CreateWorkspace": admin_pb2.CreateWorkspaceRequest(name="new"),
     "ListWorkspaces": admin_pb2.ListWorkspacesRequest(),
     "GetWorkspace": admin_pb2.GetWorkspaceRequest(),
@@ -123,7 +125,11 @@ REQUESTS: Final[dict[str, Message]] = {
 
 
 # What they come to where that is not OK: no merge is there to undo.
-ANSWERS: Final = {"RevertMerge": Code.NOT_FOUND}
+ANSWERS: Final = {
+    "RevertMerge": Code.NOT_FOUND,
+    # In memory there is nothing to watch.
+    "WatchChanges": Code.FAILED_PRECONDITION,
+}
 
 
 def code_of(method: str) -> Code:

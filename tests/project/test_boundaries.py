@@ -61,6 +61,7 @@ CALLERS = {
     "ipse._carrier",
     "ipse._door",
     "ipse._native_carrier",
+    "ipse._watching",
     "ipse.commands.loading.answers",
     "ipse.commands.loading.lines",
     "ipse.commands.restore",

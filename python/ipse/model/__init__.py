@@ -19,6 +19,7 @@ from ipse.model.answers import (
     RevertedMerge,
     SourceVerdict,
 )
+from ipse.model.changes import Change, ChangedRecord, WatchedChanges
 from ipse.model.events import (
     Event,
 )
@@ -69,6 +70,7 @@ from ipse.model.values import (
     TraitValue,
 )
 from ipse.model.words import (
+    ChangeKind,
     Decision,
     MergeVerdict,
     MoveCause,
@@ -84,6 +86,9 @@ __all__ = [
     "AttributionAnswer",
     "BackupInfo",
     "CanonicalId",
+    "Change",
+    "ChangeKind",
+    "ChangedRecord",
     "CheckpointInfo",
     "Decision",
     "ErasureReceipt",
@@ -137,5 +142,6 @@ __all__ = [
     "ValueChoice",
     "ValueForm",
     "Verdict",
+    "WatchedChanges",
     "WorkspaceInfo",
 ]

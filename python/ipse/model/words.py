@@ -157,6 +157,38 @@ class RecordKind(StrEnum):
     DENY = "deny"
 
 
+class ChangeKind(StrEnum):
+    """What a change is; `before` and `after` are its two profiles."""
+
+    CREATED = "created"
+    """The profile after began. One that a split or a displacement begins is told by that alone."""
+    MERGED = "merged"
+    """All that before had is after's from here on."""
+    ATTACHED = "attached"
+    """The identifier came to after, and was on no profile, or is of a shared namespace."""
+    TRANSFERRED = "transferred"
+    """The identifier went from before to after."""
+    REMOVED = "removed"
+    """The identifier was taken off before, because a caller said so."""
+    SPLIT = "split"
+    """The identifier went from before to after, because a caller split the profile."""
+    DISPLACED = "displaced"
+    """The identifier left before for after, if there is one, because of newer evidence."""
+    EVICTED = "evicted"
+    """The identifier left before, because that was full."""
+    EXPIRED = "expired"
+    """The identifier left before, because it was not seen for as long as the rules keep it."""
+    ERASED = "erased"
+    """The profile before was erased; without one, an identifier was, and no record tells which."""
+    TRAIT_SET = "trait_set"
+    """A trait of after was set, or removed."""
+    RULES_SET = "rules_set"
+    """Rules came into force, those that the workspace began with too."""
+    REVERTED = "reverted"
+    """A merge was undone: after is a profile again beside before, or the identifier went there;
+    without before it is on both. Traits are parted, too, and not told."""
+
+
 class ValueChoice(StrEnum):
     """Which of a profile's values of a namespace to give."""
 
@@ -186,3 +218,4 @@ MOVE_CAUSES: Final = dict(enumerate(MoveCause, start=1))
 TRAIT_REASONS: Final = dict(enumerate(TraitReason, start=1))
 MERGE_VERDICTS: Final = dict(enumerate(MergeVerdict, start=1))
 RECORD_KINDS: Final = dict(enumerate(RecordKind, start=1))
+CHANGE_KINDS: Final = dict(enumerate(ChangeKind, start=1))

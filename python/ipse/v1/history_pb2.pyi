@@ -94,6 +94,88 @@ RECORD_KIND_DENY: RecordKind.ValueType  # 14
 """A call of DenyLink."""
 Global___RecordKind: _TypeAlias = RecordKind  # noqa: Y015
 
+class _ChangeKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChangeKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHANGE_KIND_UNSPECIFIED: _ChangeKind.ValueType  # 0
+    """Never sent."""
+    CHANGE_KIND_CREATED: _ChangeKind.ValueType  # 1
+    """A profile began: after. One that a split or a displacement begins is told by that alone."""
+    CHANGE_KIND_MERGED: _ChangeKind.ValueType  # 2
+    """A profile became part of another: all that before had is after's from here on."""
+    CHANGE_KIND_ATTACHED: _ChangeKind.ValueType  # 3
+    """An identifier came to after, and was on no profile, or is of a shared namespace."""
+    CHANGE_KIND_TRANSFERRED: _ChangeKind.ValueType  # 4
+    """An identifier went from before to after."""
+    CHANGE_KIND_REMOVED: _ChangeKind.ValueType  # 5
+    """An identifier was taken off before, because a caller said so."""
+    CHANGE_KIND_SPLIT: _ChangeKind.ValueType  # 6
+    """An identifier went from before to after, because a caller split the profile."""
+    CHANGE_KIND_DISPLACED: _ChangeKind.ValueType  # 7
+    """An identifier left before, because newer evidence displaced the links that held it there. It
+    went to after, if that is set.
+    """
+    CHANGE_KIND_EVICTED: _ChangeKind.ValueType  # 8
+    """An identifier left before, because that was full."""
+    CHANGE_KIND_EXPIRED: _ChangeKind.ValueType  # 9
+    """An identifier left before, because it was not seen for as long as the rules keep it."""
+    CHANGE_KIND_ERASED: _ChangeKind.ValueType  # 10
+    """The profile before was erased, and with it all that it had; without before, an identifier
+    was, whoever held it, and no record tells which.
+    """
+    CHANGE_KIND_TRAIT_SET: _ChangeKind.ValueType  # 11
+    """A trait of after was set, or removed."""
+    CHANGE_KIND_RULES_SET: _ChangeKind.ValueType  # 12
+    """Rules came into force, those that the workspace began with too: `rules_version`."""
+    CHANGE_KIND_REVERTED: _ChangeKind.ValueType  # 13
+    """A merge was undone, and after is a profile again beside before; or an identifier went from
+    before to after because of that, of a shared namespace perhaps to several. Without before it
+    is on both. Traits are parted, too, and not told.
+    """
+
+class ChangeKind(_ChangeKind, metaclass=_ChangeKindEnumTypeWrapper):
+    """What a change is. `before` and `after` are its two profile ids."""
+
+CHANGE_KIND_UNSPECIFIED: ChangeKind.ValueType  # 0
+"""Never sent."""
+CHANGE_KIND_CREATED: ChangeKind.ValueType  # 1
+"""A profile began: after. One that a split or a displacement begins is told by that alone."""
+CHANGE_KIND_MERGED: ChangeKind.ValueType  # 2
+"""A profile became part of another: all that before had is after's from here on."""
+CHANGE_KIND_ATTACHED: ChangeKind.ValueType  # 3
+"""An identifier came to after, and was on no profile, or is of a shared namespace."""
+CHANGE_KIND_TRANSFERRED: ChangeKind.ValueType  # 4
+"""An identifier went from before to after."""
+CHANGE_KIND_REMOVED: ChangeKind.ValueType  # 5
+"""An identifier was taken off before, because a caller said so."""
+CHANGE_KIND_SPLIT: ChangeKind.ValueType  # 6
+"""An identifier went from before to after, because a caller split the profile."""
+CHANGE_KIND_DISPLACED: ChangeKind.ValueType  # 7
+"""An identifier left before, because newer evidence displaced the links that held it there. It
+went to after, if that is set.
+"""
+CHANGE_KIND_EVICTED: ChangeKind.ValueType  # 8
+"""An identifier left before, because that was full."""
+CHANGE_KIND_EXPIRED: ChangeKind.ValueType  # 9
+"""An identifier left before, because it was not seen for as long as the rules keep it."""
+CHANGE_KIND_ERASED: ChangeKind.ValueType  # 10
+"""The profile before was erased, and with it all that it had; without before, an identifier
+was, whoever held it, and no record tells which.
+"""
+CHANGE_KIND_TRAIT_SET: ChangeKind.ValueType  # 11
+"""A trait of after was set, or removed."""
+CHANGE_KIND_RULES_SET: ChangeKind.ValueType  # 12
+"""Rules came into force, those that the workspace began with too: `rules_version`."""
+CHANGE_KIND_REVERTED: ChangeKind.ValueType  # 13
+"""A merge was undone, and after is a profile again beside before; or an identifier went from
+before to after because of that, of a shared namespace perhaps to several. Without before it
+is on both. Traits are parted, too, and not told.
+"""
+Global___ChangeKind: _TypeAlias = ChangeKind  # noqa: Y015
+
 @_typing.final
 class LoggedRecord(_message.Message):
     """A record of the log."""
@@ -639,3 +721,187 @@ class ExplainLinkResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainLinkResponse: _TypeAlias = ExplainLinkResponse  # noqa: Y015
+
+@_typing.final
+class Change(_message.Message):
+    """One change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    BEFORE_PROFILE_ID_FIELD_NUMBER: _builtins.int
+    AFTER_PROFILE_ID_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    TRAIT_FIELD_NUMBER: _builtins.int
+    kind: Global___ChangeKind.ValueType
+    """What it is."""
+    before_profile_id: _builtins.str
+    """The profile that it was about, or that the identifier was on; empty if there is none."""
+    after_profile_id: _builtins.str
+    """The profile that it is about now, or that the identifier is on; empty if there is none."""
+    @_builtins.property
+    def identifier(self) -> _event_pb2.Identifier:
+        """The identifier, if it is about one. The value of one that was erased since is empty: what
+        before still has, a read of it says.
+        """
+
+    @_builtins.property
+    def trait(self) -> _event_pb2.Trait:
+        """The trait, if it is about one; without a value it was removed, or its profile was erased
+        since.
+        """
+
+    def __init__(
+        self,
+        *,
+        kind: Global___ChangeKind.ValueType = ...,
+        before_profile_id: _builtins.str = ...,
+        after_profile_id: _builtins.str = ...,
+        identifier: _event_pb2.Identifier | None = ...,
+        trait: _event_pb2.Trait | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "trait", b"trait"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_profile_id", b"after_profile_id", "before_profile_id", b"before_profile_id", "identifier", b"identifier", "kind", b"kind", "trait", b"trait"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Change: _TypeAlias = Change  # noqa: Y015
+
+@_typing.final
+class ChangedRecord(_message.Message):
+    """What one record changed, and its cause."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    LOG_TIME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    EVENT_TIME_FIELD_NUMBER: _builtins.int
+    RULES_VERSION_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    sequence_number: _builtins.int
+    """Its number."""
+    kind: Global___RecordKind.ValueType
+    """What it is of."""
+    event_id: _builtins.str
+    """The id of the event or operation; empty if it had none, or was erased since."""
+    type: _builtins.str
+    """The event's type."""
+    source: _builtins.str
+    """The app or feed that it came from."""
+    rules_version: _builtins.int
+    """The version of the rules that decided, or that came into force."""
+    @_builtins.property
+    def log_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was decided."""
+
+    @_builtins.property
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """When it happened, as the event says; unset if the record is of no event or command."""
+
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Change]:
+        """The changes that were asked for, in their order: each is about what those before it left."""
+
+    def __init__(
+        self,
+        *,
+        sequence_number: _builtins.int = ...,
+        log_time: _timestamp_pb2.Timestamp | None = ...,
+        kind: Global___RecordKind.ValueType = ...,
+        event_id: _builtins.str = ...,
+        type: _builtins.str = ...,
+        source: _builtins.str = ...,
+        event_time: _timestamp_pb2.Timestamp | None = ...,
+        rules_version: _builtins.int = ...,
+        changes: _abc.Iterable[Global___Change] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "log_time", b"log_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "event_id", b"event_id", "event_time", b"event_time", "kind", b"kind", "log_time", b"log_time", "rules_version", b"rules_version", "sequence_number", b"sequence_number", "source", b"source", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangedRecord: _TypeAlias = ChangedRecord  # noqa: Y015
+
+@_typing.final
+class WatchChangesRequest(_message.Message):
+    """Follow the changes of a workspace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    AFTER_SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    NAMESPACES_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_SECONDS_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    after_sequence_number: _builtins.int
+    """Tell of the records after this one: 0 means all. Unset: of those to come."""
+    heartbeat_seconds: _builtins.int
+    """How long there is silence at most, up to 3,600; 0 means 15."""
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___ChangeKind.ValueType]:
+        """Tell of changes of these kinds; none: of all."""
+
+    @_builtins.property
+    def namespaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of those that are about an identifier, tell of identifiers of these namespaces, at most 64;
+        none: of all.
+        """
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        after_sequence_number: _builtins.int | None = ...,
+        kinds: _abc.Iterable[Global___ChangeKind.ValueType] | None = ...,
+        namespaces: _abc.Iterable[_builtins.str] | None = ...,
+        heartbeat_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_sequence_number", b"_after_sequence_number", "after_sequence_number", b"after_sequence_number"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_sequence_number", b"_after_sequence_number", "after_sequence_number", b"after_sequence_number", "heartbeat_seconds", b"heartbeat_seconds", "kinds", b"kinds", "namespaces", b"namespaces", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after_sequence_number: _TypeAlias = _typing.Literal["after_sequence_number"]  # noqa: Y015
+    _WhichOneofArgType__after_sequence_number: _TypeAlias = _typing.Literal["_after_sequence_number", b"_after_sequence_number"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_sequence_number) -> _WhichOneofReturnType__after_sequence_number | None: ...
+
+Global___WatchChangesRequest: _TypeAlias = WatchChangesRequest  # noqa: Y015
+
+@_typing.final
+class WatchChangesResponse(_message.Message):
+    """A part of the answer to WatchChanges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    NEWEST_SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    sequence_number: _builtins.int
+    """All through this number was told: `after_sequence_number` of a call that goes on from here."""
+    newest_sequence_number: _builtins.int
+    """In the first message: the newest record then."""
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChangedRecord]:
+        """The records that changed something that was asked for, in order."""
+
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[Global___ChangedRecord] | None = ...,
+        sequence_number: _builtins.int = ...,
+        newest_sequence_number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["newest_sequence_number", b"newest_sequence_number", "records", b"records", "sequence_number", b"sequence_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchChangesResponse: _TypeAlias = WatchChangesResponse  # noqa: Y015

@@ -52,6 +52,11 @@ class HistoryServiceStub:
                 request_serializer=ipse_dot_v1_dot_history__pb2.ExplainLinkRequest.SerializeToString,
                 response_deserializer=ipse_dot_v1_dot_history__pb2.ExplainLinkResponse.FromString,
                 _registered_method=True)
+        self.WatchChanges = channel.unary_stream(
+                '/ipse.v1.HistoryService/WatchChanges',
+                request_serializer=ipse_dot_v1_dot_history__pb2.WatchChangesRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_history__pb2.WatchChangesResponse.FromString,
+                _registered_method=True)
 
 
 class HistoryServiceServicer:
@@ -83,6 +88,24 @@ class HistoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchChanges(self, request, context):
+        """Follows what the records of a workspace change, from a number on, without end: a message at
+        once, then one whenever something is on disk that was asked for, and one without records
+        each `heartbeat_seconds`. No record is passed over and none comes twice; each message says
+        through which number all was told, and the next call goes on from there, also after a
+        restart of the server. Nothing is told that is not synced, and nobody who writes waits.
+
+        The stream ends with HISTORY_EXPIRED where a record is no longer kept (its
+        metadata says the oldest that is), and on a server without a data directory; with OVERLOADED
+        where its caller takes nothing for a minute (`sequence_number` in its metadata is the number
+        to go on from); with WORKSPACE_NOT_FOUND when the workspace is deleted; with UNAUTHENTICATED
+        or PERMISSION_DENIED when the token is taken back; with NOT_SERVING when the server stops.
+        A server has 64 of these at a time; more are refused with CAPACITY_EXCEEDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HistoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +118,11 @@ def add_HistoryServiceServicer_to_server(servicer, server):
                     servicer.ExplainLink,
                     request_deserializer=ipse_dot_v1_dot_history__pb2.ExplainLinkRequest.FromString,
                     response_serializer=ipse_dot_v1_dot_history__pb2.ExplainLinkResponse.SerializeToString,
+            ),
+            'WatchChanges': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchChanges,
+                    request_deserializer=ipse_dot_v1_dot_history__pb2.WatchChangesRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_history__pb2.WatchChangesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -159,6 +187,33 @@ class HistoryService:
             '/ipse.v1.HistoryService/ExplainLink',
             ipse_dot_v1_dot_history__pb2.ExplainLinkRequest.SerializeToString,
             ipse_dot_v1_dot_history__pb2.ExplainLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/ipse.v1.HistoryService/WatchChanges',
+            ipse_dot_v1_dot_history__pb2.WatchChangesRequest.SerializeToString,
+            ipse_dot_v1_dot_history__pb2.WatchChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,20 @@ class HistoryServiceStub:
     the other. Or why they are not: what parted them, what was refused between them, and what an
     event with both would do now.
     """
+    WatchChanges: _grpc.UnaryStreamMultiCallable[_history_pb2.WatchChangesRequest, _history_pb2.WatchChangesResponse]
+    """Follows what the records of a workspace change, from a number on, without end: a message at
+    once, then one whenever something is on disk that was asked for, and one without records
+    each `heartbeat_seconds`. No record is passed over and none comes twice; each message says
+    through which number all was told, and the next call goes on from there, also after a
+    restart of the server. Nothing is told that is not synced, and nobody who writes waits.
+
+    The stream ends with HISTORY_EXPIRED where a record is no longer kept (its
+    metadata says the oldest that is), and on a server without a data directory; with OVERLOADED
+    where its caller takes nothing for a minute (`sequence_number` in its metadata is the number
+    to go on from); with WORKSPACE_NOT_FOUND when the workspace is deleted; with UNAUTHENTICATED
+    or PERMISSION_DENIED when the token is taken back; with NOT_SERVING when the server stops.
+    A server has 64 of these at a time; more are refused with CAPACITY_EXCEEDED.
+    """
 
 @_typing.type_check_only
 class HistoryServiceAsyncStub(HistoryServiceStub):
@@ -74,6 +88,20 @@ class HistoryServiceAsyncStub(HistoryServiceStub):
     """Why two identifiers, or profiles, are one person: the shortest chain of evidence from one to
     the other. Or why they are not: what parted them, what was refused between them, and what an
     event with both would do now.
+    """
+    WatchChanges: _aio.UnaryStreamMultiCallable[_history_pb2.WatchChangesRequest, _history_pb2.WatchChangesResponse]  # type: ignore[assignment]
+    """Follows what the records of a workspace change, from a number on, without end: a message at
+    once, then one whenever something is on disk that was asked for, and one without records
+    each `heartbeat_seconds`. No record is passed over and none comes twice; each message says
+    through which number all was told, and the next call goes on from there, also after a
+    restart of the server. Nothing is told that is not synced, and nobody who writes waits.
+
+    The stream ends with HISTORY_EXPIRED where a record is no longer kept (its
+    metadata says the oldest that is), and on a server without a data directory; with OVERLOADED
+    where its caller takes nothing for a minute (`sequence_number` in its metadata is the number
+    to go on from); with WORKSPACE_NOT_FOUND when the workspace is deleted; with UNAUTHENTICATED
+    or PERMISSION_DENIED when the token is taken back; with NOT_SERVING when the server stops.
+    A server has 64 of these at a time; more are refused with CAPACITY_EXCEEDED.
     """
 
 class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -107,6 +135,26 @@ class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Why two identifiers, or profiles, are one person: the shortest chain of evidence from one to
         the other. Or why they are not: what parted them, what was refused between them, and what an
         event with both would do now.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchChanges(
+        self,
+        request: _history_pb2.WatchChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_history_pb2.WatchChangesResponse], _abc.AsyncIterator[_history_pb2.WatchChangesResponse]]:
+        """Follows what the records of a workspace change, from a number on, without end: a message at
+        once, then one whenever something is on disk that was asked for, and one without records
+        each `heartbeat_seconds`. No record is passed over and none comes twice; each message says
+        through which number all was told, and the next call goes on from there, also after a
+        restart of the server. Nothing is told that is not synced, and nobody who writes waits.
+
+        The stream ends with HISTORY_EXPIRED where a record is no longer kept (its
+        metadata says the oldest that is), and on a server without a data directory; with OVERLOADED
+        where its caller takes nothing for a minute (`sequence_number` in its metadata is the number
+        to go on from); with WORKSPACE_NOT_FOUND when the workspace is deleted; with UNAUTHENTICATED
+        or PERMISSION_DENIED when the token is taken back; with NOT_SERVING when the server stops.
+        A server has 64 of these at a time; more are refused with CAPACITY_EXCEEDED.
         """
 
 def add_HistoryServiceServicer_to_server(servicer: HistoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

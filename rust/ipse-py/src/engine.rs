@@ -16,6 +16,7 @@ use crate::errors::{checkpoint_error, close_error, log_failed, open_error};
 use crate::progress::RecoveryProgress;
 use crate::refusals::{Refusal, refusal};
 use crate::wake::{self, WakeReader};
+use crate::watch::Begun;
 
 /// The one method whose work is bound by its request: an event. A read's length says nothing
 /// about its answer, rules take long to compile, and a checkpoint waits for the disk.
@@ -95,6 +96,18 @@ impl Engine {
         let reply = if is_short { call() } else { py.detach(call) };
         let (code, payload) = reply.result.map_or_else(encoded, |payload| (0, payload));
         (reply.position.0, code, PyBytes::new(py, &payload))
+    }
+
+    /// Begins a call that watches, or the refusal.
+    #[pyo3(signature = (method, request, authorization = None))]
+    fn watch<'py>(
+        &self,
+        py: Python<'py>,
+        method: &str,
+        request: &[u8],
+        authorization: Option<&[u8]>,
+    ) -> Begun<'py> {
+        Begun::of(py, self.dispatch.watch(method, request, authorization))
     }
 
     /// The refusal of a caller whose token is not good for a method, or for anything; else None.

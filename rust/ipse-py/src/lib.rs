@@ -14,6 +14,7 @@ mod progress;
 mod refusals;
 mod tally;
 mod wake;
+mod watch;
 
 use pyo3::pymodule;
 
@@ -40,12 +41,16 @@ mod _native {
     use crate::refusals::{bug, fitted_status, message_too_large, not_serving, waiting_calls_full};
     #[pymodule_export]
     use crate::tally::Tally;
+    #[pymodule_export]
+    use crate::watch::Watch;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         ipse_rpc::keep_panics_for_the_log();
         module.add("SHORT_BATCH_BYTES_MAX", limits::SHORT_BATCH_BYTES_MAX)?;
         module.add("HELD_ANSWER_BYTES_MIN", limits::HELD_ANSWER_BYTES_MIN)?;
+        module.add("WATCH_LOOK_INTERVAL_MS", limits::WATCH_LOOK_INTERVAL_MS)?;
+        module.add("WATCH_SEND_S_MAX", limits::WATCH_SEND_S_MAX)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 

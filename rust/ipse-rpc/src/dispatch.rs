@@ -10,6 +10,7 @@
 //! answer carries the log position that must be synced before it may be sent, and the
 //! transport waits. Refusals carry one too where they tell of what was written.
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +37,7 @@ use crate::metrics::Metrics;
 use crate::narrow::{Claims, check_role, narrowed};
 use crate::status::{Reason, Status, quoted};
 use crate::tokens::Tokens;
+use crate::watch::Watchers;
 
 /// The workspace that an empty name means.
 pub const DEFAULT_WORKSPACE: &str = "default";
@@ -49,6 +51,7 @@ pub struct Dispatch {
     pub(crate) metrics: Metrics,
     door: Option<Door>,
     pub(crate) admission: Admission,
+    pub(crate) watchers: Watchers,
     faults: Faults,
     /// Held by the call of many things that has its turns at the graphs.
     pub(crate) long_turns: Mutex<()>,
@@ -114,6 +117,7 @@ impl Dispatch {
             metrics: Metrics::default(),
             door: None,
             admission: Admission::default(),
+            watchers: Watchers::default(),
             faults: Faults::default(),
             long_turns: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -275,6 +279,7 @@ impl Dispatch {
             ("overload_refusals_total", self.admission.refusals()),
             ("held_bytes", self.admission.held_bytes()),
             ("long_calls_waiting", self.admission.waiting()),
+            ("watchers", self.watchers.count()),
             ("log_waiting_bytes", self.store.waiting_bytes()),
             ("log_expected_wait_ms", milliseconds(self.store.expected_wait())),
         ]);
@@ -336,6 +341,18 @@ impl Dispatch {
         deadline_ms: Option<i64>,
         now: Timestamp,
     ) -> Handled {
+        let (found, request) = self.let_in(method, request, authorization, deadline_ms)?;
+        (found.handler)(self, &request, now)
+    }
+
+    /// The method of a call, and its request within what its token allows.
+    pub(crate) fn let_in<'r>(
+        &self,
+        method: &str,
+        request: &'r [u8],
+        authorization: Option<&[u8]>,
+        deadline_ms: Option<i64>,
+    ) -> Result<(&'static Method, Cow<'r, [u8]>), Status> {
         self.check_serving()?;
         let tokens = self.door.as_ref().map(Door::tokens);
         let admit = |tokens| admitted(tokens, authorization);
@@ -345,18 +362,18 @@ impl Dispatch {
             return Err(Status::new(
                 Reason::DeadlineExceeded,
                 "the deadline had passed before the call was looked at; nothing was done",
-            )
-            .into());
+            ));
         }
         if request.len() > REQUEST_BYTES_MAX {
             let found = request.len();
-            return Err(Status::limit_exceeded("request", "bytes", REQUEST_BYTES_MAX, found).into());
+            return Err(Status::limit_exceeded("request", "bytes", REQUEST_BYTES_MAX, found));
         }
         self.check_room(method, deadline_ms)?;
-        match token {
-            Some(token) => (found.handler)(self, &narrowed(request, &found.access, token)?, now),
-            None => (found.handler)(self, request, now),
-        }
+        let request = match token {
+            Some(token) => narrowed(request, &found.access, token)?,
+            None => Cow::Borrowed(request),
+        };
+        Ok((found, request))
     }
 
     /// Whether there is room for a call, as far as that can be said before it is read: no

@@ -7,7 +7,8 @@
 //! one of these.
 //!
 //! Reading order: [`dispatch`] (how a call goes), `identity`, `commands`, `import`, `profile`,
-//! `lookup`, `list`, `translate` and `admin` (the methods), `look` (how a long call goes in
+//! `lookup`, `list`, `translate` and `admin` (the methods), `watch` and `changes`
+//! (the one that goes on), `look` (how a long call goes in
 //! turns), `turn` and `resolution` (from a decision to the log and the answer), `request` and
 //! `extract` (how an event is read), `door`, `tokens`, `access` and `narrow` (who may call
 //! what), `admission` (who is let in when there is too much to do), [`status`] (how a call is
@@ -18,6 +19,7 @@ mod access;
 mod admin;
 mod admission;
 mod backup;
+mod changes;
 mod clock;
 mod commands;
 mod convert;
@@ -61,6 +63,7 @@ mod tally;
 mod tokens;
 mod translate;
 mod turn;
+mod watch;
 
 pub use access::Role;
 pub use admission::Bounds;
@@ -72,3 +75,4 @@ pub use native::Native;
 pub use status::Status;
 pub use tally::{TIMES_US, Tally};
 pub use tokens::Tokens;
+pub use watch::{Next, Watch};

@@ -82,3 +82,21 @@ pub const STORAGE_RETRY_DELAY_MS: u32 = 5_000;
 pub const RETRY_DELAY_MS_MIN: u32 = 20;
 /// The most, but for what is added so that not all come back at once.
 pub const RETRY_DELAY_MS_MAX: u32 = 10_000;
+/// Most calls that watch one server.
+pub const WATCHERS_MAX: usize = 64;
+/// Most namespaces that one watches for.
+pub const WATCHED_NAMESPACES_MAX: usize = 64;
+/// The longest silence of a watch if the caller does not say, in seconds.
+pub const HEARTBEAT_S_DEFAULT: u32 = 15;
+/// The most that it may say.
+pub const HEARTBEAT_S_MAX: u32 = 3_600;
+/// Bytes after which a message of a watch is closed; what one record changed is never cut.
+pub const WATCH_MESSAGE_BYTES_TARGET: usize = 256 * 1_024;
+/// Records of the log, whosever they are, that are looked at for one message: then other watchers
+/// have their turn.
+pub const WATCH_READ_RECORDS_MAX: usize = 4_096;
+/// How often one watcher is told of what is new, at most: so much time is between two looks, in
+/// milliseconds. While much is written, one look finds the records of many commit groups.
+pub const WATCH_LOOK_INTERVAL_MS: u64 = 20;
+/// How long a watcher's message may wait to be taken, in seconds.
+pub const WATCH_SEND_S_MAX: u64 = 60;

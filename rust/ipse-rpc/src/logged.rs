@@ -66,19 +66,24 @@ impl Logged {
 
 impl Kept {
     fn of(record: &Record<'_>) -> Kept {
-        let (kind, event) = match &record.change {
-            Change::EventResolved(event) => (kind_of(event.verb), Some(event.to_static())),
-            Change::Erased(_)
-            | Change::ErasureCompleted(_)
-            | Change::WorkspaceDeleted(_)
-            | Change::Gone => (v1::RecordKind::Erasure, None),
-            Change::Expired(_) => (v1::RecordKind::Expiry, None),
-            Change::WorkspaceCreated { .. } | Change::RulesSet { .. } => {
-                (v1::RecordKind::Rules, None)
-            }
+        let event = match &record.change {
+            Change::EventResolved(event) => Some(told(event.to_static(), record.sequence)),
+            _ => None,
         };
-        let event = event.map(|resolved| told(resolved, record.sequence));
-        Kept { log_time: record.log_time, kind, event }
+        Kept { log_time: record.log_time, kind: kind_of(&record.change), event }
+    }
+}
+
+/// What a record is of.
+pub(crate) fn kind_of(change: &Change<'_>) -> v1::RecordKind {
+    match change {
+        Change::EventResolved(event) => kind_of_verb(event.verb),
+        Change::Erased(_)
+        | Change::ErasureCompleted(_)
+        | Change::WorkspaceDeleted(_)
+        | Change::Gone => v1::RecordKind::Erasure,
+        Change::Expired(_) => v1::RecordKind::Expiry,
+        Change::WorkspaceCreated { .. } | Change::RulesSet { .. } => v1::RecordKind::Rules,
     }
 }
 
@@ -95,7 +100,7 @@ fn told(resolved: EventResolved<'static>, sequence: SequenceNumber) -> Resolutio
     }
 }
 
-fn kind_of(verb: Verb) -> v1::RecordKind {
+fn kind_of_verb(verb: Verb) -> v1::RecordKind {
     match verb {
         Verb::Observe => v1::RecordKind::Observe,
         Verb::Login => v1::RecordKind::Login,

@@ -46,6 +46,8 @@ pub enum Way {
     Backup,
     /// Once for all who ask meanwhile.
     Checkpoint,
+    /// Without end, as [`crate::Watch`] says; asked in turn with others of its kind: it reads files.
+    Watch,
 }
 
 type Handler = fn(&Dispatch, &[u8], Timestamp) -> Handled;
@@ -90,6 +92,7 @@ methods! {
     IdentityService ExportPerson ERASE, Reads Files export_person;
     HistoryService ExplainProfile READ, Reads Files explain_profile;
     HistoryService ExplainLink READ, Reads Files explain_link;
+    HistoryService WatchChanges READ, Reads Watch watch_changes;
     AdminService CreateWorkspace admin(Reach::NewWorkspace(1)), Writes Compile create_workspace;
     AdminService ListWorkspaces admin(Reach::Server), Reads Short list_workspaces;
     AdminService GetWorkspace admin(Reach::Workspace(1)), Reads Short get_workspace;
@@ -143,6 +146,7 @@ impl Way {
             Way::Files => "files",
             Way::Backup => "backup",
             Way::Checkpoint => "checkpoint",
+            Way::Watch => "watch",
         }
     }
 }

@@ -9,7 +9,8 @@
 //! (appending), `writer` (group commit), `unsynced` (what an answer waits for), `line` (who waits
 //! for the graphs), `pace` (how fast the log is), `snapshot`, `reading` (a segment's frames, and
 //! a whole log), `recovery` (opening: `directory`, then `replay`; `progress` says how far),
-//! `history` (reading what the log keeps), `positions` and `records` (by sequence number), `retention` (how long it is kept), `erasing` (what it
+//! `history` (reading what the log keeps), `positions` and `records` (by sequence number), `cursor`
+//! (reading on), `retention` (how long it is kept), `erasing` (what it
 //! must name no more) and `erasures` (its register), `store` (what callers use), `backup`,
 //! `restore` and `verify` (copies; they share `rebuild`, `copies`, `sources` and `inventory`),
 //! `again` (erasing once more in what is restored), [`fs`] (what is asked of a disk),
@@ -21,6 +22,7 @@ mod backup;
 mod ceilings;
 pub mod codec;
 mod copies;
+mod cursor;
 mod directory;
 mod erasing;
 mod erasures;
@@ -58,6 +60,7 @@ mod writer;
 
 pub use backup::{Backup, BackupError, BackupRequest};
 pub use ceilings::Ceilings;
+pub use cursor::{Cursor, Stopped};
 pub use error::{CheckpointError, CloseError, IoFailed, LogFailed, OpenError, Unreadable};
 pub use inventory::Summary;
 pub use options::{Options, SyncPolicy};

@@ -617,6 +617,16 @@ impl Locked<'_> {
         (position, unsynced.sequence_at(position.max(synced), newest))
     }
 
+    /// How far the log is synced, and the newest record of a workspace that is.
+    pub(crate) fn synced_sequence(
+        &self,
+        workspace: WorkspaceIndex,
+    ) -> (LogPosition, SequenceNumber) {
+        let (state, synced) = (&self.inner.state, self.store.synced());
+        let newest = state.graph(workspace).sequence();
+        (synced, state.unsynced(workspace).sequence_at(synced, newest))
+    }
+
     /// Whether as much waits for the disk as is allowed, or the store is closed. To be asked
     /// before deciding: what was decided is always taken.
     pub fn queue_is_full(&self) -> bool {

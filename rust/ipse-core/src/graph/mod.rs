@@ -237,6 +237,11 @@ impl Graph {
         state.get()
     }
 
+    /// The key of its profile ids.
+    pub fn profile_key(&self) -> &[u8; 16] {
+        &self.workspace().profile_key
+    }
+
     /// The public id of a profile.
     pub fn profile_id(&self, profile: ProfileNumber) -> ProfileId {
         ProfileId::encode(&self.workspace().profile_key, profile)

@@ -2364,6 +2364,91 @@ pub struct ExplainLinkResponse {
     #[prost(uint64, tag = "7")]
     pub sequence_number: u64,
 }
+/// One change.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Change {
+    /// What it is.
+    #[prost(enumeration = "ChangeKind", tag = "1")]
+    pub kind: i32,
+    /// The profile that it was about, or that the identifier was on; empty if there is none.
+    #[prost(string, tag = "2")]
+    pub before_profile_id: ::prost::alloc::string::String,
+    /// The profile that it is about now, or that the identifier is on; empty if there is none.
+    #[prost(string, tag = "3")]
+    pub after_profile_id: ::prost::alloc::string::String,
+    /// The identifier, if it is about one. The value of one that was erased since is empty: what
+    /// before still has, a read of it says.
+    #[prost(message, optional, tag = "4")]
+    pub identifier: ::core::option::Option<Identifier>,
+    /// The trait, if it is about one; without a value it was removed, or its profile was erased
+    /// since.
+    #[prost(message, optional, tag = "5")]
+    pub r#trait: ::core::option::Option<Trait>,
+}
+/// What one record changed, and its cause.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChangedRecord {
+    /// Its number.
+    #[prost(uint64, tag = "1")]
+    pub sequence_number: u64,
+    /// When it was decided.
+    #[prost(message, optional, tag = "2")]
+    pub log_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// What it is of.
+    #[prost(enumeration = "RecordKind", tag = "3")]
+    pub kind: i32,
+    /// The id of the event or operation; empty if it had none, or was erased since.
+    #[prost(string, tag = "4")]
+    pub event_id: ::prost::alloc::string::String,
+    /// The event's type.
+    #[prost(string, tag = "5")]
+    pub r#type: ::prost::alloc::string::String,
+    /// The app or feed that it came from.
+    #[prost(string, tag = "6")]
+    pub source: ::prost::alloc::string::String,
+    /// When it happened, as the event says; unset if the record is of no event or command.
+    #[prost(message, optional, tag = "7")]
+    pub event_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The version of the rules that decided, or that came into force.
+    #[prost(uint32, tag = "8")]
+    pub rules_version: u32,
+    /// The changes that were asked for, in their order: each is about what those before it left.
+    #[prost(message, repeated, tag = "9")]
+    pub changes: ::prost::alloc::vec::Vec<Change>,
+}
+/// Follow the changes of a workspace.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchChangesRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// Tell of the records after this one: 0 means all. Unset: of those to come.
+    #[prost(uint64, optional, tag = "2")]
+    pub after_sequence_number: ::core::option::Option<u64>,
+    /// Tell of changes of these kinds; none: of all.
+    #[prost(enumeration = "ChangeKind", repeated, tag = "3")]
+    pub kinds: ::prost::alloc::vec::Vec<i32>,
+    /// Of those that are about an identifier, tell of identifiers of these namespaces, at most 64;
+    /// none: of all.
+    #[prost(string, repeated, tag = "4")]
+    pub namespaces: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How long there is silence at most, up to 3,600; 0 means 15.
+    #[prost(uint32, tag = "5")]
+    pub heartbeat_seconds: u32,
+}
+/// A part of the answer to WatchChanges.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchChangesResponse {
+    /// The records that changed something that was asked for, in order.
+    #[prost(message, repeated, tag = "1")]
+    pub records: ::prost::alloc::vec::Vec<ChangedRecord>,
+    /// All through this number was told: `after_sequence_number` of a call that goes on from here.
+    #[prost(uint64, tag = "2")]
+    pub sequence_number: u64,
+    /// In the first message: the newest record then.
+    #[prost(uint64, tag = "3")]
+    pub newest_sequence_number: u64,
+}
 /// What a record of the log is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -2441,6 +2526,87 @@ impl RecordKind {
             "RECORD_KIND_RULES" => Some(Self::Rules),
             "RECORD_KIND_REVERT" => Some(Self::Revert),
             "RECORD_KIND_DENY" => Some(Self::Deny),
+            _ => None,
+        }
+    }
+}
+/// What a change is. `before` and `after` are its two profile ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ChangeKind {
+    /// Never sent.
+    Unspecified = 0,
+    /// A profile began: after. One that a split or a displacement begins is told by that alone.
+    Created = 1,
+    /// A profile became part of another: all that before had is after's from here on.
+    Merged = 2,
+    /// An identifier came to after, and was on no profile, or is of a shared namespace.
+    Attached = 3,
+    /// An identifier went from before to after.
+    Transferred = 4,
+    /// An identifier was taken off before, because a caller said so.
+    Removed = 5,
+    /// An identifier went from before to after, because a caller split the profile.
+    Split = 6,
+    /// An identifier left before, because newer evidence displaced the links that held it there. It
+    /// went to after, if that is set.
+    Displaced = 7,
+    /// An identifier left before, because that was full.
+    Evicted = 8,
+    /// An identifier left before, because it was not seen for as long as the rules keep it.
+    Expired = 9,
+    /// The profile before was erased, and with it all that it had; without before, an identifier
+    /// was, whoever held it, and no record tells which.
+    Erased = 10,
+    /// A trait of after was set, or removed.
+    TraitSet = 11,
+    /// Rules came into force, those that the workspace began with too: `rules_version`.
+    RulesSet = 12,
+    /// A merge was undone, and after is a profile again beside before; or an identifier went from
+    /// before to after because of that, of a shared namespace perhaps to several. Without before it
+    /// is on both. Traits are parted, too, and not told.
+    Reverted = 13,
+}
+impl ChangeKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CHANGE_KIND_UNSPECIFIED",
+            Self::Created => "CHANGE_KIND_CREATED",
+            Self::Merged => "CHANGE_KIND_MERGED",
+            Self::Attached => "CHANGE_KIND_ATTACHED",
+            Self::Transferred => "CHANGE_KIND_TRANSFERRED",
+            Self::Removed => "CHANGE_KIND_REMOVED",
+            Self::Split => "CHANGE_KIND_SPLIT",
+            Self::Displaced => "CHANGE_KIND_DISPLACED",
+            Self::Evicted => "CHANGE_KIND_EVICTED",
+            Self::Expired => "CHANGE_KIND_EXPIRED",
+            Self::Erased => "CHANGE_KIND_ERASED",
+            Self::TraitSet => "CHANGE_KIND_TRAIT_SET",
+            Self::RulesSet => "CHANGE_KIND_RULES_SET",
+            Self::Reverted => "CHANGE_KIND_REVERTED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CHANGE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "CHANGE_KIND_CREATED" => Some(Self::Created),
+            "CHANGE_KIND_MERGED" => Some(Self::Merged),
+            "CHANGE_KIND_ATTACHED" => Some(Self::Attached),
+            "CHANGE_KIND_TRANSFERRED" => Some(Self::Transferred),
+            "CHANGE_KIND_REMOVED" => Some(Self::Removed),
+            "CHANGE_KIND_SPLIT" => Some(Self::Split),
+            "CHANGE_KIND_DISPLACED" => Some(Self::Displaced),
+            "CHANGE_KIND_EVICTED" => Some(Self::Evicted),
+            "CHANGE_KIND_EXPIRED" => Some(Self::Expired),
+            "CHANGE_KIND_ERASED" => Some(Self::Erased),
+            "CHANGE_KIND_TRAIT_SET" => Some(Self::TraitSet),
+            "CHANGE_KIND_RULES_SET" => Some(Self::RulesSet),
+            "CHANGE_KIND_REVERTED" => Some(Self::Reverted),
             _ => None,
         }
     }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Uri, header};
 use hyper::body::Incoming;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tonic::body::Body;
 
 use super::message::{self, Held};
@@ -49,7 +49,10 @@ pub(super) struct Carrier {
     waiters: Waiters,
     /// Woken once for each commit group.
     synced: Arc<Notify>,
-    turns: AllTurns,
+    /// Change when watchers are to look: at what was synced, and at whether calls are refused.
+    pub(super) news: watch::Sender<()>,
+    pub(super) refusals: watch::Sender<()>,
+    pub(super) turns: AllTurns,
     checkpoint: Shared,
     audits: mpsc::Sender<Audit>,
     /// Tells the owner that there is something to look after.
@@ -60,11 +63,12 @@ pub(super) struct Carrier {
 /// stand in line for them, before the short calls.
 const BATCHES_AT_ONCE: usize = 2;
 
-struct AllTurns {
+pub(super) struct AllTurns {
     batches: Turns,
     compiling: Turns,
     files: Turns,
     backups: Turns,
+    pub(super) watchers: Turns,
 }
 
 /// The stages of a carrier's life, as numbers.
@@ -75,21 +79,21 @@ const FAILED: u8 = 3;
 
 /// One call, as it came in.
 #[derive(Clone)]
-struct Call {
+pub(super) struct Call {
     uri: Uri,
     method: Option<&'static Method>,
-    authorization: Option<Vec<u8>>,
+    pub(super) authorization: Option<Vec<u8>>,
     deadline: Option<Instant>,
-    request: Bytes,
+    pub(super) request: Bytes,
 }
 
 /// A call in flight; it has ended when this is dropped, be it that its caller went away.
-struct InFlight<'c> {
+pub(super) struct InFlight<'c> {
     carrier: &'c Carrier,
     call: &'c Call,
     peer: SocketAddr,
     began: Instant,
-    code: i32,
+    pub(super) code: i32,
     audit: Option<mpsc::Permit<'c, Audit>>,
 }
 
@@ -112,11 +116,14 @@ impl Carrier {
             idle: Notify::new(),
             waiters: Waiters::default(),
             synced: Arc::default(),
+            news: watch::Sender::default(),
+            refusals: watch::Sender::default(),
             turns: AllTurns {
                 batches: Turns::of(BATCHES_AT_ONCE),
                 compiling: Turns::of(1),
                 files: Turns::of(1),
                 backups: Turns::of(1),
+                watchers: Turns::of(1),
             },
             checkpoint: Shared::default(),
             audits,
@@ -134,6 +141,7 @@ impl Carrier {
             loop {
                 self.synced.notified().await;
                 self.waiters.release(|| dispatch.store().synced().0);
+                self.news.send_replace(());
                 if dispatch.failure().is_some() {
                     self.end(Absence::Failed);
                     (self.notify)();
@@ -147,7 +155,7 @@ impl Carrier {
         self.dispatch.get().map(Arc::as_ref)
     }
 
-    /// Refuses new calls; those in flight go on.
+    /// Refuses new calls; those in flight go on, but for those that watch.
     pub(super) fn refuse(&self, absence: Absence) {
         let stage = match absence {
             Absence::Recovering => RECOVERING,
@@ -155,6 +163,7 @@ impl Carrier {
             Absence::Failed => FAILED,
         };
         self.stage.store(stage, Ordering::Release);
+        self.refusals.send_replace(());
     }
 
     /// Refuses new calls and those that wait.
@@ -202,6 +211,9 @@ impl Carrier {
             deadline,
             request,
         };
+        if call.method.is_some_and(|method| method.way == Way::Watch) && refused.is_none() {
+            return self.clone().stream(call, peer);
+        }
         let mut flight = self.begin(&call, peer).await;
         let answered = match refused {
             Some(status) => Err(status),
@@ -221,7 +233,7 @@ impl Carrier {
         }
     }
 
-    async fn begin<'c>(&'c self, call: &'c Call, peer: SocketAddr) -> InFlight<'c> {
+    pub(super) async fn begin<'c>(&'c self, call: &'c Call, peer: SocketAddr) -> InFlight<'c> {
         let is_audited = call.method.is_some_and(|method| method.role() == Role::Admin);
         self.in_flight.fetch_add(1, Ordering::AcqRel);
         let began = Instant::now();
@@ -270,7 +282,7 @@ impl Carrier {
                 let shared = Call { deadline: None, ..call.clone() };
                 return Ok(self.checkpoint.run(self.deciding(shared)).await);
             }
-            Way::Short | Way::Compile | Way::Checkpoint => &self.turns.compiling,
+            Way::Short | Way::Compile | Way::Checkpoint | Way::Watch => &self.turns.compiling,
             Way::Files => &self.turns.files,
             Way::Backup => &self.turns.backups,
             Way::Batch | Way::List => {
@@ -322,14 +334,14 @@ impl Carrier {
         result.map(|message| (message, held.or_else(|| Held::of(dispatch, size))))
     }
 
-    fn serving(&self) -> Result<&Arc<Dispatch>, Status> {
+    pub(super) fn serving(&self) -> Result<&Arc<Dispatch>, Status> {
         match self.absence() {
             None => Ok(self.dispatch.get().expect("it is set before the stage is")),
             Some(absence) => Err(Status::not_serving(absence)),
         }
     }
 
-    fn absence(&self) -> Option<Absence> {
+    pub(super) fn absence(&self) -> Option<Absence> {
         match self.stage.load(Ordering::Acquire) {
             SERVING => None,
             RECOVERING => Some(Absence::Recovering),
@@ -359,7 +371,7 @@ impl Carrier {
 }
 
 impl Call {
-    fn path(&self) -> &str {
+    pub(super) fn path(&self) -> &str {
         self.uri.path()
     }
 

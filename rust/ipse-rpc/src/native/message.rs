@@ -86,7 +86,14 @@ pub(super) fn deadline(headers: &HeaderMap) -> Option<Instant> {
 
 /// An answer, whose bytes are held, if they are many, until its caller has read them.
 pub(super) fn answer(message: Vec<u8>, held: Option<Held>) -> Response<Body> {
-    let mut response = Response::new(Body::new(Answer::new(message, held)));
+    response(Answer { frames: framed(message), ended: false, _held: held })
+}
+
+/// The response that a body makes.
+pub(super) fn response(
+    body: impl http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
+) -> Response<Body> {
+    let mut response = Response::new(Body::new(body));
     let kind = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
@@ -94,9 +101,31 @@ pub(super) fn answer(message: Vec<u8>, held: Option<Held>) -> Response<Body> {
 
 /// A refusal, its details in the trailers.
 pub(super) fn refusal(status: Status) -> Response<Body> {
-    let code = tonic::Code::from_i32(status.code());
-    let (message, details) = status.fitted();
-    tonic::Status::with_details(code, message, details.into()).into_http()
+    tonics(status).into_http()
+}
+
+/// The trailers of an answer that ends with a refusal.
+pub(super) fn trailers(status: Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    tonics(status).add_header(&mut trailers).expect("what no header may hold is escaped");
+    trailers
+}
+
+/// A message behind its head; both in one frame if that is not long.
+pub(super) fn framed(message: Vec<u8>) -> [Bytes; 2] {
+    let length = u32::try_from(message.len()).expect("answers are bounded far below 4 GiB");
+    let together = message.len() <= ONE_FRAME_BYTES_MAX;
+    let room = if together { message.len() } else { 0 };
+    let mut head = BytesMut::with_capacity(HEAD_BYTES + room);
+    head.put_u8(0);
+    head.put_u32(length);
+    let rest = if together {
+        head.extend_from_slice(&message);
+        Bytes::new()
+    } else {
+        message.into()
+    };
+    [head.freeze(), rest]
 }
 
 impl Held {
@@ -162,24 +191,6 @@ struct Answer {
     _held: Option<Held>,
 }
 
-impl Answer {
-    fn new(message: Vec<u8>, held: Option<Held>) -> Answer {
-        let length = u32::try_from(message.len()).expect("answers are bounded far below 4 GiB");
-        let together = message.len() <= ONE_FRAME_BYTES_MAX;
-        let room = if together { message.len() } else { 0 };
-        let mut head = BytesMut::with_capacity(HEAD_BYTES + room);
-        head.put_u8(0);
-        head.put_u32(length);
-        let rest = if together {
-            head.extend_from_slice(&message);
-            Bytes::new()
-        } else {
-            message.into()
-        };
-        Answer { frames: [head.freeze(), rest], ended: false, _held: held }
-    }
-}
-
 impl http_body::Body for Answer {
     type Data = Bytes;
     type Error = Infallible;
@@ -212,6 +223,12 @@ async fn next(body: &mut (impl http_body::Body<Data = Bytes> + Unpin)) -> Result
         }
     }
     Err(malformed("it ends before its message does"))
+}
+
+fn tonics(status: Status) -> tonic::Status {
+    let code = tonic::Code::from_i32(status.code());
+    let (message, details) = status.fitted();
+    tonic::Status::with_details(code, message, details.into())
 }
 
 /// Inflates a message on a thread where that keeps nobody waiting.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! connections (hyper, rustls) ─> carrier ─> Dispatch ─> waiters ─> answer
-//!                                   └ long calls: turns      └ one wake-up for each commit group
+//!                                   ├ long calls: turns      └ one wake-up for each commit group
+//!                                   └ calls without end: watching
 //! ```
 //!
 //! The owner makes it, attaches the dispatch when it is there, and ends it; it is told through one
@@ -17,6 +18,7 @@ mod side;
 mod tls;
 mod turns;
 mod waiters;
+mod watching;
 
 use std::io;
 use std::net::SocketAddr;

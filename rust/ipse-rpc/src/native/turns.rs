@@ -34,19 +34,19 @@ impl Turns {
     }
 
     /// Runs `work` when it is its turn; `None` if it panicked.
-    pub(super) async fn run(
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         place: Option<Place>,
-        work: impl FnOnce() -> Reply + Send + 'static,
-    ) -> Option<Reply> {
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let turn = self.0.clone().acquire_owned().await.expect("nobody closes it");
         let working = spawn_blocking(move || {
-            let reply = work();
+            let result = work();
             if let Some(mut place) = place {
                 place.was_worked_on = true;
             }
             drop(turn);
-            reply
+            result
         });
         working.await.ok()
     }
