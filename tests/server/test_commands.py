@@ -275,6 +275,51 @@ def test_a_profile_is_split(calls: SyncCalls) -> None:
         calls.split_profile(ann, [("device_id", "d-1")], workspace=WORKSPACE)
 
 
+def test_a_merge_is_undone_and_stays_so(calls: SyncCalls) -> None:
+    ann, bob = person(calls, email="ann@example.com"), person(calls, email="bob@example.com")
+    calls.merge_profiles(ann, [bob], workspace=WORKSPACE)
+    preview = calls.revert_merge(bob, workspace=WORKSPACE, read_only=True)
+    answer = calls.revert_merge(bob, workspace=WORKSPACE, operation_id="o-1", source="desk")
+    assert answer.resolution.moves == preview.resolution.moves
+    (moved,) = answer.resolution.moves
+    assert (moved.from_profile_id, moved.to_profile_id) == (ann, bob)
+    assert moved.cause == MoveCause.REVERTED
+    (merge,) = answer.merges
+    assert (merge.absorbed_profile_id, merge.survivor_profile_id) == (bob, ann)
+    assert merge.sequence_number < answer.resolution.sequence_number
+    again = calls.revert_merge(bob, workspace=WORKSPACE, operation_id="o-1", source="desk")
+    assert again.resolution.repeated
+    assert again.merges == answer.merges
+    with pytest.raises(ipse.InvalidArgument):
+        calls.revert_merge(bob, workspace=WORKSPACE)
+    with pytest.raises(ipse.NotFound):
+        calls.revert_merge("ip_0000000000000", workspace=WORKSPACE)
+    merged = calls.merge_profiles(ann, [bob], workspace=WORKSPACE)
+    assert merged.resolution.absorbed_profile_ids == (bob,)
+    device = person(calls, device_id="d-1")
+    calls.merge_profiles(ann, [device], workspace=WORKSPACE)
+    with pytest.raises(ipse.FailedPrecondition) as refused:
+        calls.revert_merge(bob, workspace=WORKSPACE)
+    assert refused.value.reason == "MERGE_BUILT_ON"
+    assert device in refused.value.message
+    chain = calls.revert_merge(bob, chain=True, workspace=WORKSPACE)
+    assert [each.absorbed_profile_id for each in chain.merges] == [device, bob]
+
+
+def test_a_word_outranks_rules(calls: SyncCalls) -> None:
+    ann, bob = person(calls, user_id="u-1"), person(calls, user_id="u-2")
+    pair = (("user_id", "u-1"), ("user_id", "u-2"))
+    forced = calls.force_link(*pair, workspace=WORKSPACE)
+    assert forced.absorbed_profile_ids == (bob,)
+    with pytest.raises(ipse.InvalidArgument):
+        calls.deny_link(*pair, workspace=WORKSPACE)
+    calls.split_profile(ann, keep=("user_id", "u-1"), workspace=WORKSPACE)
+    denied = calls.deny_link(*pair, workspace=WORKSPACE)
+    assert [each.rule for each in denied.verdicts] == [None, Rule.DENIED_LINK]
+    with pytest.raises(ipse.InvalidArgument):
+        calls.split_profile(ann, {"user_id": "u-1"}, keep=("user_id", "u-1"), workspace=WORKSPACE)
+
+
 def test_history_is_attributed(calls: SyncCalls) -> None:
     ann, device = person(calls, user_id="u-1"), person(calls, device_id="d-1")
     until = LONG_AGO + timedelta(days=1)
