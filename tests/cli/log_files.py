@@ -134,7 +134,7 @@ def extra_with(**fields: Any) -> list[Any]:
     """An extra that has what is given, and is empty otherwise."""
     empty = {
         "marks_known": False, "sources": 0, "moves": [], "displaced": [], "merges": [],
-        "attribution": None, "imported": None, "ignored_traits": [],
+        "reverted": [], "attribution": None, "imported": None, "ignored_traits": [],
     }  # fmt: skip
     assert fields.keys() <= empty.keys()
     return list((empty | fields).values())

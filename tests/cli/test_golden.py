@@ -62,6 +62,7 @@ def test_the_newest_files_hold_something_of_every_kind() -> None:
     assert {part["part"] for part in parts} == {
         "workspace", "profiles", "identifiers", "links", "holders", "evidence", "attributions",
         "departures", "traits", "remembered_events", "remembered_refusals", "partings",
+        "positions", "past_holdings", "timeline",
     }  # fmt: skip
 
 

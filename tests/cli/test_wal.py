@@ -133,10 +133,10 @@ def test_commands_are_read_by_name(log: SegmentFile, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "record",
     [
-        command_resolved(4, 9, [0], [], None),
+        command_resolved(4, 11, [0], [], None),
         command_resolved(4, -1, [0], [], None),
         command_resolved(4, 5, [0], [], extra_with(merges=[[1, 3]])),
-        command_resolved(4, 6, [0], [], extra_with(moves=[["email", "a", 1, 2, 3]])),
+        command_resolved(4, 6, [0], [], extra_with(moves=[["email", "a", 1, 2, 5]])),
         command_resolved(4, 7, [0], [], extra_with(attribution=[1, 2, 3])),
         command_resolved(4, 8, [0], [], extra_with()[:-1]),
         event_resolved(4, [2, 1], [["email", "a", None, [2, 99, None, None]]]),
@@ -277,7 +277,7 @@ def test_unread_bytes_before_the_next_segment_lose_nothing(
 
 
 PARTS = [
-    [0, 1, "default", log_files.KEY, 1_000, 3, 1_003, 1, "", ["user_id", "email"], bytes(16)],
+    [0, 1, "default", log_files.KEY, 1_000, 3, 1_003, 1, "", ["user_id", "email"], bytes(16), 0],
     [0, 2, [0, 1], [0, 3], [1, 2], [2, 2], [1_000, 1_000], [0, 0], [1, 0]],
     [0, 3, [0], ["u1"], [1], [2], [500], [0]],
     [0, 4, [0], [1], [2]],
