@@ -98,8 +98,8 @@ class IdentityServiceStub:
     """Undoes the merge that retired a profile's id: both profiles are there again, with the ids,
     identifiers and traits that they had. What came to the whole since goes to the side that
     its evidence names, and to the survivor's where nothing does: identifiers to that of the
-    strongest identifier that they were first seen with, traits to the survivor's. The two are
-    kept apart from then on, as by SplitProfile. If other merges were built on this one it is
+    strongest identifier that they were first seen with, traits to that of the strongest one of
+    the event that set them. The two are kept apart from then on, as by SplitProfile. If other merges were built on this one it is
     refused with MERGE_BUILT_ON, or they are undone before it: only the two sides of the merge
     that was named are kept apart.
     """
@@ -207,8 +207,8 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """Undoes the merge that retired a profile's id: both profiles are there again, with the ids,
     identifiers and traits that they had. What came to the whole since goes to the side that
     its evidence names, and to the survivor's where nothing does: identifiers to that of the
-    strongest identifier that they were first seen with, traits to the survivor's. The two are
-    kept apart from then on, as by SplitProfile. If other merges were built on this one it is
+    strongest identifier that they were first seen with, traits to that of the strongest one of
+    the event that set them. The two are kept apart from then on, as by SplitProfile. If other merges were built on this one it is
     refused with MERGE_BUILT_ON, or they are undone before it: only the two sides of the merge
     that was named are kept apart.
     """
@@ -397,8 +397,8 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         """Undoes the merge that retired a profile's id: both profiles are there again, with the ids,
         identifiers and traits that they had. What came to the whole since goes to the side that
         its evidence names, and to the survivor's where nothing does: identifiers to that of the
-        strongest identifier that they were first seen with, traits to the survivor's. The two are
-        kept apart from then on, as by SplitProfile. If other merges were built on this one it is
+        strongest identifier that they were first seen with, traits to that of the strongest one of
+        the event that set them. The two are kept apart from then on, as by SplitProfile. If other merges were built on this one it is
         refused with MERGE_BUILT_ON, or they are undone before it: only the two sides of the merge
         that was named are kept apart.
         """

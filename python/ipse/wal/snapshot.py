@@ -51,7 +51,7 @@ _PART_FIELDS: Final = {
     ),
     7: ("attributions", ("source", "destination", "start_ms", "end_ms", "sequence")),
     8: ("departures", ("profile", "sequence")),
-    9: ("traits", ("profile", "name", "value", "time_ms", "sequence")),
+    9: ("traits", ("profile", "name", "value", "time_ms", "sequence", "by")),
     10: (
         "remembered_events",
         (

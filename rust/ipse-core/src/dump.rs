@@ -171,7 +171,11 @@ impl Graph {
             for row in rows {
                 let (name, value) = (&row.name, &row.value);
                 let (time, sequence) = (row.time, row.sequence);
-                writeln!(out, "trait {} {name:?} {value:?} at {time} by {sequence}", node + 1)?;
+                write!(out, "trait {} {name:?} {value:?} at {time} by {sequence}", node + 1)?;
+                match row.by.checked_sub(1) {
+                    Some(by) => writeln!(out, " with {by}")?,
+                    None => writeln!(out)?,
+                }
             }
         }
         Ok(())

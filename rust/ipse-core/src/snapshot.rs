@@ -267,6 +267,8 @@ pub struct TraitsPart {
     pub time: Vec<i64>,
     /// The record that made it.
     pub sequence: Vec<u64>,
+    /// The strongest identifier of that record, by its row, counted from 1; 0 for none.
+    pub by: Vec<u32>,
 }
 
 /// Remembered events.
@@ -506,8 +508,8 @@ impl PartingsPart {
 }
 
 impl TraitsPart {
-    fn other_columns(&self) -> [usize; 4] {
-        [self.name.len(), self.value.len(), self.time.len(), self.sequence.len()]
+    fn other_columns(&self) -> [usize; 5] {
+        [self.name.len(), self.value.len(), self.time.len(), self.sequence.len(), self.by.len()]
     }
 }
 

@@ -208,7 +208,8 @@
 //! tag 7 attributions    source, destination, start_ms, end_ms, sequence
 //! tag 8 departures      profile, sequence: the newest record that changed it and left no
 //!                       other trace on it
-//! tag 9 traits          profile, name str, value, time_ms, sequence
+//! tag 9 traits          profile, name str, value, time_ms, sequence,
+//!                       by (row of the strongest identifier of that record + 1, 0 for none)
 //! tag 10 remembered_events  event_id str, digest bin(16)|nil, sequence, log_time_ms,
 //!                       rules_version, known bool, target, attributed_by, [verdict, …] by
 //!                       name, [rank, …] of each, [name hash, …] and [reason, …] of ignored

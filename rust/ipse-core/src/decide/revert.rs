@@ -144,7 +144,7 @@ impl<'g> Parts<'g> {
         let is_later = |&(since, id, part): &Holding| {
             let into = merges.iter().filter(|merge| merge.parent == part);
             let oldest = into.map(|merge| merge.order.0).min();
-            times[&id] == 1 && oldest.is_some_and(|merged| since > merged)
+            times[&id] == 1 && oldest.is_some_and(|merged| since >= merged)
         };
         let (mut after, before): (Vec<_>, Vec<_>) = all.into_iter().partition(is_later);
         after.sort_unstable();

@@ -124,7 +124,7 @@ impl Graph {
             if matches!(event.verb, Verb::Link | Verb::Merge | Verb::Modify) {
                 self.reunite(root);
             }
-            self.set_traits(root, event, imported);
+            self.set_traits(root, event, imported, kept.first().copied());
         }
         if self.rules().has_expiry() {
             self.note_seen(event);
@@ -355,12 +355,19 @@ impl Graph {
         self.count_pair(link);
     }
 
-    fn set_traits(&mut self, root: Node, event: &EventResolved<'_>, imported: Option<&Imported>) {
+    fn set_traits(
+        &mut self,
+        root: Node,
+        event: &EventResolved<'_>,
+        imported: Option<&Imported>,
+        strongest: Option<IdentifierId>,
+    ) {
         let row = |(at, set): (usize, &TraitSet<'_>)| TraitRow {
             name: set.name.as_ref().into(),
             value: set.value.as_ref().map(TraitValue::to_static),
             time: imported.map_or(event.timestamp, |imported| imported.trait_times[at]),
             sequence: self.sequence,
+            by: strongest.map_or(0, |id| id.0 + 1),
         };
         let rows: Vec<TraitRow> = event.traits.iter().enumerate().map(row).collect();
         self.put_traits(root, rows);

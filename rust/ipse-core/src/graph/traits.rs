@@ -22,6 +22,9 @@ pub(crate) struct TraitRow {
     pub(crate) value: Option<TraitValue<'static>>,
     pub(crate) time: Timestamp,
     pub(crate) sequence: SequenceNumber,
+    /// The strongest identifier of the event that set it, counted from 1; 0 if it kept none.
+    /// Where a merge is undone the trait goes where that goes.
+    pub(crate) by: u32,
 }
 
 impl TraitRow {
@@ -79,7 +82,7 @@ impl Traits {
     }
 
     /// Sets a trait of a node by a newer record than all that it has; gives the row it replaced.
-    /// One that was set before or by the record `kept` stays.
+    /// One that was set before the record `kept` stays.
     pub(crate) fn set(
         &mut self,
         node: u32,
@@ -95,8 +98,9 @@ impl Traits {
         // Copied only if a view still holds it.
         let rows = Arc::make_mut(rows);
         let end = rows.partition_point(|held| held.name <= row.name);
-        let replaces =
-            |held: &TraitRow| held.name == row.name && kept.is_none_or(|kept| held.sequence > kept);
+        let replaces = |held: &TraitRow| {
+            held.name == row.name && kept.is_none_or(|kept| held.sequence >= kept)
+        };
         match end.checked_sub(1).filter(|&at| replaces(&rows[at])) {
             Some(at) => {
                 self.rows -= 1;
@@ -110,10 +114,10 @@ impl Traits {
         }
     }
 
-    /// Takes out the traits of a node that were set after a record.
-    pub(crate) fn remove_after(&mut self, node: u32, record: SequenceNumber) -> Vec<TraitRow> {
+    /// Takes out the traits of a node that were set by a record or after it.
+    pub(crate) fn remove_since(&mut self, node: u32, record: SequenceNumber) -> Vec<TraitRow> {
         let (later, kept): (Vec<_>, Vec<_>) =
-            self.remove_of(node).into_iter().partition(|row| row.sequence > record);
+            self.remove_of(node).into_iter().partition(|row| row.sequence >= record);
         self.rows += kept.len();
         self.text_bytes += kept.iter().map(TraitRow::text_bytes).sum::<u64>();
         if !kept.is_empty() {
@@ -150,7 +154,7 @@ pub(crate) fn trait_hash(node: u32, row: &TraitRow) -> RecordHash {
         .number(u64::from(node))
         .text(row.name.as_bytes())
         .number(row.time.as_millis() as u64)
-        .number(row.sequence.0);
+        .numbers(u64::from(row.by), row.sequence.0);
     hash_value(hasher, row.value.as_ref()).finish()
 }
 

@@ -337,6 +337,7 @@ fn traits_part(rows: Vec<(u32, TraitRow)>) -> Part {
         part.value.push(row.value);
         part.time.push(row.time.as_millis());
         part.sequence.push(row.sequence.0);
+        part.by.push(row.by);
     }
     Part::Traits(part)
 }

@@ -194,7 +194,8 @@ pub(super) fn traits_of(part: TraitsPart) -> Result<Vec<(u32, TraitRow)>, Invali
     let texts = part.name.into_iter().zip(part.value);
     let held = |(row, (name, value)): (usize, (String, _))| {
         let (time, sequence) = (time(part.time[row])?, sequence(part.sequence[row])?);
-        Ok((part.profile[row], TraitRow { name: name.into(), value, time, sequence }))
+        let by = part.by[row];
+        Ok((part.profile[row], TraitRow { name: name.into(), value, time, sequence, by }))
     };
     texts.enumerate().map(held).collect()
 }

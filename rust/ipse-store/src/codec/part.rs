@@ -120,7 +120,7 @@ fn shape(part: &Part) -> (usize, u64) {
         Part::Attributions(_) => (5, part_tag::ATTRIBUTIONS),
         Part::Departures(_) => (2, part_tag::DEPARTURES),
         Part::Partings(_) => (3, part_tag::PARTINGS),
-        Part::Traits(_) => (5, part_tag::TRAITS),
+        Part::Traits(_) => (6, part_tag::TRAITS),
         Part::RememberedEvents(_) => (13, part_tag::REMEMBERED_EVENTS),
         Part::RememberedRefusals(_) => (2, part_tag::REMEMBERED_REFUSALS),
         Part::Suppressions(_) => (1, part_tag::SUPPRESSIONS),
@@ -145,7 +145,7 @@ fn read_columns(input: &mut Reader<'_>, tag: u64, fields: usize) -> Result<Part,
         (part_tag::ATTRIBUTIONS, 5) => Part::Attributions(read_attributions(input)?),
         (part_tag::DEPARTURES, 2) => Part::Departures(read_departures(input)?),
         (part_tag::PARTINGS, 3) => Part::Partings(read_partings(input)?),
-        (part_tag::TRAITS, 5) => Part::Traits(read_traits(input)?),
+        (part_tag::TRAITS, 6) => Part::Traits(read_traits(input)?),
         (part_tag::REMEMBERED_EVENTS, 13) => Part::RememberedEvents(read_remembered_events(input)?),
         (part_tag::REMEMBERED_REFUSALS, 2) => Part::RememberedRefusals(RememberedRefusalsPart {
             hash: read_u64s(input, "refusal")?,
@@ -371,6 +371,7 @@ fn write_traits(out: &mut Writer<'_>, part: &TraitsPart) {
     out.list(&part.value, |out, value| write_trait_value(out, value.as_ref()));
     write_ints(out, &part.time);
     write_uints(out, &part.sequence);
+    write_uints(out, &part.by);
 }
 
 fn read_traits(input: &mut Reader<'_>) -> Result<TraitsPart, Malformed> {
@@ -381,6 +382,7 @@ fn read_traits(input: &mut Reader<'_>) -> Result<TraitsPart, Malformed> {
             .list("trait", |input| Ok(read_trait_value(input)?.map(|value| value.to_static())))?,
         time: read_i64s(input, "trait time")?,
         sequence: read_u64s(input, "trait sequence")?,
+        by: read_u32s(input, "identifier of a trait")?,
     })
 }
 

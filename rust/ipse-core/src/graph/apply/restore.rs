@@ -64,8 +64,9 @@ impl Graph {
 
     pub(crate) fn restore_trait(&mut self, node: Node, row: TraitRow) {
         self.state.add(trait_hash(node, &row));
-        let before = Some(row.sequence);
-        self.traits.set(node, row, before);
+        // Rows of one name come by record, and none replaces another.
+        let after = Some(SequenceNumber(row.sequence.0 + 1));
+        self.traits.set(node, row, after);
     }
 
     pub(crate) fn restore_event(&mut self, event: RememberedEvent) {

@@ -37,7 +37,8 @@ impl Graph {
         let mut since: Vec<(Node, SequenceNumber)> = since.into_iter().collect();
         since.sort_unstable();
         let home = self.root_of_profile(survivor);
-        self.send_home(home, &since, moves);
+        let parts: Vec<Node> = cut.iter().flat_map(|merge| [merge.child, merge.parent]).collect();
+        self.send_home(home, &since, &parts, moves);
         self.refresh_known(since.iter().map(|&(node, _)| node).collect());
         self.part_sides(meant.parent, meant.child);
     }
@@ -55,8 +56,14 @@ impl Graph {
     }
 
     /// Puts what came to roots since merges that are undone where it belongs: where the moves say,
-    /// else to the survivor. Traits go to the survivor.
-    fn send_home(&mut self, home: Node, since: &[(Node, SequenceNumber)], moves: &[Move<'_>]) {
+    /// else to the survivor.
+    fn send_home(
+        &mut self,
+        home: Node,
+        since: &[(Node, SequenceNumber)],
+        parts: &[Node],
+        moves: &[Move<'_>],
+    ) {
         let mut places: HashMap<IdentifierId, Node, FixedState> = HashMap::default();
         let mut shared: Vec<IdentifierId> = Vec::new();
         for moved in moves {
@@ -71,24 +78,31 @@ impl Graph {
             let held: Vec<IdentifierId> = self.identifiers_of_node(root).collect();
             for id in held {
                 let place = places.get(&id).copied().unwrap_or(home);
-                let is_later = self.held_since(root, id) > merged && !shared.contains(&id);
+                let is_later = self.held_since(root, id) >= merged && !shared.contains(&id);
                 if is_later && place != root && !self.holds(place, id) {
                     let time = self.detach(root, id);
                     self.hold(id, Holder { node: place, sequence: self.sequence, time });
                 }
             }
         }
-        self.send_traits_home(home, since);
+        self.send_traits(home, since, parts);
     }
 
-    fn send_traits_home(&mut self, home: Node, since: &[(Node, SequenceNumber)]) {
-        let mut sent: Vec<TraitRow> = Vec::new();
-        for &(root, merged) in since.iter().filter(|&&(root, _)| root != home) {
-            let later = self.traits.remove_after(root, merged);
-            later.iter().for_each(|row| self.state.remove(trait_hash(root, row)));
-            sent.extend(later);
+    /// Puts the traits that were set on the whole since where the identifier is that each came
+    /// with.
+    fn send_traits(&mut self, home: Node, since: &[(Node, SequenceNumber)], parts: &[Node]) {
+        let mut sent: Vec<(Node, TraitRow)> = Vec::new();
+        for &(root, merged) in since {
+            for row in self.traits.remove_since(root, merged) {
+                self.state.remove(trait_hash(root, &row));
+                let by = row.by.checked_sub(1).filter(|&id| id < self.identifiers.rows.len());
+                let place = by.and_then(|id| self.root_of(IdentifierId(id)));
+                sent.push((place.filter(|place| parts.contains(place)).unwrap_or(home), row));
+            }
         }
-        sent.sort_by_key(|row| row.sequence);
-        self.put_traits(home, sent);
+        sent.sort_by_key(|(_, row)| row.sequence);
+        for (place, row) in sent {
+            self.put_traits(place, vec![row]);
+        }
     }
 }

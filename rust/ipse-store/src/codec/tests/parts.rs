@@ -201,13 +201,14 @@ fn past_edges() -> impl Strategy<Value = PastEdgesPart> {
 }
 
 fn traits() -> impl Strategy<Value = TraitsPart> {
-    (numbers(), strings(), vec(trait_value(), ROWS), times(), sequences()).prop_map(
-        |(profile, name, value, time, sequence)| TraitsPart {
+    (numbers(), strings(), vec(trait_value(), ROWS), times(), sequences(), numbers()).prop_map(
+        |(profile, name, value, time, sequence, by)| TraitsPart {
             profile,
             name,
             value,
             time,
             sequence,
+            by,
         },
     )
 }
