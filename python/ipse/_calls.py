@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from ipse._messages import (
     IdentifierPair,
     Lookup,
+    PastMoment,
+    as_of_message,
     event_message,
     identifier_message,
     lookup_message,
@@ -116,6 +118,7 @@ class ProfileQuery:
     workspace: str
     page_size: int
     read_mask: FieldMask | None
+    as_of: identity_pb2.AsOf | None
 
     @classmethod
     def of(
@@ -124,12 +127,13 @@ class ProfileQuery:
         workspace: str,
         page_size: int,
         read_mask: Iterable[str] | None,
+        as_of: PastMoment | None,
     ) -> ProfileQuery:
         """Ask for what leads to the next page too, wherever identifiers are asked for."""
         mask = mask_message(read_mask)
         if mask is not None and "identifiers" in mask.paths:
             mask.paths.append("next_page_token")
-        return cls(lookup, workspace, page_size, mask)
+        return cls(lookup, workspace, page_size, mask, as_of_message(as_of))
 
 
 def get_profile(query: ProfileQuery, page_token: str) -> Call[Profile]:
@@ -140,6 +144,7 @@ def get_profile(query: ProfileQuery, page_token: str) -> Call[Profile]:
         page_size=query.page_size,
         page_token=page_token,
         read_mask=query.read_mask,
+        as_of=query.as_of,
     )
 
     def parse(payload: bytes) -> Profile:
@@ -150,7 +155,11 @@ def get_profile(query: ProfileQuery, page_token: str) -> Call[Profile]:
 
 
 def get_profiles(
-    lookups: Iterable[Lookup], workspace: str, page_size: int, read_mask: Iterable[str] | None
+    lookups: Iterable[Lookup],
+    workspace: str,
+    page_size: int,
+    read_mask: Iterable[str] | None,
+    as_of: PastMoment | None,
 ) -> Call[list[Profile | ItemError]]:
     """Read several profiles."""
     request = identity_pb2.BatchGetProfilesRequest(
@@ -158,6 +167,7 @@ def get_profiles(
         lookups=lookup_messages(lookups, "lookups"),
         page_size=page_size,
         read_mask=mask_message(read_mask),
+        as_of=as_of_message(as_of),
     )
 
     def parse(payload: bytes) -> list[Profile | ItemError]:
@@ -168,7 +178,11 @@ def get_profiles(
 
 
 def lookup_profiles(
-    identifier: IdentifierPair, workspace: str, page_size: int, read_mask: Iterable[str] | None
+    identifier: IdentifierPair,
+    workspace: str,
+    page_size: int,
+    read_mask: Iterable[str] | None,
+    as_of: PastMoment | None,
 ) -> Call[FoundProfiles]:
     """Find every profile that holds an identifier."""
     request = identity_pb2.LookupProfilesRequest(
@@ -176,6 +190,7 @@ def lookup_profiles(
         identifier=identifier_message(identifier, "identifier"),
         page_size=page_size,
         read_mask=mask_message(read_mask),
+        as_of=as_of_message(as_of),
     )
 
     def parse(payload: bytes) -> FoundProfiles:

@@ -30,6 +30,7 @@ from ipse.v1 import event_pb2, identity_pb2
 
 _INTEGER_MIN: Final = -(2**63)
 _INTEGER_MAX: Final = 2**63 - 1
+_SEQUENCE_MAX: Final = 2**64 - 1
 
 IdentifierPair: TypeAlias = tuple[str, str | int] | Identifier
 """How a caller names an identifier."""
@@ -37,6 +38,8 @@ Identifiers: TypeAlias = Mapping[str, object] | Iterable[IdentifierPair]
 """Several: of a mapping the values are text, whole numbers, or lists of these."""
 Lookup: TypeAlias = FoundBy | tuple[str, str | int]
 """A profile id, an identifier that the profile holds, a CanonicalId or a FormerId."""
+PastMoment: TypeAlias = int | datetime
+"""As of a record, by its sequence number, or as of a log time."""
 
 
 def event_message(event: Event, path: str) -> event_pb2.Event:
@@ -105,6 +108,18 @@ def time_message(time: datetime | None, path: str) -> Timestamp | None:
     message = Timestamp()
     message.FromDatetime(time)
     return message
+
+
+def as_of_message(moment: PastMoment | None, path: str = "as_of") -> identity_pb2.AsOf | None:
+    """Write a moment in the past; None: now."""
+    match moment:
+        case None:
+            return None
+        case datetime():
+            return identity_pb2.AsOf(log_time=time_message(moment, f"{path}.log_time"))
+        case int() if 0 <= moment <= _SEQUENCE_MAX and not isinstance(moment, bool):
+            return identity_pb2.AsOf(sequence_number=moment)
+    raise _invalid(path, f"must be a sequence number or a time, not {moment!r}")
 
 
 def target_message(target: IdentityTarget) -> identity_pb2.IdentityTarget:

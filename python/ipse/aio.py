@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ipse._calls import Call
-    from ipse._messages import IdentifierPair, Identifiers, Lookup
+    from ipse._messages import IdentifierPair, Identifiers, Lookup, PastMoment
     from ipse.model import (
         AttributionAnswer,
         BackupInfo,
@@ -144,15 +144,18 @@ class Client:
         identifier: IdentifierPair | None = None,
         workspace: str = "",
         read_mask: Iterable[str] | None = None,
+        as_of: PastMoment | None = None,
     ) -> Profile:
         """Read a profile with all its identifiers; NotFound if there is none.
 
         By its id, an absorbed one too, or by any identifier, `("email", "ann@example.com")`; as a
         lookup also by CanonicalId or FormerId. `read_mask` names the fields of Profile to read;
-        None: all. A name that Profile does not have raises InvalidArgument.
+        None: all. A name that Profile does not have raises InvalidArgument. `as_of` is a sequence
+        number or a log time, and the profile is as it was then; FailedPrecondition if the history
+        of then is not kept.
         """
         found = _messages.one_lookup(lookup, profile_id, identifier)
-        query = _calls.ProfileQuery.of(found, workspace, _calls.PAGE_SIZE_MAX, read_mask)
+        query = _calls.ProfileQuery.of(found, workspace, _calls.PAGE_SIZE_MAX, read_mask, as_of)
         first, *rest = [page async for page in self._pages(query)]
         return _calls.with_all_identifiers(first, rest)
 
@@ -165,10 +168,11 @@ class Client:
         workspace: str = "",
         page_size: int = _calls.PAGE_SIZE_MAX,
         read_mask: Iterable[str] | None = None,
+        as_of: PastMoment | None = None,
     ) -> AsyncIterator[Profile]:
-        """Read a profile page by page, each with up to `page_size` of its identifiers."""
+        """Read a profile page by page, each with up to `page_size` of its identifiers, now or `as_of`."""
         found = _messages.one_lookup(lookup, profile_id, identifier)
-        return self._pages(_calls.ProfileQuery.of(found, workspace, page_size, read_mask))
+        return self._pages(_calls.ProfileQuery.of(found, workspace, page_size, read_mask, as_of))
 
     async def get_profiles(
         self,
@@ -177,12 +181,14 @@ class Client:
         workspace: str = "",
         page_size: int = 0,
         read_mask: Iterable[str] | None = None,
+        as_of: PastMoment | None = None,
     ) -> list[Profile | ItemError]:
         """Read up to 1,000 profiles, by lookups; one result for each, in order.
 
-        Each shows its first `page_size` identifiers: 0 means 100, at most 1,000.
+        Each shows its first `page_size` identifiers: 0 means 100, at most 1,000. All are as they
+        are now, or `as_of` a moment.
         """
-        return await self._carry(_calls.get_profiles(lookups, workspace, page_size, read_mask))
+        return await self._carry(_calls.get_profiles(lookups, workspace, page_size, read_mask, as_of))
 
     async def lookup_profiles(
         self,
@@ -191,14 +197,16 @@ class Client:
         workspace: str = "",
         page_size: int = 0,
         read_mask: Iterable[str] | None = None,
+        as_of: PastMoment | None = None,
     ) -> FoundProfiles:
         """Find every profile that holds an identifier: several only in a shared namespace.
 
         Never writes, and nobody is an empty answer. Each profile shows its first `page_size`
-        identifiers: 0 means 100, at most 1,000.
+        identifiers: 0 means 100, at most 1,000. All are as they
+        are now, or `as_of` a moment.
         """
         return await self._carry(
-            _calls.lookup_profiles(identifier, workspace, page_size, read_mask)
+            _calls.lookup_profiles(identifier, workspace, page_size, read_mask, as_of)
         )
 
     def list_profiles(

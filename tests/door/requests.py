@@ -50,6 +50,7 @@ ROLES: Final = {
     "ExplainProfile": "read",
     "ExplainLink": "read",
     "WatchChanges": "read",
+    "LookupAsOf": "read",
     "CreateWorkspace": "admin",
     "ListWorkspaces": "admin",
     "GetWorkspace": "admin",
@@ -111,6 +112,13 @@ REQUESTS: Final[dict[str, Message]] = {
     "ExplainProfile": history_pb2.ExplainProfileRequest(profile=_ANN),
     "ExplainLink": history_pb2.ExplainLinkRequest(a=_ANN, b=_BOB),
     "WatchChanges": history_pb2.WatchChangesRequest(after_sequence_number=0),
+    "LookupAsOf": history_pb2.LookupAsOfRequest(
+        lookups=[
+            history_pb2.PastLookup(
+                identifier=_ANN.identifier, as_of=identity_pb2.AsOf(sequence_number=1)
+            )
+        ]
+    ),
     "CreateWorkspace": admin_pb2.CreateWorkspaceRequest(name="new"),
     "ListWorkspaces": admin_pb2.ListWorkspacesRequest(),
     "GetWorkspace": admin_pb2.GetWorkspaceRequest(),

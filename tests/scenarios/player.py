@@ -32,6 +32,8 @@ class Player:
         self.workspace = ""
         self.profiles: list[str] = []
         self.clock = Clock()
+        # When what is asked about was; None: now.
+        self._as_of: identity_pb2.AsOf | None = None
 
     def play(self, block: Block) -> list[str]:
         """The output of a block's commands."""
@@ -85,6 +87,12 @@ class Player:
                 output = self._profile(int(arguments[0]))
             case "about":
                 output = self._about(int(arguments[0]))
+            case "as":
+                self._as_of = identity_pb2.AsOf(sequence_number=int(arguments[1]))
+                try:
+                    output = self._ask(Command(command.line, arguments[2:], None))
+                finally:
+                    self._as_of = None
             case "sequence":
                 output = [str(self._describe().sequence_number)]
             case _:
@@ -182,7 +190,9 @@ class Player:
 
     def _owners(self, argument: str) -> list[str]:
         request = identity_pb2.LookupProfilesRequest(
-            workspace=self.workspace, identifier=commands.identifier(argument)
+            workspace=self.workspace,
+            identifier=commands.identifier(argument),
+            as_of=self._as_of,
         )
         found = self.server.identity.LookupProfiles(request).profiles
         return [f"profile {self._number_of(each.profile_id)}" for each in found] or ["nobody"]
@@ -202,7 +212,7 @@ class Player:
     def _get(self, lookup: identity_pb2.ProfileLookup) -> identity_pb2.Profile | None:
         """The whole profile, read page by page."""
         request = identity_pb2.GetProfileRequest(
-            workspace=self.workspace, lookup=lookup, page_size=1_000
+            workspace=self.workspace, lookup=lookup, page_size=1_000, as_of=self._as_of
         )
         try:
             found: identity_pb2.Profile = self.server.identity.GetProfile(request).profile

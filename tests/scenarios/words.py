@@ -102,6 +102,7 @@ def profile(found: identity_pb2.Profile) -> list[str]:
     return [
         *(_identifier(each.identifier) for each in found.identifiers),
         *(f"trait.{trait.name}={_trait_value(trait)}" for trait in found.traits),
+        *(f"trait.{name} set later" for name in found.traits_set_later),
     ]
 
 

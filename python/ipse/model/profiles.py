@@ -90,6 +90,9 @@ class Profile:
     """History attributed from or to it, oldest first, at most 1,000."""
     former_ids: tuple[str, ...] = ()
     """The ids that it, or profiles merged into it, had in former systems, at most 1,000."""
+    traits_set_later: tuple[str, ...] = ()
+    """As of a moment that is over: traits that were set or removed after it. What they were then
+    is not kept."""
 
     @classmethod
     def from_proto(cls, message: identity_pb2.Profile, sequence_number: int) -> Profile:
@@ -109,6 +112,7 @@ class Profile:
             changed_sequence_number=message.changed_sequence_number,
             attributions=tuple(map(HistoryAttribution.from_proto, message.attributions)),
             former_ids=tuple(message.former_ids),
+            traits_set_later=tuple(message.traits_set_later),
         )
 
     def values(self, namespace: str) -> tuple[str, ...]:

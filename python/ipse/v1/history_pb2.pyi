@@ -905,3 +905,129 @@ class WatchChangesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchChangesResponse: _TypeAlias = WatchChangesResponse  # noqa: Y015
+
+@_typing.final
+class PastLookup(_message.Message):
+    """An identifier at a moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def identifier(self) -> _event_pb2.Identifier:
+        """The identifier; the value is normalised by the rules first."""
+
+    @_builtins.property
+    def as_of(self) -> _identity_pb2.AsOf:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        identifier: _event_pb2.Identifier | None = ...,
+        as_of: _identity_pb2.AsOf | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "identifier", b"identifier"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "identifier", b"identifier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PastLookup: _TypeAlias = PastLookup  # noqa: Y015
+
+@_typing.final
+class LookupAsOfRequest(_message.Message):
+    """Ask whose identifiers were."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    LOOKUPS_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace's name; empty means `default`."""
+    @_builtins.property
+    def lookups(self) -> _containers.RepeatedCompositeFieldContainer[Global___PastLookup]:
+        """At most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        lookups: _abc.Iterable[Global___PastLookup] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lookups", b"lookups", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookupAsOfRequest: _TypeAlias = LookupAsOfRequest  # noqa: Y015
+
+@_typing.final
+class LookupAsOfResult(_message.Message):
+    """Whose an identifier was, and is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_ID_FIELD_NUMBER: _builtins.int
+    CURRENT_PROFILE_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    profile_id: _builtins.str
+    """The profile that held it then, by the id that it bore then; empty if none did. That id is
+    answered for ever: GetProfile tells who it is now.
+    """
+    current_profile_id: _builtins.str
+    """The profile that holds it now; empty if none does."""
+    sequence_number: _builtins.int
+    """The newest record of then."""
+    @_builtins.property
+    def error(self) -> _identity_pb2.ItemError:
+        """Why nobody is named for then: PROFILE_NOT_FOUND if nobody held it, HISTORY_EXPIRED if that
+        is no longer kept, or a field at fault. `current_profile_id` may be there all the same.
+        """
+
+    def __init__(
+        self,
+        *,
+        profile_id: _builtins.str = ...,
+        current_profile_id: _builtins.str = ...,
+        sequence_number: _builtins.int = ...,
+        error: _identity_pb2.ItemError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_profile_id", b"current_profile_id", "error", b"error", "profile_id", b"profile_id", "sequence_number", b"sequence_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookupAsOfResult: _TypeAlias = LookupAsOfResult  # noqa: Y015
+
+@_typing.final
+class LookupAsOfResponse(_message.Message):
+    """The answer to LookupAsOf."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    sequence_number: _builtins.int
+    """The newest record when the call was begun."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___LookupAsOfResult]:
+        """One for each lookup, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___LookupAsOfResult] | None = ...,
+        sequence_number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results", "sequence_number", b"sequence_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookupAsOfResponse: _TypeAlias = LookupAsOfResponse  # noqa: Y015

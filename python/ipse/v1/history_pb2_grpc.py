@@ -57,6 +57,11 @@ class HistoryServiceStub:
                 request_serializer=ipse_dot_v1_dot_history__pb2.WatchChangesRequest.SerializeToString,
                 response_deserializer=ipse_dot_v1_dot_history__pb2.WatchChangesResponse.FromString,
                 _registered_method=True)
+        self.LookupAsOf = channel.unary_unary(
+                '/ipse.v1.HistoryService/LookupAsOf',
+                request_serializer=ipse_dot_v1_dot_history__pb2.LookupAsOfRequest.SerializeToString,
+                response_deserializer=ipse_dot_v1_dot_history__pb2.LookupAsOfResponse.FromString,
+                _registered_method=True)
 
 
 class HistoryServiceServicer:
@@ -106,6 +111,15 @@ class HistoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LookupAsOf(self, request, context):
+        """Whose identifiers were at given moments, each at its own, and whose they are now: for joining
+        events of the past to profiles, up to 1,000 rows in a call. Answered from memory; where several
+        profiles hold an identifier, the first is named.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HistoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -123,6 +137,11 @@ def add_HistoryServiceServicer_to_server(servicer, server):
                     servicer.WatchChanges,
                     request_deserializer=ipse_dot_v1_dot_history__pb2.WatchChangesRequest.FromString,
                     response_serializer=ipse_dot_v1_dot_history__pb2.WatchChangesResponse.SerializeToString,
+            ),
+            'LookupAsOf': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookupAsOf,
+                    request_deserializer=ipse_dot_v1_dot_history__pb2.LookupAsOfRequest.FromString,
+                    response_serializer=ipse_dot_v1_dot_history__pb2.LookupAsOfResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -214,6 +233,33 @@ class HistoryService:
             '/ipse.v1.HistoryService/WatchChanges',
             ipse_dot_v1_dot_history__pb2.WatchChangesRequest.SerializeToString,
             ipse_dot_v1_dot_history__pb2.WatchChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LookupAsOf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ipse.v1.HistoryService/LookupAsOf',
+            ipse_dot_v1_dot_history__pb2.LookupAsOfRequest.SerializeToString,
+            ipse_dot_v1_dot_history__pb2.LookupAsOfResponse.FromString,
             options,
             channel_credentials,
             insecure,

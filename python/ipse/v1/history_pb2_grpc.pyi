@@ -65,6 +65,11 @@ class HistoryServiceStub:
     or PERMISSION_DENIED when the token is taken back; with NOT_SERVING when the server stops.
     A server has 64 of these at a time; more are refused with CAPACITY_EXCEEDED.
     """
+    LookupAsOf: _grpc.UnaryUnaryMultiCallable[_history_pb2.LookupAsOfRequest, _history_pb2.LookupAsOfResponse]
+    """Whose identifiers were at given moments, each at its own, and whose they are now: for joining
+    events of the past to profiles, up to 1,000 rows in a call. Answered from memory; where several
+    profiles hold an identifier, the first is named.
+    """
 
 @_typing.type_check_only
 class HistoryServiceAsyncStub(HistoryServiceStub):
@@ -102,6 +107,11 @@ class HistoryServiceAsyncStub(HistoryServiceStub):
     to go on from); with WORKSPACE_NOT_FOUND when the workspace is deleted; with UNAUTHENTICATED
     or PERMISSION_DENIED when the token is taken back; with NOT_SERVING when the server stops.
     A server has 64 of these at a time; more are refused with CAPACITY_EXCEEDED.
+    """
+    LookupAsOf: _aio.UnaryUnaryMultiCallable[_history_pb2.LookupAsOfRequest, _history_pb2.LookupAsOfResponse]  # type: ignore[assignment]
+    """Whose identifiers were at given moments, each at its own, and whose they are now: for joining
+    events of the past to profiles, up to 1,000 rows in a call. Answered from memory; where several
+    profiles hold an identifier, the first is named.
     """
 
 class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -155,6 +165,17 @@ class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
         to go on from); with WORKSPACE_NOT_FOUND when the workspace is deleted; with UNAUTHENTICATED
         or PERMISSION_DENIED when the token is taken back; with NOT_SERVING when the server stops.
         A server has 64 of these at a time; more are refused with CAPACITY_EXCEEDED.
+        """
+
+    @_abc_1.abstractmethod
+    def LookupAsOf(
+        self,
+        request: _history_pb2.LookupAsOfRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_history_pb2.LookupAsOfResponse, _abc.Awaitable[_history_pb2.LookupAsOfResponse]]:
+        """Whose identifiers were at given moments, each at its own, and whose they are now: for joining
+        events of the past to profiles, up to 1,000 rows in a call. Answered from memory; where several
+        profiles hold an identifier, the first is named.
         """
 
 def add_HistoryServiceServicer_to_server(servicer: HistoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -943,6 +943,7 @@ class Profile(_message.Message):
     CHANGED_SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
     ATTRIBUTIONS_FIELD_NUMBER: _builtins.int
     FORMER_IDS_FIELD_NUMBER: _builtins.int
+    TRAITS_SET_LATER_FIELD_NUMBER: _builtins.int
     profile_id: _builtins.str
     """The id, the same for ever; the survivor's, if an absorbed id was asked for."""
     known: _builtins.bool
@@ -987,6 +988,12 @@ class Profile(_message.Message):
     def former_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids that it, or profiles merged into it, had in former systems, at most 1,000."""
 
+    @_builtins.property
+    def traits_set_later(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As of a moment that is over: traits that were set or removed after it. Whether they had a
+        value then is not kept, and none is in `traits`.
+        """
+
     def __init__(
         self,
         *,
@@ -1003,14 +1010,54 @@ class Profile(_message.Message):
         changed_sequence_number: _builtins.int = ...,
         attributions: _abc.Iterable[Global___HistoryAttribution] | None = ...,
         former_ids: _abc.Iterable[_builtins.str] | None = ...,
+        traits_set_later: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_time", b"created_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed_profile_ids", b"absorbed_profile_ids", "attributions", b"attributions", "canonical_id", b"canonical_id", "changed_sequence_number", b"changed_sequence_number", "created_time", b"created_time", "former_ids", b"former_ids", "identifier_count", b"identifier_count", "identifiers", b"identifiers", "known", b"known", "merge_count", b"merge_count", "next_page_token", b"next_page_token", "profile_id", b"profile_id", "traits", b"traits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed_profile_ids", b"absorbed_profile_ids", "attributions", b"attributions", "canonical_id", b"canonical_id", "changed_sequence_number", b"changed_sequence_number", "created_time", b"created_time", "former_ids", b"former_ids", "identifier_count", b"identifier_count", "identifiers", b"identifiers", "known", b"known", "merge_count", b"merge_count", "next_page_token", b"next_page_token", "profile_id", b"profile_id", "traits", b"traits", "traits_set_later", b"traits_set_later"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Profile: _TypeAlias = Profile  # noqa: Y015
+
+@_typing.final
+class AsOf(_message.Message):
+    """A moment in the past: what was believed then, with all records up to there and none that came
+    later. Answered for as long as the log's history is kept; before that it is refused with
+    HISTORY_EXPIRED, which names the oldest number that is left. What is said of a moment never
+    changes but for what is erased or expires: it is then as if nobody had ever held it.
+
+    What the rules make of identifiers (`known`, `canonical_id`, which value of a trait counts for
+    a merged profile) goes by the rules of now, and `created_time` is what is known now.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    LOG_TIME_FIELD_NUMBER: _builtins.int
+    sequence_number: _builtins.int
+    """As of this record. One that has not been written yet is refused."""
+    @_builtins.property
+    def log_time(self) -> _timestamp_pb2.Timestamp:
+        """As of the newest record that was logged then or before; nobody had anything before the
+        first. A time ahead of the server's clock is refused.
+        """
+
+    def __init__(
+        self,
+        *,
+        sequence_number: _builtins.int = ...,
+        log_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["log_time", b"log_time", "moment", b"moment", "sequence_number", b"sequence_number"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_time", b"log_time", "moment", b"moment", "sequence_number", b"sequence_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_moment: _TypeAlias = _typing.Literal["sequence_number", "log_time"]  # noqa: Y015
+    _WhichOneofArgType_moment: _TypeAlias = _typing.Literal["moment", b"moment"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_moment) -> _WhichOneofReturnType_moment | None: ...
+
+Global___AsOf: _TypeAlias = AsOf  # noqa: Y015
 
 @_typing.final
 class HistoryAttribution(_message.Message):
@@ -1065,6 +1112,7 @@ class GetProfileRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     READ_MASK_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     workspace: _builtins.str
     """The workspace's name; empty means `default`."""
     page_size: _builtins.int
@@ -1081,6 +1129,10 @@ class GetProfileRequest(_message.Message):
         Profile does not have is refused.
         """
 
+    @_builtins.property
+    def as_of(self) -> Global___AsOf:
+        """When; absent: now. Every page of a profile with the same."""
+
     def __init__(
         self,
         *,
@@ -1089,10 +1141,11 @@ class GetProfileRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         read_mask: _field_mask_pb2.FieldMask | None = ...,
+        as_of: Global___AsOf | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lookup", b"lookup", "read_mask", b"read_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "lookup", b"lookup", "read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lookup", b"lookup", "page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "lookup", b"lookup", "page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1107,7 +1160,7 @@ class GetProfileResponse(_message.Message):
     PROFILE_FIELD_NUMBER: _builtins.int
     SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
     sequence_number: _builtins.int
-    """The newest record the answer rests on."""
+    """The newest record the answer rests on; as of a moment, the newest of then."""
     @_builtins.property
     def profile(self) -> Global___Profile:
         """The profile."""
@@ -1136,6 +1189,7 @@ class BatchGetProfilesRequest(_message.Message):
     LOOKUPS_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     READ_MASK_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     workspace: _builtins.str
     """The workspace's name; empty means `default`."""
     page_size: _builtins.int
@@ -1150,6 +1204,10 @@ class BatchGetProfilesRequest(_message.Message):
     def read_mask(self) -> _field_mask_pb2.FieldMask:
         """As in GetProfile."""
 
+    @_builtins.property
+    def as_of(self) -> Global___AsOf:
+        """When; absent: now."""
+
     def __init__(
         self,
         *,
@@ -1157,10 +1215,11 @@ class BatchGetProfilesRequest(_message.Message):
         lookups: _abc.Iterable[Global___ProfileLookup] | None = ...,
         page_size: _builtins.int = ...,
         read_mask: _field_mask_pb2.FieldMask | None = ...,
+        as_of: Global___AsOf | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lookups", b"lookups", "page_size", b"page_size", "read_mask", b"read_mask", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "lookups", b"lookups", "page_size", b"page_size", "read_mask", b"read_mask", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1207,7 +1266,9 @@ class BatchGetProfilesResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
     sequence_number: _builtins.int
-    """The newest record when the call was begun: all up to it are in the answer."""
+    """The newest record when the call was begun: all up to it are in the answer. As of a moment,
+    the newest of then.
+    """
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchGetProfilesResult]:
         """One for each lookup, in the order of the request."""
@@ -1236,6 +1297,7 @@ class LookupProfilesRequest(_message.Message):
     IDENTIFIER_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     READ_MASK_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     workspace: _builtins.str
     """The workspace's name; empty means `default`."""
     page_size: _builtins.int
@@ -1248,6 +1310,10 @@ class LookupProfilesRequest(_message.Message):
     def read_mask(self) -> _field_mask_pb2.FieldMask:
         """As in GetProfile."""
 
+    @_builtins.property
+    def as_of(self) -> Global___AsOf:
+        """When; absent: now."""
+
     def __init__(
         self,
         *,
@@ -1255,10 +1321,11 @@ class LookupProfilesRequest(_message.Message):
         identifier: _event_pb2.Identifier | None = ...,
         page_size: _builtins.int = ...,
         read_mask: _field_mask_pb2.FieldMask | None = ...,
+        as_of: Global___AsOf | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "read_mask", b"read_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "identifier", b"identifier", "read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "page_size", b"page_size", "read_mask", b"read_mask", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "identifier", b"identifier", "page_size", b"page_size", "read_mask", b"read_mask", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1276,7 +1343,9 @@ class LookupProfilesResponse(_message.Message):
     profile_count: _builtins.int
     """How many hold it in all."""
     sequence_number: _builtins.int
-    """The newest record when the call was begun: all up to it are in the answer."""
+    """The newest record when the call was begun: all up to it are in the answer. As of a moment,
+    the newest of then.
+    """
     @_builtins.property
     def profiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Profile]:
         """In order of their attachment of the identifier; as many as the answer has room for."""

@@ -106,6 +106,9 @@ fn encode_origins(graph: &Graph, profile: ProfileView<'_>, mask: ReadMask, out: 
             out.element(13, former);
         }
     }
+    if mask.has(Field::TraitsSetLater) {
+        profile.traits_set_later().into_iter().for_each(|name| out.element(14, name));
+    }
 }
 
 /// A page of a profile's identifiers.

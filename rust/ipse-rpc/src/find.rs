@@ -4,6 +4,7 @@ use ipse_core::change::ProfileNumber;
 use ipse_core::graph::ProfileView;
 use ipse_core::{Graph, Refusal, RestsOn};
 
+use crate::past::Seen;
 use crate::proto::v1;
 use crate::refusal::{Place, erased_profile, refused, unknown_profile};
 use crate::status::{Reason, Status};
@@ -25,27 +26,39 @@ pub(crate) fn find_profile<'g>(
     field: &str,
     lookup: Option<&v1::ProfileLookup>,
 ) -> Result<ProfileView<'g>, Status> {
+    find_seen(Seen::Now(graph), field, lookup)
+}
+
+/// The same, now or as of a moment.
+pub(crate) fn find_seen<'g>(
+    seen: Seen<'g>,
+    field: &str,
+    lookup: Option<&v1::ProfileLookup>,
+) -> Result<ProfileView<'g>, Status> {
     use v1::profile_lookup::Lookup;
     match lookup.and_then(|lookup| lookup.lookup.as_ref()) {
         Some(Lookup::ProfileId(id)) => {
             let place = || format!("{field}.profile_id");
+            let graph = seen.graph();
             let number = graph.profile_number(id).ok_or_else(|| unknown_profile(&place()))?;
-            graph.profile(number).ok_or_else(|| erased_profile(&place()))
+            seen.profile(number).ok_or_else(|| match graph.is_erased(number) {
+                true => erased_profile(&place()),
+                false => unheld(place(), "the profile of this id had not been created yet"),
+            })
         }
         Some(Lookup::Identifier(identifier)) => {
             let place = || format!("{field}.identifier");
-            graph
-                .lookup(&identifier.namespace, &identifier.value)
+            seen.lookup(&identifier.namespace, &identifier.value)
                 .map_err(|refusal| refused(refusal, Place::Within(&place())))?
                 .ok_or_else(|| {
                     unheld(place(), "no profile of this workspace holds this identifier")
                 })
         }
-        Some(Lookup::CanonicalId(id)) => graph.find_canonical(id).ok_or_else(|| {
+        Some(Lookup::CanonicalId(id)) => seen.find_canonical(id).ok_or_else(|| {
             let problem = "no profile of this workspace has this canonical id under its rules";
             unheld(format!("{field}.canonical_id"), problem)
         }),
-        Some(Lookup::FormerId(id)) => graph.find_former(id).ok_or_else(|| {
+        Some(Lookup::FormerId(id)) => seen.find_former(id).ok_or_else(|| {
             let problem = "no profile of this workspace was imported with this id";
             unheld(format!("{field}.former_id"), problem)
         }),

@@ -18,6 +18,7 @@
 mod access;
 mod admin;
 mod admission;
+mod as_of;
 mod backup;
 mod changes;
 mod clock;
@@ -49,6 +50,8 @@ mod metrics;
 mod narrow;
 pub mod native;
 mod page_token;
+mod past;
+pub mod past_file;
 mod profile;
 pub mod proto;
 mod read_event;

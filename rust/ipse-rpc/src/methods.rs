@@ -93,6 +93,7 @@ methods! {
     HistoryService ExplainProfile READ, Reads Files explain_profile;
     HistoryService ExplainLink READ, Reads Files explain_link;
     HistoryService WatchChanges READ, Reads Watch watch_changes;
+    HistoryService LookupAsOf READ, Reads Batch lookup_as_of;
     AdminService CreateWorkspace admin(Reach::NewWorkspace(1)), Writes Compile create_workspace;
     AdminService ListWorkspaces admin(Reach::Server), Reads Short list_workspaces;
     AdminService GetWorkspace admin(Reach::Workspace(1)), Reads Short get_workspace;

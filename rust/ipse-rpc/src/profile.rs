@@ -11,17 +11,18 @@ use ipse_core::{Graph, Timestamp};
 use crate::dispatch::{Answer, Dispatch, Handled, decode, resting_on};
 use crate::encode::Encoder;
 use crate::encode_profile::{NotWritten, Page, encode_profile};
-use crate::find::{find_profile, rests_on};
+use crate::find::{find_seen, rests_on};
 use crate::limits::{
     BATCH_GET_RESPONSE_BYTES_MAX, GET_RESPONSE_BYTES_MAX, LOOKUPS_MAX, PAGE_SIZE_DEFAULT,
     PAGE_SIZE_MAX,
 };
+use crate::past::Seen;
 use crate::proto::v1;
 use crate::read_mask::ReadMask;
 use crate::status::{Reason, Status};
 
 impl Dispatch {
-    pub(crate) fn get_profile(&self, request: &[u8], _now: Timestamp) -> Handled {
+    pub(crate) fn get_profile(&self, request: &[u8], now: Timestamp) -> Handled {
         let request: v1::GetProfileRequest = decode(request)?;
         let size = page_size(request.page_size)?;
         let mask = ReadMask::read(request.read_mask.as_ref())?;
@@ -35,24 +36,32 @@ impl Dispatch {
             mask,
             answer_bytes_max: GET_RESPONSE_BYTES_MAX,
         };
+        let seen = Seen::of(graph, "as_of", request.as_of.as_ref(), now).map_err(&rests)?;
         let mut out = Encoder::default();
-        let profile = find_profile(graph, "lookup", request.lookup.as_ref()).map_err(&rests)?;
+        let profile = find_seen(seen, "lookup", request.lookup.as_ref()).map_err(&rests)?;
         encode_profile(graph, profile, &page, &mut out)
             .map_err(|not_written| rests(not_written.status(|| profile_too_long("lookup"))))?;
-        let rests_on = rests_on(graph, request.lookup.as_ref());
-        let (position, newest) = look.position_of(Some(profile.number()), rests_on);
+        let (position, newest) = match seen.past() {
+            Some(then) => (look.position(), then),
+            None => {
+                let rests_on = rests_on(graph, request.lookup.as_ref());
+                look.position_of(Some(profile.number()), rests_on)
+            }
+        };
         out.number(2, newest.0);
         self.metrics.profiles_read.add(1);
         Ok(Answer { position, bytes: out.into_bytes() })
     }
 
-    pub(crate) fn batch_get_profiles(&self, request: &[u8], _now: Timestamp) -> Handled {
+    pub(crate) fn batch_get_profiles(&self, request: &[u8], now: Timestamp) -> Handled {
         let request: v1::BatchGetProfilesRequest = decode(request)?;
         let size = page_size(request.page_size)?;
         let mask = ReadMask::read(request.read_mask.as_ref())?;
         let count = check_lookups(&request.lookups)?;
         let look = self.look(&request.workspace)?;
-        let begun = look.graph().sequence();
+        let seen = Seen::of(look.graph(), "as_of", request.as_of.as_ref(), now)
+            .map_err(resting_on(look.position()))?;
+        let (at, newest) = (seen.past(), seen.sequence());
         let mut out = Encoder::default();
         let mut is_full = false;
         let look = look.for_each(&request.lookups, |look, lookup| {
@@ -64,9 +73,10 @@ impl Dispatch {
                 mask,
                 answer_bytes_max: BATCH_GET_RESPONSE_BYTES_MAX,
             };
-            out.message(1, |out| encode_result(graph, lookup, &page, &mut is_full, out));
+            let seen = Seen::at(graph, at);
+            out.message(1, |out| encode_result(seen, lookup, &page, &mut is_full, out));
         })?;
-        out.number(2, begun.0);
+        out.number(2, newest.0);
         self.metrics.profiles_read.add(count as u64);
         Ok(Answer { position: look.position(), bytes: out.into_bytes() })
     }
@@ -138,18 +148,19 @@ fn profile_too_long(field: &str) -> Status {
 /// One result of a batch. Once the answer is full profiles are refused, each by itself: the
 /// caller asks for the rest in another call.
 fn encode_result(
-    graph: &Graph,
+    seen: Result<Seen<'_>, Status>,
     lookup: &v1::ProfileLookup,
     page: &Page<'_>,
     is_full: &mut bool,
     out: &mut Encoder,
 ) {
     let start = out.len();
-    let result = find_profile(graph, "lookup", Some(lookup)).and_then(|profile| {
+    let result = seen.and_then(|seen| {
+        let profile = find_seen(seen, "lookup", Some(lookup))?;
         if *is_full {
             return Err(answer_full());
         }
-        encode_profile(graph, profile, page, out).map_err(|not_written| {
+        encode_profile(seen.graph(), profile, page, out).map_err(|not_written| {
             *is_full |= matches!(not_written, NotWritten::NoRoom);
             not_written.status(answer_full)
         })

@@ -24,9 +24,10 @@ pub(crate) enum Field {
     ChangedSequenceNumber = 11,
     Attributions = 12,
     FormerIds = 13,
+    TraitsSetLater = 14,
 }
 
-const FIELDS: [(&str, Field); 13] = [
+const FIELDS: [(&str, Field); 14] = [
     ("profile_id", Field::ProfileId),
     ("known", Field::Known),
     ("created_time", Field::CreatedTime),
@@ -40,6 +41,7 @@ const FIELDS: [(&str, Field); 13] = [
     ("changed_sequence_number", Field::ChangedSequenceNumber),
     ("attributions", Field::Attributions),
     ("former_ids", Field::FormerIds),
+    ("traits_set_later", Field::TraitsSetLater),
 ];
 
 impl ReadMask {

@@ -4,6 +4,8 @@
 //! says when to come back. The code follows from the reason, so that no two places can
 //! disagree about it. A status never holds text of a panic or of another process.
 
+use std::fmt;
+
 use ipse_core::SequenceNumber;
 use prost::{DecodeError, Message, Name};
 use prost_types::Any;
@@ -119,10 +121,10 @@ impl Status {
     }
 
     /// HISTORY_EXPIRED: the oldest record that is kept is a later one.
-    pub fn history_expired(asked: SequenceNumber, oldest: SequenceNumber) -> Status {
+    pub fn history_expired(asked: impl fmt::Display, oldest: SequenceNumber) -> Status {
         let problem = format!(
-            "sequence number {asked} is no longer kept, the oldest that is left is {oldest}: what \
-             is to be kept longer is for history_retention_days and history_retention_bytes to say"
+            "{asked} is no longer kept, the oldest record that is left is {oldest}: what is to be \
+             kept longer is for history_retention_days and history_retention_bytes to say"
         );
         Status::new(Reason::HistoryExpired, problem).with("oldest_sequence_number", oldest)
     }

@@ -77,7 +77,7 @@ fn busy() -> Dispatch {
 
 /// What a call is answered that needs a record that is no longer kept.
 fn history_expired() -> Reply {
-    let status = Status::history_expired(SequenceNumber(1), SequenceNumber(2));
+    let status = Status::history_expired("record 1", SequenceNumber(2));
     Reply { position: LogPosition(0), result: Err(status) }
 }
 

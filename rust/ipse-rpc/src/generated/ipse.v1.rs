@@ -391,6 +391,37 @@ pub struct Profile {
     /// The ids that it, or profiles merged into it, had in former systems, at most 1,000.
     #[prost(string, repeated, tag = "13")]
     pub former_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As of a moment that is over: traits that were set or removed after it. Whether they had a
+    /// value then is not kept, and none is in `traits`.
+    #[prost(string, repeated, tag = "14")]
+    pub traits_set_later: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A moment in the past: what was believed then, with all records up to there and none that came
+/// later. Answered for as long as the log's history is kept; before that it is refused with
+/// HISTORY_EXPIRED, which names the oldest number that is left. What is said of a moment never
+/// changes but for what is erased or expires: it is then as if nobody had ever held it.
+///
+/// What the rules make of identifiers (`known`, `canonical_id`, which value of a trait counts for
+/// a merged profile) goes by the rules of now, and `created_time` is what is known now.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AsOf {
+    /// One of the two.
+    #[prost(oneof = "as_of::Moment", tags = "1, 2")]
+    pub moment: ::core::option::Option<as_of::Moment>,
+}
+/// Nested message and enum types in `AsOf`.
+pub mod as_of {
+    /// One of the two.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Moment {
+        /// As of this record. One that has not been written yet is refused.
+        #[prost(uint64, tag = "1")]
+        SequenceNumber(u64),
+        /// As of the newest record that was logged then or before; nobody had anything before the
+        /// first. A time ahead of the server's clock is refused.
+        #[prost(message, tag = "2")]
+        LogTime(::prost_types::Timestamp),
+    }
 }
 /// History of one profile that counts as another's.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -430,6 +461,9 @@ pub struct GetProfileRequest {
     /// Profile does not have is refused.
     #[prost(message, optional, tag = "5")]
     pub read_mask: ::core::option::Option<::prost_types::FieldMask>,
+    /// When; absent: now. Every page of a profile with the same.
+    #[prost(message, optional, tag = "6")]
+    pub as_of: ::core::option::Option<AsOf>,
 }
 /// The answer to GetProfile.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -437,7 +471,7 @@ pub struct GetProfileResponse {
     /// The profile.
     #[prost(message, optional, tag = "1")]
     pub profile: ::core::option::Option<Profile>,
-    /// The newest record the answer rests on.
+    /// The newest record the answer rests on; as of a moment, the newest of then.
     #[prost(uint64, tag = "2")]
     pub sequence_number: u64,
 }
@@ -457,6 +491,9 @@ pub struct BatchGetProfilesRequest {
     /// As in GetProfile.
     #[prost(message, optional, tag = "4")]
     pub read_mask: ::core::option::Option<::prost_types::FieldMask>,
+    /// When; absent: now.
+    #[prost(message, optional, tag = "5")]
+    pub as_of: ::core::option::Option<AsOf>,
 }
 /// The result for one lookup of a batch.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -484,7 +521,8 @@ pub struct BatchGetProfilesResponse {
     /// One for each lookup, in the order of the request.
     #[prost(message, repeated, tag = "1")]
     pub results: ::prost::alloc::vec::Vec<BatchGetProfilesResult>,
-    /// The newest record when the call was begun: all up to it are in the answer.
+    /// The newest record when the call was begun: all up to it are in the answer. As of a moment,
+    /// the newest of then.
     #[prost(uint64, tag = "2")]
     pub sequence_number: u64,
 }
@@ -503,6 +541,9 @@ pub struct LookupProfilesRequest {
     /// As in GetProfile.
     #[prost(message, optional, tag = "4")]
     pub read_mask: ::core::option::Option<::prost_types::FieldMask>,
+    /// When; absent: now.
+    #[prost(message, optional, tag = "5")]
+    pub as_of: ::core::option::Option<AsOf>,
 }
 /// The answer to LookupProfiles.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -513,7 +554,8 @@ pub struct LookupProfilesResponse {
     /// How many hold it in all.
     #[prost(uint32, tag = "2")]
     pub profile_count: u32,
-    /// The newest record when the call was begun: all up to it are in the answer.
+    /// The newest record when the call was begun: all up to it are in the answer. As of a moment,
+    /// the newest of then.
     #[prost(uint64, tag = "3")]
     pub sequence_number: u64,
 }
@@ -2448,6 +2490,54 @@ pub struct WatchChangesResponse {
     /// In the first message: the newest record then.
     #[prost(uint64, tag = "3")]
     pub newest_sequence_number: u64,
+}
+/// An identifier at a moment.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PastLookup {
+    /// The identifier; the value is normalised by the rules first.
+    #[prost(message, optional, tag = "1")]
+    pub identifier: ::core::option::Option<Identifier>,
+    /// When.
+    #[prost(message, optional, tag = "2")]
+    pub as_of: ::core::option::Option<AsOf>,
+}
+/// Ask whose identifiers were.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LookupAsOfRequest {
+    /// The workspace's name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub workspace: ::prost::alloc::string::String,
+    /// At most 1,000.
+    #[prost(message, repeated, tag = "2")]
+    pub lookups: ::prost::alloc::vec::Vec<PastLookup>,
+}
+/// Whose an identifier was, and is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LookupAsOfResult {
+    /// The profile that held it then, by the id that it bore then; empty if none did. That id is
+    /// answered for ever: GetProfile tells who it is now.
+    #[prost(string, tag = "1")]
+    pub profile_id: ::prost::alloc::string::String,
+    /// The profile that holds it now; empty if none does.
+    #[prost(string, tag = "2")]
+    pub current_profile_id: ::prost::alloc::string::String,
+    /// The newest record of then.
+    #[prost(uint64, tag = "3")]
+    pub sequence_number: u64,
+    /// Why nobody is named for then: PROFILE_NOT_FOUND if nobody held it, HISTORY_EXPIRED if that
+    /// is no longer kept, or a field at fault. `current_profile_id` may be there all the same.
+    #[prost(message, optional, tag = "4")]
+    pub error: ::core::option::Option<ItemError>,
+}
+/// The answer to LookupAsOf.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LookupAsOfResponse {
+    /// One for each lookup, in the order of the request.
+    #[prost(message, repeated, tag = "1")]
+    pub results: ::prost::alloc::vec::Vec<LookupAsOfResult>,
+    /// The newest record when the call was begun.
+    #[prost(uint64, tag = "2")]
+    pub sequence_number: u64,
 }
 /// What a record of the log is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
