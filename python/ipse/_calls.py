@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from ipse._messages import (
     IdentifierPair,
@@ -60,12 +60,19 @@ T = TypeVar("T")
 M = TypeVar("M", bound="Message")
 
 
+class Request(Protocol):
+    """What a call sends: a message, or its bytes."""
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 -- as messages have it
+        """Give the bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
     """One call: carry the request's bytes to the method, and the answer's bytes to `parse`."""
 
     method: str
-    request: Message
+    request: Request
     parse: Callable[[bytes], T]
     timeout_s: float | None = None
     """Where the work takes longer than a client's calls otherwise may."""

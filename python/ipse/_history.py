@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ipse._calls import PAGE_SIZE_MAX, Call
-from ipse._messages import lookup_message
+from ipse._calls import BATCH_ITEMS_MAX, PAGE_SIZE_MAX, Call, cut
+from ipse._messages import as_of_message, identifier_message, lookup_message
 from ipse._services import HISTORY
-from ipse.model import LinkStory, ProfileStory
+from ipse.model import LinkStory, PastHolder, ProfileStory
 from ipse.v1 import history_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from ipse._messages import Lookup
+    from ipse._messages import IdentifierPair, Lookup, PastMoment
 
 
 def explain_profile(profile: Lookup, workspace: str, page_token: str) -> Call[ProfileStory]:
@@ -49,3 +49,40 @@ def explain_link(a: Lookup, b: Lookup, workspace: str) -> Call[LinkStory]:
         return LinkStory.from_proto(history_pb2.ExplainLinkResponse.FromString(payload))
 
     return Call(f"/{HISTORY}/ExplainLink", request, parse)
+
+
+def lookup_as_of(
+    rows: Iterable[tuple[IdentifierPair, PastMoment]], workspace: str
+) -> Iterator[Call[list[PastHolder]]]:
+    """Ask whose identifiers were, in batches."""
+    messages = (
+        history_pb2.PastLookup(
+            identifier=identifier_message(identifier, f"rows[{index}].identifier"),
+            as_of=as_of_message(moment, f"rows[{index}].as_of"),
+        )
+        for index, (identifier, moment) in enumerate(rows)
+    )
+    for batch in cut(messages, BATCH_ITEMS_MAX):
+        request = history_pb2.LookupAsOfRequest(workspace=workspace, lookups=batch)
+        yield Call(f"/{HISTORY}/LookupAsOf", request, _past_holders)
+
+
+def _past_holders(payload: bytes) -> list[PastHolder]:
+    response = history_pb2.LookupAsOfResponse.FromString(payload)
+    return [PastHolder.from_proto(result) for result in response.results]
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A request that was written without its classes."""
+
+    payload: bytes
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 -- as messages have it
+        return self.payload
+
+
+def lookup_as_of_bytes(lookups: bytes, workspace: str) -> Call[bytes]:
+    """Ask the same of rows that are on the wire already; the answer is left there, too."""
+    named = history_pb2.LookupAsOfRequest(workspace=workspace).SerializeToString()
+    return Call(f"/{HISTORY}/LookupAsOf", _Written(named + lookups), bytes)

@@ -3,7 +3,7 @@
 Every method may be called from any thread. None calls back into Python.
 """
 
-from typing import Any, Final, final
+from typing import Any, Final, Self, final
 
 __all__ = [
     "HELD_ANSWER_BYTES_MIN",
@@ -14,6 +14,7 @@ __all__ = [
     "LogFailedError",
     "NativeServer",
     "OpenError",
+    "PastRows",
     "RecoveryProgress",
     "Tally",
     "Watch",
@@ -404,6 +405,33 @@ def verify(directory: str) -> dict[str, Any]:
     Raises OpenError, which names file and byte, for the first that is not sound. Blocks without
     the GIL.
     """
+
+class PastRows:
+    """The rows of a CSV file that `LookupAsOf` is asked about, a batch at a time."""
+
+    def __new__(cls, header: bytes, namespace: str, value: str, time: str, json: bool) -> Self:
+        """Rows below a header, with the columns of value and moment.
+
+        An empty namespace is that of each row's column `namespace`. Raises ValueError, which says
+        which column is missing.
+        """
+
+    @staticmethod
+    def header(header: bytes) -> bytes:
+        """The header of answers as CSV."""
+
+    def take(self, text: bytes, start: int, rows_max: int, is_last: bool) -> tuple[bytes, int]:
+        """Takes whole rows of `text` from `start` on, until so many wait for answers.
+
+        Returns the `lookups` of a request, and where the text goes on. The last row of the last
+        text needs no line end.
+        """
+
+    def waiting(self) -> int:
+        """How many rows wait for their answers."""
+
+    def answer(self, response: bytes) -> bytes:
+        """The rows that wait, with what a `LookupAsOfResponse` says of them."""
 
 def frame_lines(
     text: bytes, start: int, line: int, events_max: int, bytes_max: int, line_bytes_max: int

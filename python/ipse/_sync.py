@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ItemError,
         LinkStory,
         MergeAnswer,
+        PastHolder,
         Profile,
         ProfilePage,
         ProfileStory,
@@ -109,7 +110,10 @@ class SyncCalls(ABC):
         read_mask: Iterable[str] | None = None,
         as_of: PastMoment | None = None,
     ) -> Iterator[Profile]:
-        """Read a profile page by page, each with up to `page_size` of its identifiers, now or `as_of`."""
+        """Read a profile page by page, each with up to `page_size` of its identifiers.
+
+        As it is now, or as it was `as_of` a moment.
+        """
         found = _messages.one_lookup(lookup, profile_id, identifier)
         return self._pages(_calls.ProfileQuery.of(found, workspace, page_size, read_mask, as_of))
 
@@ -144,7 +148,9 @@ class SyncCalls(ABC):
         identifiers: 0 means 100, at most 1,000. All are as they
         are now, or `as_of` a moment.
         """
-        return self._carry(_calls.lookup_profiles(identifier, workspace, page_size, read_mask, as_of))
+        return self._carry(
+            _calls.lookup_profiles(identifier, workspace, page_size, read_mask, as_of)
+        )
 
     def list_profiles(
         self,
@@ -451,6 +457,21 @@ class SyncCalls(ABC):
     def explain_link(self, a: Lookup, b: Lookup, *, workspace: str = "") -> LinkStory:
         """Say why two identifiers or profiles are one person, or why they are not."""
         return self._carry(_history.explain_link(a, b, workspace))
+
+    def lookup_as_of(
+        self, rows: Iterable[tuple[IdentifierPair, PastMoment]], *, workspace: str = ""
+    ) -> list[PastHolder]:
+        """Say whose identifiers were, each as of a sequence number or a log time of its own.
+
+        `[(("email", "ann@example.com"), datetime(...)), ...]`: one answer for each, in order, with
+        whose it was then and whose it is now. Asks 1,000 in a call.
+        """
+        calls = _history.lookup_as_of(rows, workspace)
+        return [holder for call in calls for holder in self._carry(call)]
+
+    def lookup_as_of_bytes(self, lookups: bytes, *, workspace: str = "") -> bytes:
+        """Do the same with the `lookups` of a request and the response as they are on the wire."""
+        return self._carry(_history.lookup_as_of_bytes(lookups, workspace))
 
     def import_profiles(
         self,

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         ItemError,
         LinkStory,
         MergeAnswer,
+        PastHolder,
         Profile,
         ProfilePage,
         ProfileStory,
@@ -170,7 +171,10 @@ class Client:
         read_mask: Iterable[str] | None = None,
         as_of: PastMoment | None = None,
     ) -> AsyncIterator[Profile]:
-        """Read a profile page by page, each with up to `page_size` of its identifiers, now or `as_of`."""
+        """Read a profile page by page, each with up to `page_size` of its identifiers.
+
+        As it is now, or as it was `as_of` a moment.
+        """
         found = _messages.one_lookup(lookup, profile_id, identifier)
         return self._pages(_calls.ProfileQuery.of(found, workspace, page_size, read_mask, as_of))
 
@@ -188,7 +192,9 @@ class Client:
         Each shows its first `page_size` identifiers: 0 means 100, at most 1,000. All are as they
         are now, or `as_of` a moment.
         """
-        return await self._carry(_calls.get_profiles(lookups, workspace, page_size, read_mask, as_of))
+        return await self._carry(
+            _calls.get_profiles(lookups, workspace, page_size, read_mask, as_of)
+        )
 
     async def lookup_profiles(
         self,
@@ -517,6 +523,17 @@ class Client:
     async def explain_link(self, a: Lookup, b: Lookup, *, workspace: str = "") -> LinkStory:
         """Say why two identifiers or profiles are one person, or why they are not."""
         return await self._carry(_history.explain_link(a, b, workspace))
+
+    async def lookup_as_of(
+        self, rows: Iterable[tuple[IdentifierPair, PastMoment]], *, workspace: str = ""
+    ) -> list[PastHolder]:
+        """Say whose identifiers were, each as of a sequence number or a log time of its own.
+
+        `[(("email", "ann@example.com"), datetime(...)), ...]`: one answer for each, in order, with
+        whose it was then and whose it is now. Asks 1,000 in a call.
+        """
+        calls = _history.lookup_as_of(rows, workspace)
+        return [holder for call in calls for holder in await self._carry(call)]
 
     async def import_profiles(
         self,

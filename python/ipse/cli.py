@@ -23,6 +23,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("import", "import_profiles", "bring the profiles of another system from a file"),
     ("profile", "profile", "read a profile, or take apart and put together what rules did not"),
     ("why", "why", "say how a profile came to be, or why two are one person or not"),
+    ("asof", "asof", "say whose the identifiers of a file were, each at its own moment"),
     ("person", "person", "erase someone, or read all that is held on them"),
     ("watch", "watch", "follow what changes in a workspace, as it happens or after a number"),
     ("export", "export", "write the id map and attributed history for the warehouse"),

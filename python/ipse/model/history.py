@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from ipse.model.answers import Resolution, RevertedMerge, SourceVerdict
+from ipse.model.answers import ItemError, Resolution, RevertedMerge, SourceVerdict
 from ipse.model.profiles import HistoryAttribution, ProfileIdentifier
 from ipse.model.values import FoundBy, Identifier, found_by, utc
 from ipse.model.words import RECORD_KINDS, RULES, RecordKind, Rule
@@ -281,3 +281,27 @@ class LinkStory:
 
 def _identifiers(messages: Iterable[event_pb2.Identifier]) -> tuple[Identifier, ...]:
     return tuple(map(Identifier.from_proto, messages))
+
+
+@dataclass(frozen=True, slots=True)
+class PastHolder:
+    """Whose an identifier was at a moment, and whose it is."""
+
+    profile_id: str
+    """The profile that held it then, by the id of then; empty if none did."""
+    current_profile_id: str
+    """The profile that holds it now; empty if none does."""
+    sequence_number: int
+    """The newest record of then; 0 before the first, or if that cannot be told."""
+    error: ItemError | None = None
+    """Why `profile_id` is empty."""
+
+    @classmethod
+    def from_proto(cls, message: history_pb2.LookupAsOfResult) -> PastHolder:
+        """Read the message."""
+        return cls(
+            message.profile_id,
+            message.current_profile_id,
+            message.sequence_number,
+            ItemError.from_proto(message.error) if message.HasField("error") else None,
+        )

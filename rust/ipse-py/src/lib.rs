@@ -10,6 +10,7 @@ mod errors;
 mod loading;
 mod native;
 mod offline;
+mod past_rows;
 mod progress;
 mod refusals;
 mod tally;
@@ -35,6 +36,8 @@ mod _native {
     use crate::native::NativeServer;
     #[pymodule_export]
     use crate::offline::{restore, verify};
+    #[pymodule_export]
+    use crate::past_rows::PastRows;
     #[pymodule_export]
     use crate::progress::RecoveryProgress;
     #[pymodule_export]
