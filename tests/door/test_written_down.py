@@ -161,8 +161,15 @@ def _call(process: ServerProcess, method: str, sent: bytes, key: Key) -> None:
 def _send(process: ServerProcess, method: str, sent: bytes, metadata: Any) -> None:
     """Make a call; how it ends is in the log, or is not."""
     assert process.channel is not None
-    call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = process.channel.unary_unary(method)
+    described = METHODS.get(method)
     try:
+        if described is not None and described.server_streaming:
+            stream: Any = process.channel.unary_stream(method)
+            answers = stream(sent, timeout=30, metadata=metadata)
+            next(answers)
+            answers.cancel()
+            return
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = process.channel.unary_unary(method)
         call(sent, timeout=30, metadata=metadata)
     except grpc.RpcError as failure:
         assert failure.code() is not grpc.StatusCode.INTERNAL, failure  # noqa: PT017
