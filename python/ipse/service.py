@@ -227,8 +227,6 @@ class Service(grpc.GenericRpcHandler):
         if isinstance(watch, tuple):
             return watch
         carrying = asyncio.ensure_future(self._watchers.carry(watch, context.write))
-        # What gRPC keeps of a call that ended must not keep its place.
-        del watch
         awaited: set[asyncio.Future[Any]] = {carrying, self._ending}
         try:
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
@@ -237,6 +235,8 @@ class Service(grpc.GenericRpcHandler):
             return _native.not_serving(self._ending.result())
         finally:
             carrying.cancel()
+            # gRPC keeps this frame of a call that ended: not with its place.
+            del watch, carrying, awaited
 
     def _end_watchers(self, absence: Absence) -> None:
         if not self._ending.done():

@@ -201,14 +201,16 @@ def test_those_who_never_read_slow_nobody_and_cost_little(process: ServerProcess
             assert {call.code() for call in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
             assert "64 calls watch already" in refused[0].details()
             answers = client.resolve_many(
-                Event(identifiers={"device_id": f"d{number}"}) for number in range(5_000)
+                Event(identifiers={"anonymous_id": f"d{number}"}) for number in range(5_000)
             )
             assert all(isinstance(answer, ipse.Resolution) for answer in answers)
             assert memory_kib(process) - before < 160 * 1_024
             for call in unread:
                 call.cancel()
-        # Their places are free.
+        # Their places are free as soon as the server knows.
+        began = time.monotonic()
         until(lambda: _may_watch(client))
+        assert time.monotonic() - began < 2.0
         assert "Traceback" not in process.log()
 
 
