@@ -55,7 +55,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_WRITE_QUEUE_FULL: _ErrorReason.ValueType  # 14
     """RESOURCE_EXHAUSTED, with RetryInfo: the queue of unsynced writes is full."""
     ERROR_REASON_CAPACITY_EXCEEDED: _ErrorReason.ValueType  # 15
-    """RESOURCE_EXHAUSTED: the workspace or the server is at a bound on its size."""
+    """RESOURCE_EXHAUSTED: the workspace or the server is at a bound on its size, or as many calls
+    watch the server as may.
+    """
     ERROR_REASON_NOT_SERVING: _ErrorReason.ValueType  # 16
     """UNAVAILABLE: the server is recovering or draining, or its log has failed."""
     ERROR_REASON_METHOD_NOT_FOUND: _ErrorReason.ValueType  # 17
@@ -77,8 +79,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Nothing was done; reads and `read_only` go on.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 24
-    """RESOURCE_EXHAUSTED, with RetryInfo: the call would wait too long, or the
-    server holds too many bytes of calls; nothing was written. The delay is what
+    """RESOURCE_EXHAUSTED, with RetryInfo: the call would wait too long, the
+    server holds too many bytes of calls, or a stream is not read; nothing was written. The delay is what
     the server needs to catch up, a little different for each caller.
     """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 25
@@ -135,7 +137,9 @@ ERROR_REASON_RULES_VERSION_MISMATCH: ErrorReason.ValueType  # 13
 ERROR_REASON_WRITE_QUEUE_FULL: ErrorReason.ValueType  # 14
 """RESOURCE_EXHAUSTED, with RetryInfo: the queue of unsynced writes is full."""
 ERROR_REASON_CAPACITY_EXCEEDED: ErrorReason.ValueType  # 15
-"""RESOURCE_EXHAUSTED: the workspace or the server is at a bound on its size."""
+"""RESOURCE_EXHAUSTED: the workspace or the server is at a bound on its size, or as many calls
+watch the server as may.
+"""
 ERROR_REASON_NOT_SERVING: ErrorReason.ValueType  # 16
 """UNAVAILABLE: the server is recovering or draining, or its log has failed."""
 ERROR_REASON_METHOD_NOT_FOUND: ErrorReason.ValueType  # 17
@@ -157,8 +161,8 @@ ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 23
 Nothing was done; reads and `read_only` go on.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 24
-"""RESOURCE_EXHAUSTED, with RetryInfo: the call would wait too long, or the
-server holds too many bytes of calls; nothing was written. The delay is what
+"""RESOURCE_EXHAUSTED, with RetryInfo: the call would wait too long, the
+server holds too many bytes of calls, or a stream is not read; nothing was written. The delay is what
 the server needs to catch up, a little different for each caller.
 """
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 25

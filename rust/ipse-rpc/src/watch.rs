@@ -24,8 +24,8 @@ use crate::changes::Wanted;
 use crate::dispatch::{Answer, Dispatch, Handled, Refused, decode};
 use crate::fault::catching;
 use crate::limits::{
-    HEARTBEAT_S_DEFAULT, HEARTBEAT_S_MAX, WATCH_MESSAGE_BYTES_TARGET, WATCH_READ_RECORDS_MAX,
-    WATCH_SEND_S_MAX, WATCHERS_MAX,
+    HEARTBEAT_S_DEFAULT, HEARTBEAT_S_MAX, RETRY_DELAY_MS_MIN, WATCH_MESSAGE_BYTES_TARGET,
+    WATCH_READ_RECORDS_MAX, WATCH_SEND_S_MAX, WATCHERS_MAX,
 };
 use crate::proto::v1;
 use crate::status::{Reason, Status};
@@ -140,7 +140,9 @@ impl Watch {
         let problem = format!(
             "nothing was taken for {WATCH_SEND_S_MAX} s: go on from sequence number {sent}"
         );
-        Status::new(Reason::Overloaded, problem).with("sequence_number", sent)
+        Status::new(Reason::Overloaded, problem)
+            .with("sequence_number", sent)
+            .retry_after_ms(RETRY_DELAY_MS_MIN)
     }
 
     fn look(&mut self) -> Result<Next, Status> {

@@ -551,7 +551,7 @@ fn what_is_much_comes_in_messages_of_bounded_size() {
         let message = v1::WatchChangesResponse::decode(bytes.as_slice()).expect("a message");
         records += message.records.len();
         let slow = watching.too_slow();
-        assert_eq!(slow.reason(), Reason::Overloaded);
+        assert_eq!((slow.reason(), slow.retry_delay_ms()), (Reason::Overloaded, Some(20)));
     }
     assert_eq!(records, 601);
     assert!(sizes.len() > 3 && sizes.iter().all(|size| *size < 300 << 10), "{sizes:?}");

@@ -2042,7 +2042,8 @@ pub enum ErrorReason {
     RulesVersionMismatch = 13,
     /// RESOURCE_EXHAUSTED, with RetryInfo: the queue of unsynced writes is full.
     WriteQueueFull = 14,
-    /// RESOURCE_EXHAUSTED: the workspace or the server is at a bound on its size.
+    /// RESOURCE_EXHAUSTED: the workspace or the server is at a bound on its size, or as many calls
+    /// watch the server as may.
     CapacityExceeded = 15,
     /// UNAVAILABLE: the server is recovering or draining, or its log has failed.
     NotServing = 16,
@@ -2062,8 +2063,8 @@ pub enum ErrorReason {
     /// RESOURCE_EXHAUSTED, with RetryInfo: the server's disk is too full to write more.
     /// Nothing was done; reads and `read_only` go on.
     StorageFull = 23,
-    /// RESOURCE_EXHAUSTED, with RetryInfo: the call would wait too long, or the
-    /// server holds too many bytes of calls; nothing was written. The delay is what
+    /// RESOURCE_EXHAUSTED, with RetryInfo: the call would wait too long, the
+    /// server holds too many bytes of calls, or a stream is not read; nothing was written. The delay is what
     /// the server needs to catch up, a little different for each caller.
     Overloaded = 24,
     /// RESOURCE_EXHAUSTED, with RetryInfo: the workspace sends more than its rate;
