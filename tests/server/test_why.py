@@ -146,8 +146,39 @@ def test_a_parting_tells_who_said_so(calls: SyncCalls) -> None:
         (Identifier("user_id", "ann"),),
     )
     assert parting.record.event_id == "split-1"
+    steps = calls.explain_profile(ann).steps
+    assert [(step.record.event_id, step.traces[-1].kind) for step in steps] == [
+        ("e-1", "trait"),
+        ("split-1", "changed"),
+    ]
+    assert [trace.kind for step in steps for trace in step.traces if trace.kind in "had left"] == [
+        "had",
+        "left",
+    ]
     assert story.would is not None
     assert story.would.verdicts[1].rule == Rule.DENIED_LINK
+
+
+def test_what_was_undone_or_denied_keeps_two_apart(calls: SyncCalls) -> None:
+    ann = seen(calls, 1, user_id="ann")
+    phone = seen(calls, 2, device_id="phone")
+    calls.merge_profiles(ann, [phone])
+    calls.revert_merge(phone, operation_id="undo-1")
+    undone = calls.explain_link(("user_id", "ann"), ("device_id", "phone"))
+    assert (undone.a_profile_id, undone.b_profile_id) == (ann, phone)
+    (parting,) = undone.partings
+    assert (parting.record.kind, parting.record.event_id) == (RecordKind.REVERT, "undo-1")
+    (reverted,) = parting.record.reverted
+    assert (reverted.absorbed_profile_id, reverted.survivor_profile_id) == (phone, ann)
+
+    seen(calls, 3, user_id="bob")
+    calls.deny_link(("user_id", "bob"), ("device_id", "phone"), operation_id="deny-1")
+    denied = calls.explain_link(("user_id", "bob"), ("device_id", "phone"))
+    assert [parting.record.event_id for parting in denied.partings] == ["deny-1"]
+    calls.force_link(("user_id", "bob"), ("device_id", "phone"), operation_id="force-1")
+    forced = calls.explain_link(("user_id", "bob"), ("device_id", "phone"))
+    assert forced.joined
+    assert forced.hops[0].record.event_id == "force-1"
 
 
 def test_whoever_is_nobody_is_answered_and_what_cannot_be_is_refused(calls: SyncCalls) -> None:

@@ -77,6 +77,8 @@ def _steps(steps: tuple[Step, ...]) -> Iterator[str]:
         yield _record(step.record)
         yield from (f"    {_trace(trace)}" for trace in step.traces)
         yield from (f"    {line}" for line in _verdicts(step.record.resolution))
+        for undone in step.record.reverted:
+            yield f"    parted {undone.absorbed_profile_id} from {undone.survivor_profile_id} again"
 
 
 def _link(story: LinkStory, arguments: argparse.Namespace) -> str:
@@ -96,6 +98,7 @@ def _hop(hop: Hop) -> Iterator[str]:
 
 
 _WORDS = {"created": "created", "trait": "set trait", "former_id": "had the former id"}
+_HOLDINGS = {"attached": "attached", "had": "attached (lost later)", "left": "lost"}
 _WAYS = {"linked": "seen together", "held": "one holds the other", "merged": "became one profile"}
 
 
@@ -162,7 +165,7 @@ def _trace(trace: Trace) -> str:
         case ProfileMerge(survivor, absorbed):
             return f"merged {absorbed} into {survivor}"
         case ProfileIdentifier(identifier=identifier):
-            return f"attached {_pair(identifier)}"
+            return f"{_HOLDINGS[trace.kind]} {_pair(identifier)}"
         case IdentifierLink(stronger, weaker):
             return f"linked {_pair(stronger)} with {_pair(weaker)}"
         case HistoryAttribution(source, destination):
@@ -192,7 +195,12 @@ def _profile_drawing(story: ProfileStory) -> Drawing:
     from ipse.model import IdentifierLink, ProfileIdentifier
 
     drawing, linked = Drawing(), set()
-    traces = [(s.record.sequence_number, t.what) for s in story.steps for t in s.traces]
+    traces = [
+        (step.record.sequence_number, trace.what)
+        for step in story.steps
+        for trace in step.traces
+        if trace.kind in ("attached", "linked")
+    ]
     for number, what in traces:
         if isinstance(what, IdentifierLink):
             linked |= {_pair(what.stronger), _pair(what.weaker)}

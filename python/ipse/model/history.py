@@ -113,8 +113,8 @@ class Trace:
     """What of a profile rests on a record."""
 
     kind: str
-    """`created`, `merged`, `attached`, `former_id`, `linked`, `trait`, `attributed` or `changed`:
-    something left it, or it became known or older."""
+    """`created`, `merged`, `attached`, `had` (it holds it no longer), `left`, `former_id`,
+    `linked`, `trait`, `attributed` or `changed`: something left it, or it became known or older."""
     what: Traced = None
     """By kind: a profile id, what was merged, attached or linked, a former id, a trait's name,
     the attribution, nothing."""
@@ -131,6 +131,10 @@ class Trace:
                 what = ProfileMerge.from_proto(message.merged)
             case "attached":
                 what = ProfileIdentifier.from_proto(message.attached)
+            case "had":
+                what = ProfileIdentifier.from_proto(message.had)
+            case "left":
+                what = ProfileIdentifier.from_proto(message.left)
             case "linked":
                 what = IdentifierLink.from_proto(message.linked)
             case "trait":

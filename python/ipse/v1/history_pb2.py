@@ -27,17 +27,17 @@ from ipse.v1 import event_pb2 as ipse_dot_v1_dot_event__pb2
 from ipse.v1 import identity_pb2 as ipse_dot_v1_dot_identity__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15ipse/v1/history.proto\x12\x07ipse.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13ipse/v1/event.proto\x1a\x16ipse/v1/identity.proto\"\xf4\x02\n\x0cLoggedRecord\x12\x17\n\x0fsequence_number\x18\x01 \x01(\x04\x12\x0f\n\x07\x65xpired\x18\x02 \x01(\x08\x12,\n\x08log_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x04kind\x18\x04 \x01(\x0e\x32\x13.ipse.v1.RecordKind\x12\x10\n\x08\x65vent_id\x18\x05 \x01(\t\x12\x0c\n\x04type\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\x12.\n\nevent_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\nresolution\x18\t \x01(\x0b\x32\x13.ipse.v1.Resolution\x12&\n\x06merges\x18\n \x03(\x0b\x32\x16.ipse.v1.SourceVerdict\x12\x0e\n\x06traits\x18\x0b \x03(\t\x12(\n\x08reverted\x18\x0c \x03(\x0b\x32\x16.ipse.v1.RevertedMerge\"\\\n\x0eIdentifierLink\x12%\n\x08stronger\x18\x01 \x01(\x0b\x32\x13.ipse.v1.Identifier\x12#\n\x06weaker\x18\x02 \x01(\x0b\x32\x13.ipse.v1.Identifier\"H\n\x0cProfileMerge\x12\x1b\n\x13survivor_profile_id\x18\x01 \x01(\t\x12\x1b\n\x13\x61\x62sorbed_profile_id\x18\x02 \x01(\t\"\x9e\x02\n\x05Trace\x12\x1c\n\x12\x63reated_profile_id\x18\x01 \x01(\tH\x00\x12\'\n\x06merged\x18\x02 \x01(\x0b\x32\x15.ipse.v1.ProfileMergeH\x00\x12.\n\x08\x61ttached\x18\x03 \x01(\x0b\x32\x1a.ipse.v1.ProfileIdentifierH\x00\x12)\n\x06linked\x18\x04 \x01(\x0b\x32\x17.ipse.v1.IdentifierLinkH\x00\x12\x0f\n\x05trait\x18\x05 \x01(\tH\x00\x12\x31\n\nattributed\x18\x06 \x01(\x0b\x32\x1b.ipse.v1.HistoryAttributionH\x00\x12\x11\n\x07\x63hanged\x18\x07 \x01(\x08H\x00\x12\x13\n\tformer_id\x18\x08 \x01(\tH\x00\x42\x07\n\x05trace\"M\n\x04Step\x12%\n\x06record\x18\x01 \x01(\x0b\x32\x15.ipse.v1.LoggedRecord\x12\x1e\n\x06traces\x18\x02 \x03(\x0b\x32\x0e.ipse.v1.Trace\"z\n\x15\x45xplainProfileRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12\'\n\x07profile\x18\x02 \x01(\x0b\x32\x16.ipse.v1.ProfileLookup\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\x90\x01\n\x16\x45xplainProfileResponse\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x1c\n\x05steps\x18\x02 \x03(\x0b\x32\r.ipse.v1.Step\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12\x12\n\nstep_count\x18\x04 \x01(\r\x12\x17\n\x0fsequence_number\x18\x05 \x01(\x04\"m\n\x12\x45xplainLinkRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12!\n\x01\x61\x18\x02 \x01(\x0b\x32\x16.ipse.v1.ProfileLookup\x12!\n\x01\x62\x18\x03 \x01(\x0b\x32\x16.ipse.v1.ProfileLookup\"P\n\x11IdentifierHolding\x12\'\n\nidentifier\x18\x01 \x01(\x0b\x32\x13.ipse.v1.Identifier\x12\x12\n\nprofile_id\x18\x02 \x01(\t\"\xd7\x01\n\x03Hop\x12)\n\x06linked\x18\x01 \x01(\x0b\x32\x17.ipse.v1.IdentifierLinkH\x00\x12*\n\x04held\x18\x02 \x01(\x0b\x32\x1a.ipse.v1.IdentifierHoldingH\x00\x12\'\n\x06merged\x18\x03 \x01(\x0b\x32\x15.ipse.v1.ProfileMergeH\x00\x12%\n\x06record\x18\x04 \x01(\x0b\x32\x15.ipse.v1.LoggedRecord\x12\"\n\x02to\x18\x05 \x01(\x0b\x32\x16.ipse.v1.ProfileLookupB\x05\n\x03hop\"p\n\x07Parting\x12\x1e\n\x01\x61\x18\x01 \x03(\x0b\x32\x13.ipse.v1.Identifier\x12\x1e\n\x01\x62\x18\x02 \x03(\x0b\x32\x13.ipse.v1.Identifier\x12%\n\x06record\x18\x03 \x01(\x0b\x32\x15.ipse.v1.LoggedRecord\"\x8f\x01\n\x0cKnownRefusal\x12\'\n\nidentifier\x18\x01 \x01(\x0b\x32\x13.ipse.v1.Identifier\x12\x12\n\nprofile_id\x18\x02 \x01(\t\x12\x1b\n\x04rule\x18\x03 \x01(\x0e\x32\r.ipse.v1.Rule\x12%\n\x06record\x18\x04 \x01(\x0b\x32\x15.ipse.v1.LoggedRecord\"\xe7\x01\n\x13\x45xplainLinkResponse\x12\x14\n\x0c\x61_profile_id\x18\x01 \x01(\t\x12\x14\n\x0c\x62_profile_id\x18\x02 \x01(\t\x12\x1a\n\x04hops\x18\x03 \x03(\x0b\x32\x0c.ipse.v1.Hop\x12\"\n\x08partings\x18\x04 \x03(\x0b\x32\x10.ipse.v1.Parting\x12\'\n\x08refusals\x18\x05 \x03(\x0b\x32\x15.ipse.v1.KnownRefusal\x12\"\n\x05would\x18\x06 \x01(\x0b\x32\x13.ipse.v1.Resolution\x12\x17\n\x0fsequence_number\x18\x07 \x01(\x04\"\xa8\x01\n\x06\x43hange\x12!\n\x04kind\x18\x01 \x01(\x0e\x32\x13.ipse.v1.ChangeKind\x12\x19\n\x11\x62\x65\x66ore_profile_id\x18\x02 \x01(\t\x12\x18\n\x10\x61\x66ter_profile_id\x18\x03 \x01(\t\x12\'\n\nidentifier\x18\x04 \x01(\x0b\x32\x13.ipse.v1.Identifier\x12\x1d\n\x05trait\x18\x05 \x01(\x0b\x32\x0e.ipse.v1.Trait\"\x92\x02\n\rChangedRecord\x12\x17\n\x0fsequence_number\x18\x01 \x01(\x04\x12,\n\x08log_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x04kind\x18\x03 \x01(\x0e\x32\x13.ipse.v1.RecordKind\x12\x10\n\x08\x65vent_id\x18\x04 \x01(\t\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\x0e\n\x06source\x18\x06 \x01(\t\x12.\n\nevent_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrules_version\x18\x08 \x01(\r\x12 \n\x07\x63hanges\x18\t \x03(\x0b\x32\x0f.ipse.v1.Change\"\xb9\x01\n\x13WatchChangesRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12\"\n\x15\x61\x66ter_sequence_number\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\"\n\x05kinds\x18\x03 \x03(\x0e\x32\x13.ipse.v1.ChangeKind\x12\x12\n\nnamespaces\x18\x04 \x03(\t\x12\x19\n\x11heartbeat_seconds\x18\x05 \x01(\rB\x18\n\x16_after_sequence_number\"x\n\x14WatchChangesResponse\x12\'\n\x07records\x18\x01 \x03(\x0b\x32\x16.ipse.v1.ChangedRecord\x12\x17\n\x0fsequence_number\x18\x02 \x01(\x04\x12\x1e\n\x16newest_sequence_number\x18\x03 \x01(\x04\"S\n\nPastLookup\x12\'\n\nidentifier\x18\x01 \x01(\x0b\x32\x13.ipse.v1.Identifier\x12\x1c\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\r.ipse.v1.AsOf\"L\n\x11LookupAsOfRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12$\n\x07lookups\x18\x02 \x03(\x0b\x32\x13.ipse.v1.PastLookup\"~\n\x10LookupAsOfResult\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x1a\n\x12\x63urrent_profile_id\x18\x02 \x01(\t\x12\x17\n\x0fsequence_number\x18\x03 \x01(\x04\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.ipse.v1.ItemError\"Y\n\x12LookupAsOfResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.ipse.v1.LookupAsOfResult\x12\x17\n\x0fsequence_number\x18\x02 \x01(\x04*\xfe\x02\n\nRecordKind\x12\x1b\n\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13RECORD_KIND_OBSERVE\x10\x01\x12\x15\n\x11RECORD_KIND_LOGIN\x10\x02\x12\x16\n\x12RECORD_KIND_LOGOUT\x10\x03\x12\x14\n\x10RECORD_KIND_LINK\x10\x04\x12\x16\n\x12RECORD_KIND_MODIFY\x10\x05\x12\x15\n\x11RECORD_KIND_MERGE\x10\x06\x12\x15\n\x11RECORD_KIND_SPLIT\x10\x07\x12!\n\x1dRECORD_KIND_ATTRIBUTE_HISTORY\x10\x08\x12\x16\n\x12RECORD_KIND_IMPORT\x10\t\x12\x17\n\x13RECORD_KIND_ERASURE\x10\n\x12\x16\n\x12RECORD_KIND_EXPIRY\x10\x0b\x12\x15\n\x11RECORD_KIND_RULES\x10\x0c\x12\x16\n\x12RECORD_KIND_REVERT\x10\r\x12\x14\n\x10RECORD_KIND_DENY\x10\x0e*\xf6\x02\n\nChangeKind\x12\x1b\n\x17\x43HANGE_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43HANGE_KIND_CREATED\x10\x01\x12\x16\n\x12\x43HANGE_KIND_MERGED\x10\x02\x12\x18\n\x14\x43HANGE_KIND_ATTACHED\x10\x03\x12\x1b\n\x17\x43HANGE_KIND_TRANSFERRED\x10\x04\x12\x17\n\x13\x43HANGE_KIND_REMOVED\x10\x05\x12\x15\n\x11\x43HANGE_KIND_SPLIT\x10\x06\x12\x19\n\x15\x43HANGE_KIND_DISPLACED\x10\x07\x12\x17\n\x13\x43HANGE_KIND_EVICTED\x10\x08\x12\x17\n\x13\x43HANGE_KIND_EXPIRED\x10\t\x12\x16\n\x12\x43HANGE_KIND_ERASED\x10\n\x12\x19\n\x15\x43HANGE_KIND_TRAIT_SET\x10\x0b\x12\x19\n\x15\x43HANGE_KIND_RULES_SET\x10\x0c\x12\x18\n\x14\x43HANGE_KIND_REVERTED\x10\r2\xc3\x02\n\x0eHistoryService\x12Q\n\x0e\x45xplainProfile\x12\x1e.ipse.v1.ExplainProfileRequest\x1a\x1f.ipse.v1.ExplainProfileResponse\x12H\n\x0b\x45xplainLink\x12\x1b.ipse.v1.ExplainLinkRequest\x1a\x1c.ipse.v1.ExplainLinkResponse\x12M\n\x0cWatchChanges\x12\x1c.ipse.v1.WatchChangesRequest\x1a\x1d.ipse.v1.WatchChangesResponse0\x01\x12\x45\n\nLookupAsOf\x12\x1a.ipse.v1.LookupAsOfRequest\x1a\x1b.ipse.v1.LookupAsOfResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15ipse/v1/history.proto\x12\x07ipse.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13ipse/v1/event.proto\x1a\x16ipse/v1/identity.proto\"\xf4\x02\n\x0cLoggedRecord\x12\x17\n\x0fsequence_number\x18\x01 \x01(\x04\x12\x0f\n\x07\x65xpired\x18\x02 \x01(\x08\x12,\n\x08log_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x04kind\x18\x04 \x01(\x0e\x32\x13.ipse.v1.RecordKind\x12\x10\n\x08\x65vent_id\x18\x05 \x01(\t\x12\x0c\n\x04type\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\x12.\n\nevent_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\nresolution\x18\t \x01(\x0b\x32\x13.ipse.v1.Resolution\x12&\n\x06merges\x18\n \x03(\x0b\x32\x16.ipse.v1.SourceVerdict\x12\x0e\n\x06traits\x18\x0b \x03(\t\x12(\n\x08reverted\x18\x0c \x03(\x0b\x32\x16.ipse.v1.RevertedMerge\"\\\n\x0eIdentifierLink\x12%\n\x08stronger\x18\x01 \x01(\x0b\x32\x13.ipse.v1.Identifier\x12#\n\x06weaker\x18\x02 \x01(\x0b\x32\x13.ipse.v1.Identifier\"H\n\x0cProfileMerge\x12\x1b\n\x13survivor_profile_id\x18\x01 \x01(\t\x12\x1b\n\x13\x61\x62sorbed_profile_id\x18\x02 \x01(\t\"\xf5\x02\n\x05Trace\x12\x1c\n\x12\x63reated_profile_id\x18\x01 \x01(\tH\x00\x12\'\n\x06merged\x18\x02 \x01(\x0b\x32\x15.ipse.v1.ProfileMergeH\x00\x12.\n\x08\x61ttached\x18\x03 \x01(\x0b\x32\x1a.ipse.v1.ProfileIdentifierH\x00\x12)\n\x06linked\x18\x04 \x01(\x0b\x32\x17.ipse.v1.IdentifierLinkH\x00\x12\x0f\n\x05trait\x18\x05 \x01(\tH\x00\x12\x31\n\nattributed\x18\x06 \x01(\x0b\x32\x1b.ipse.v1.HistoryAttributionH\x00\x12\x11\n\x07\x63hanged\x18\x07 \x01(\x08H\x00\x12\x13\n\tformer_id\x18\x08 \x01(\tH\x00\x12)\n\x03had\x18\t \x01(\x0b\x32\x1a.ipse.v1.ProfileIdentifierH\x00\x12*\n\x04left\x18\n \x01(\x0b\x32\x1a.ipse.v1.ProfileIdentifierH\x00\x42\x07\n\x05trace\"M\n\x04Step\x12%\n\x06record\x18\x01 \x01(\x0b\x32\x15.ipse.v1.LoggedRecord\x12\x1e\n\x06traces\x18\x02 \x03(\x0b\x32\x0e.ipse.v1.Trace\"z\n\x15\x45xplainProfileRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12\'\n\x07profile\x18\x02 \x01(\x0b\x32\x16.ipse.v1.ProfileLookup\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\x90\x01\n\x16\x45xplainProfileResponse\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x1c\n\x05steps\x18\x02 \x03(\x0b\x32\r.ipse.v1.Step\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12\x12\n\nstep_count\x18\x04 \x01(\r\x12\x17\n\x0fsequence_number\x18\x05 \x01(\x04\"m\n\x12\x45xplainLinkRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12!\n\x01\x61\x18\x02 \x01(\x0b\x32\x16.ipse.v1.ProfileLookup\x12!\n\x01\x62\x18\x03 \x01(\x0b\x32\x16.ipse.v1.ProfileLookup\"P\n\x11IdentifierHolding\x12\'\n\nidentifier\x18\x01 \x01(\x0b\x32\x13.ipse.v1.Identifier\x12\x12\n\nprofile_id\x18\x02 \x01(\t\"\xd7\x01\n\x03Hop\x12)\n\x06linked\x18\x01 \x01(\x0b\x32\x17.ipse.v1.IdentifierLinkH\x00\x12*\n\x04held\x18\x02 \x01(\x0b\x32\x1a.ipse.v1.IdentifierHoldingH\x00\x12\'\n\x06merged\x18\x03 \x01(\x0b\x32\x15.ipse.v1.ProfileMergeH\x00\x12%\n\x06record\x18\x04 \x01(\x0b\x32\x15.ipse.v1.LoggedRecord\x12\"\n\x02to\x18\x05 \x01(\x0b\x32\x16.ipse.v1.ProfileLookupB\x05\n\x03hop\"p\n\x07Parting\x12\x1e\n\x01\x61\x18\x01 \x03(\x0b\x32\x13.ipse.v1.Identifier\x12\x1e\n\x01\x62\x18\x02 \x03(\x0b\x32\x13.ipse.v1.Identifier\x12%\n\x06record\x18\x03 \x01(\x0b\x32\x15.ipse.v1.LoggedRecord\"\x8f\x01\n\x0cKnownRefusal\x12\'\n\nidentifier\x18\x01 \x01(\x0b\x32\x13.ipse.v1.Identifier\x12\x12\n\nprofile_id\x18\x02 \x01(\t\x12\x1b\n\x04rule\x18\x03 \x01(\x0e\x32\r.ipse.v1.Rule\x12%\n\x06record\x18\x04 \x01(\x0b\x32\x15.ipse.v1.LoggedRecord\"\xe7\x01\n\x13\x45xplainLinkResponse\x12\x14\n\x0c\x61_profile_id\x18\x01 \x01(\t\x12\x14\n\x0c\x62_profile_id\x18\x02 \x01(\t\x12\x1a\n\x04hops\x18\x03 \x03(\x0b\x32\x0c.ipse.v1.Hop\x12\"\n\x08partings\x18\x04 \x03(\x0b\x32\x10.ipse.v1.Parting\x12\'\n\x08refusals\x18\x05 \x03(\x0b\x32\x15.ipse.v1.KnownRefusal\x12\"\n\x05would\x18\x06 \x01(\x0b\x32\x13.ipse.v1.Resolution\x12\x17\n\x0fsequence_number\x18\x07 \x01(\x04\"\xa8\x01\n\x06\x43hange\x12!\n\x04kind\x18\x01 \x01(\x0e\x32\x13.ipse.v1.ChangeKind\x12\x19\n\x11\x62\x65\x66ore_profile_id\x18\x02 \x01(\t\x12\x18\n\x10\x61\x66ter_profile_id\x18\x03 \x01(\t\x12\'\n\nidentifier\x18\x04 \x01(\x0b\x32\x13.ipse.v1.Identifier\x12\x1d\n\x05trait\x18\x05 \x01(\x0b\x32\x0e.ipse.v1.Trait\"\x92\x02\n\rChangedRecord\x12\x17\n\x0fsequence_number\x18\x01 \x01(\x04\x12,\n\x08log_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x04kind\x18\x03 \x01(\x0e\x32\x13.ipse.v1.RecordKind\x12\x10\n\x08\x65vent_id\x18\x04 \x01(\t\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\x0e\n\x06source\x18\x06 \x01(\t\x12.\n\nevent_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrules_version\x18\x08 \x01(\r\x12 \n\x07\x63hanges\x18\t \x03(\x0b\x32\x0f.ipse.v1.Change\"\xb9\x01\n\x13WatchChangesRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12\"\n\x15\x61\x66ter_sequence_number\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\"\n\x05kinds\x18\x03 \x03(\x0e\x32\x13.ipse.v1.ChangeKind\x12\x12\n\nnamespaces\x18\x04 \x03(\t\x12\x19\n\x11heartbeat_seconds\x18\x05 \x01(\rB\x18\n\x16_after_sequence_number\"x\n\x14WatchChangesResponse\x12\'\n\x07records\x18\x01 \x03(\x0b\x32\x16.ipse.v1.ChangedRecord\x12\x17\n\x0fsequence_number\x18\x02 \x01(\x04\x12\x1e\n\x16newest_sequence_number\x18\x03 \x01(\x04\"S\n\nPastLookup\x12\'\n\nidentifier\x18\x01 \x01(\x0b\x32\x13.ipse.v1.Identifier\x12\x1c\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\r.ipse.v1.AsOf\"L\n\x11LookupAsOfRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12$\n\x07lookups\x18\x02 \x03(\x0b\x32\x13.ipse.v1.PastLookup\"~\n\x10LookupAsOfResult\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x1a\n\x12\x63urrent_profile_id\x18\x02 \x01(\t\x12\x17\n\x0fsequence_number\x18\x03 \x01(\x04\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.ipse.v1.ItemError\"Y\n\x12LookupAsOfResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.ipse.v1.LookupAsOfResult\x12\x17\n\x0fsequence_number\x18\x02 \x01(\x04*\xfe\x02\n\nRecordKind\x12\x1b\n\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13RECORD_KIND_OBSERVE\x10\x01\x12\x15\n\x11RECORD_KIND_LOGIN\x10\x02\x12\x16\n\x12RECORD_KIND_LOGOUT\x10\x03\x12\x14\n\x10RECORD_KIND_LINK\x10\x04\x12\x16\n\x12RECORD_KIND_MODIFY\x10\x05\x12\x15\n\x11RECORD_KIND_MERGE\x10\x06\x12\x15\n\x11RECORD_KIND_SPLIT\x10\x07\x12!\n\x1dRECORD_KIND_ATTRIBUTE_HISTORY\x10\x08\x12\x16\n\x12RECORD_KIND_IMPORT\x10\t\x12\x17\n\x13RECORD_KIND_ERASURE\x10\n\x12\x16\n\x12RECORD_KIND_EXPIRY\x10\x0b\x12\x15\n\x11RECORD_KIND_RULES\x10\x0c\x12\x16\n\x12RECORD_KIND_REVERT\x10\r\x12\x14\n\x10RECORD_KIND_DENY\x10\x0e*\xf6\x02\n\nChangeKind\x12\x1b\n\x17\x43HANGE_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43HANGE_KIND_CREATED\x10\x01\x12\x16\n\x12\x43HANGE_KIND_MERGED\x10\x02\x12\x18\n\x14\x43HANGE_KIND_ATTACHED\x10\x03\x12\x1b\n\x17\x43HANGE_KIND_TRANSFERRED\x10\x04\x12\x17\n\x13\x43HANGE_KIND_REMOVED\x10\x05\x12\x15\n\x11\x43HANGE_KIND_SPLIT\x10\x06\x12\x19\n\x15\x43HANGE_KIND_DISPLACED\x10\x07\x12\x17\n\x13\x43HANGE_KIND_EVICTED\x10\x08\x12\x17\n\x13\x43HANGE_KIND_EXPIRED\x10\t\x12\x16\n\x12\x43HANGE_KIND_ERASED\x10\n\x12\x19\n\x15\x43HANGE_KIND_TRAIT_SET\x10\x0b\x12\x19\n\x15\x43HANGE_KIND_RULES_SET\x10\x0c\x12\x18\n\x14\x43HANGE_KIND_REVERTED\x10\r2\xc3\x02\n\x0eHistoryService\x12Q\n\x0e\x45xplainProfile\x12\x1e.ipse.v1.ExplainProfileRequest\x1a\x1f.ipse.v1.ExplainProfileResponse\x12H\n\x0b\x45xplainLink\x12\x1b.ipse.v1.ExplainLinkRequest\x1a\x1c.ipse.v1.ExplainLinkResponse\x12M\n\x0cWatchChanges\x12\x1c.ipse.v1.WatchChangesRequest\x1a\x1d.ipse.v1.WatchChangesResponse0\x01\x12\x45\n\nLookupAsOf\x12\x1a.ipse.v1.LookupAsOfRequest\x1a\x1b.ipse.v1.LookupAsOfResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ipse.v1.history_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RECORDKIND']._serialized_start=3340
-  _globals['_RECORDKIND']._serialized_end=3722
-  _globals['_CHANGEKIND']._serialized_start=3725
-  _globals['_CHANGEKIND']._serialized_end=4099
+  _globals['_RECORDKIND']._serialized_start=3427
+  _globals['_RECORDKIND']._serialized_end=3809
+  _globals['_CHANGEKIND']._serialized_start=3812
+  _globals['_CHANGEKIND']._serialized_end=4186
   _globals['_LOGGEDRECORD']._serialized_start=113
   _globals['_LOGGEDRECORD']._serialized_end=485
   _globals['_IDENTIFIERLINK']._serialized_start=487
@@ -45,41 +45,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROFILEMERGE']._serialized_start=581
   _globals['_PROFILEMERGE']._serialized_end=653
   _globals['_TRACE']._serialized_start=656
-  _globals['_TRACE']._serialized_end=942
-  _globals['_STEP']._serialized_start=944
-  _globals['_STEP']._serialized_end=1021
-  _globals['_EXPLAINPROFILEREQUEST']._serialized_start=1023
-  _globals['_EXPLAINPROFILEREQUEST']._serialized_end=1145
-  _globals['_EXPLAINPROFILERESPONSE']._serialized_start=1148
-  _globals['_EXPLAINPROFILERESPONSE']._serialized_end=1292
-  _globals['_EXPLAINLINKREQUEST']._serialized_start=1294
-  _globals['_EXPLAINLINKREQUEST']._serialized_end=1403
-  _globals['_IDENTIFIERHOLDING']._serialized_start=1405
-  _globals['_IDENTIFIERHOLDING']._serialized_end=1485
-  _globals['_HOP']._serialized_start=1488
-  _globals['_HOP']._serialized_end=1703
-  _globals['_PARTING']._serialized_start=1705
-  _globals['_PARTING']._serialized_end=1817
-  _globals['_KNOWNREFUSAL']._serialized_start=1820
-  _globals['_KNOWNREFUSAL']._serialized_end=1963
-  _globals['_EXPLAINLINKRESPONSE']._serialized_start=1966
-  _globals['_EXPLAINLINKRESPONSE']._serialized_end=2197
-  _globals['_CHANGE']._serialized_start=2200
-  _globals['_CHANGE']._serialized_end=2368
-  _globals['_CHANGEDRECORD']._serialized_start=2371
-  _globals['_CHANGEDRECORD']._serialized_end=2645
-  _globals['_WATCHCHANGESREQUEST']._serialized_start=2648
-  _globals['_WATCHCHANGESREQUEST']._serialized_end=2833
-  _globals['_WATCHCHANGESRESPONSE']._serialized_start=2835
-  _globals['_WATCHCHANGESRESPONSE']._serialized_end=2955
-  _globals['_PASTLOOKUP']._serialized_start=2957
-  _globals['_PASTLOOKUP']._serialized_end=3040
-  _globals['_LOOKUPASOFREQUEST']._serialized_start=3042
-  _globals['_LOOKUPASOFREQUEST']._serialized_end=3118
-  _globals['_LOOKUPASOFRESULT']._serialized_start=3120
-  _globals['_LOOKUPASOFRESULT']._serialized_end=3246
-  _globals['_LOOKUPASOFRESPONSE']._serialized_start=3248
-  _globals['_LOOKUPASOFRESPONSE']._serialized_end=3337
-  _globals['_HISTORYSERVICE']._serialized_start=4102
-  _globals['_HISTORYSERVICE']._serialized_end=4425
+  _globals['_TRACE']._serialized_end=1029
+  _globals['_STEP']._serialized_start=1031
+  _globals['_STEP']._serialized_end=1108
+  _globals['_EXPLAINPROFILEREQUEST']._serialized_start=1110
+  _globals['_EXPLAINPROFILEREQUEST']._serialized_end=1232
+  _globals['_EXPLAINPROFILERESPONSE']._serialized_start=1235
+  _globals['_EXPLAINPROFILERESPONSE']._serialized_end=1379
+  _globals['_EXPLAINLINKREQUEST']._serialized_start=1381
+  _globals['_EXPLAINLINKREQUEST']._serialized_end=1490
+  _globals['_IDENTIFIERHOLDING']._serialized_start=1492
+  _globals['_IDENTIFIERHOLDING']._serialized_end=1572
+  _globals['_HOP']._serialized_start=1575
+  _globals['_HOP']._serialized_end=1790
+  _globals['_PARTING']._serialized_start=1792
+  _globals['_PARTING']._serialized_end=1904
+  _globals['_KNOWNREFUSAL']._serialized_start=1907
+  _globals['_KNOWNREFUSAL']._serialized_end=2050
+  _globals['_EXPLAINLINKRESPONSE']._serialized_start=2053
+  _globals['_EXPLAINLINKRESPONSE']._serialized_end=2284
+  _globals['_CHANGE']._serialized_start=2287
+  _globals['_CHANGE']._serialized_end=2455
+  _globals['_CHANGEDRECORD']._serialized_start=2458
+  _globals['_CHANGEDRECORD']._serialized_end=2732
+  _globals['_WATCHCHANGESREQUEST']._serialized_start=2735
+  _globals['_WATCHCHANGESREQUEST']._serialized_end=2920
+  _globals['_WATCHCHANGESRESPONSE']._serialized_start=2922
+  _globals['_WATCHCHANGESRESPONSE']._serialized_end=3042
+  _globals['_PASTLOOKUP']._serialized_start=3044
+  _globals['_PASTLOOKUP']._serialized_end=3127
+  _globals['_LOOKUPASOFREQUEST']._serialized_start=3129
+  _globals['_LOOKUPASOFREQUEST']._serialized_end=3205
+  _globals['_LOOKUPASOFRESULT']._serialized_start=3207
+  _globals['_LOOKUPASOFRESULT']._serialized_end=3333
+  _globals['_LOOKUPASOFRESPONSE']._serialized_start=3335
+  _globals['_LOOKUPASOFRESPONSE']._serialized_end=3424
+  _globals['_HISTORYSERVICE']._serialized_start=4189
+  _globals['_HISTORYSERVICE']._serialized_end=4512
 # @@protoc_insertion_point(module_scope)

@@ -324,6 +324,8 @@ class Trace(_message.Message):
     ATTRIBUTED_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
     FORMER_ID_FIELD_NUMBER: _builtins.int
+    HAD_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
     created_profile_id: _builtins.str
     """The profile of this id began, which is this one or a part of it."""
     trait: _builtins.str
@@ -348,6 +350,14 @@ class Trace(_message.Message):
     def attributed(self) -> _identity_pb2.HistoryAttribution:
         """History was attributed to it, or from it."""
 
+    @_builtins.property
+    def had(self) -> _identity_pb2.ProfileIdentifier:
+        """It held this identifier since, and does no longer."""
+
+    @_builtins.property
+    def left(self) -> _identity_pb2.ProfileIdentifier:
+        """This identifier left it, which the record that is named here had attached."""
+
     def __init__(
         self,
         *,
@@ -359,12 +369,14 @@ class Trace(_message.Message):
         attributed: _identity_pb2.HistoryAttribution | None = ...,
         changed: _builtins.bool = ...,
         former_id: _builtins.str = ...,
+        had: _identity_pb2.ProfileIdentifier | None = ...,
+        left: _identity_pb2.ProfileIdentifier | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "attributed", b"attributed", "changed", b"changed", "created_profile_id", b"created_profile_id", "former_id", b"former_id", "linked", b"linked", "merged", b"merged", "trace", b"trace", "trait", b"trait"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "attributed", b"attributed", "changed", b"changed", "created_profile_id", b"created_profile_id", "former_id", b"former_id", "had", b"had", "left", b"left", "linked", b"linked", "merged", b"merged", "trace", b"trace", "trait", b"trait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "attributed", b"attributed", "changed", b"changed", "created_profile_id", b"created_profile_id", "former_id", b"former_id", "linked", b"linked", "merged", b"merged", "trace", b"trace", "trait", b"trait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "attributed", b"attributed", "changed", b"changed", "created_profile_id", b"created_profile_id", "former_id", b"former_id", "had", b"had", "left", b"left", "linked", b"linked", "merged", b"merged", "trace", b"trace", "trait", b"trait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_trace: _TypeAlias = _typing.Literal["created_profile_id", "merged", "attached", "linked", "trait", "attributed", "changed", "former_id"]  # noqa: Y015
+    _WhichOneofReturnType_trace: _TypeAlias = _typing.Literal["created_profile_id", "merged", "attached", "linked", "trait", "attributed", "changed", "former_id", "had", "left"]  # noqa: Y015
     _WhichOneofArgType_trace: _TypeAlias = _typing.Literal["trace", b"trace"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_trace) -> _WhichOneofReturnType_trace | None: ...
 

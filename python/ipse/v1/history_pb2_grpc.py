@@ -77,8 +77,8 @@ class HistoryServiceServicer:
 
     def ExplainProfile(self, request, context):
         """How a profile came to be as it is: the records that something on it rests on, oldest first,
-        each with what rests on it. What left the profile is told by the newest record that took
-        something off each of its parts.
+        each with what rests on it. What left the profile is told for as long as history is kept, and
+        then by the newest record that took something off each of its parts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,8 +43,8 @@ class HistoryServiceStub:
     def __new__(cls, channel: _aio.Channel) -> HistoryServiceAsyncStub: ...
     ExplainProfile: _grpc.UnaryUnaryMultiCallable[_history_pb2.ExplainProfileRequest, _history_pb2.ExplainProfileResponse]
     """How a profile came to be as it is: the records that something on it rests on, oldest first,
-    each with what rests on it. What left the profile is told by the newest record that took
-    something off each of its parts.
+    each with what rests on it. What left the profile is told for as long as history is kept, and
+    then by the newest record that took something off each of its parts.
     """
     ExplainLink: _grpc.UnaryUnaryMultiCallable[_history_pb2.ExplainLinkRequest, _history_pb2.ExplainLinkResponse]
     """Why two identifiers, or profiles, are one person: the shortest chain of evidence from one to
@@ -86,8 +86,8 @@ class HistoryServiceAsyncStub(HistoryServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ExplainProfile: _aio.UnaryUnaryMultiCallable[_history_pb2.ExplainProfileRequest, _history_pb2.ExplainProfileResponse]  # type: ignore[assignment]
     """How a profile came to be as it is: the records that something on it rests on, oldest first,
-    each with what rests on it. What left the profile is told by the newest record that took
-    something off each of its parts.
+    each with what rests on it. What left the profile is told for as long as history is kept, and
+    then by the newest record that took something off each of its parts.
     """
     ExplainLink: _aio.UnaryUnaryMultiCallable[_history_pb2.ExplainLinkRequest, _history_pb2.ExplainLinkResponse]  # type: ignore[assignment]
     """Why two identifiers, or profiles, are one person: the shortest chain of evidence from one to
@@ -132,8 +132,8 @@ class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_history_pb2.ExplainProfileResponse, _abc.Awaitable[_history_pb2.ExplainProfileResponse]]:
         """How a profile came to be as it is: the records that something on it rests on, oldest first,
-        each with what rests on it. What left the profile is told by the newest record that took
-        something off each of its parts.
+        each with what rests on it. What left the profile is told for as long as history is kept, and
+        then by the newest record that took something off each of its parts.
         """
 
     @_abc_1.abstractmethod

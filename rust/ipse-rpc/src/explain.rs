@@ -299,6 +299,8 @@ fn encode_trace(graph: &Graph, trace: &Trace<'_>, out: &mut Encoder) {
             let profiles = (held.source, held.destination);
             encode_range(profiles, (held.start, held.end), held.sequence, graph, out);
         }),
+        Trace::Had(held) => out.message(9, |out| encode_held(held, out)),
+        Trace::Left(held) => out.message(10, |out| encode_held(held, out)),
         Trace::FormerId(id) => out.element(8, id),
         Trace::Changed => out.number_element(7, 1),
     }

@@ -1,7 +1,8 @@
 //! The trail of a profile: the records that what it is now rests on, as far as memory knows.
 //!
-//! Reads only, and takes time in proportion to what the profile holds. What left a profile is
-//! known by the newest record that took something off each of its nodes.
+//! Reads only, and takes time in proportion to what the profile holds or held. What left it is
+//! known for as long as the past is kept, and then by the newest record that took something off
+//! each of its nodes.
 
 use crate::change::{ProfileNumber, SequenceNumber};
 use crate::union_find::Node;
@@ -9,6 +10,7 @@ use crate::union_find::Node;
 use super::Graph;
 use super::attributions::AttributionView;
 use super::held::LinkView;
+use super::identifiers::IdentifierId;
 use super::past::Child;
 use super::view::IdentifierView;
 
@@ -24,6 +26,10 @@ pub enum Trace<'a> {
     Merged(Merge),
     /// It holds an identifier.
     Attached(IdentifierView<'a>),
+    /// It held an identifier from here on, and does no longer.
+    Had(IdentifierView<'a>),
+    /// An identifier left it; the view says which record had attached it.
+    Left(IdentifierView<'a>),
     /// It has the id that it had in a former system.
     FormerId(&'a str),
     /// Two of its identifiers were first seen together.
@@ -66,6 +72,7 @@ impl Graph {
         }
         let held = view.identifiers().into_iter();
         trail.extend(held.map(|held| (held.sequence, Trace::Attached(held))));
+        self.add_left(profile, &mut trail);
         trail.extend(self.former_ids_of(profile));
         let links = self.held_links(profile).into_iter();
         trail.extend(links.map(|link| (link.sequence, Trace::Linked(link))));
@@ -79,6 +86,23 @@ impl Graph {
         // Stable: those of one record stay in this order.
         trail.sort_by_key(|(sequence, _)| *sequence);
         trail
+    }
+
+    /// What left its parts, for as long as the past is kept.
+    fn add_left<'a>(
+        &'a self,
+        profile: ProfileNumber,
+        trail: &mut Vec<(SequenceNumber, Trace<'a>)>,
+    ) {
+        for number in self.numbers_of(profile) {
+            for left in self.past.holdings.of_b(number.0 - 1, SequenceNumber(0)) {
+                let (namespace, value) = self.text_of(IdentifierId(left.a));
+                let (attached_time, sequence) = (left.what.time.get(), left.from());
+                let view = IdentifierView { namespace, value, attached_time, sequence };
+                trail.push((left.from(), Trace::Had(view)));
+                trail.push((left.until(), Trace::Left(view)));
+            }
+        }
     }
 
     fn former_ids_of(

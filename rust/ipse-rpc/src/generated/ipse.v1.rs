@@ -2219,7 +2219,7 @@ pub struct ProfileMerge {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Trace {
     /// One of them.
-    #[prost(oneof = "trace::Trace", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "trace::Trace", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub trace: ::core::option::Option<trace::Trace>,
 }
 /// Nested message and enum types in `Trace`.
@@ -2251,6 +2251,12 @@ pub mod trace {
         /// It has this id of a former system since.
         #[prost(string, tag = "8")]
         FormerId(::prost::alloc::string::String),
+        /// It held this identifier since, and does no longer.
+        #[prost(message, tag = "9")]
+        Had(super::ProfileIdentifier),
+        /// This identifier left it, which the record that is named here had attached.
+        #[prost(message, tag = "10")]
+        Left(super::ProfileIdentifier),
     }
 }
 /// A record that something on a profile rests on.
