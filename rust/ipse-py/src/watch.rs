@@ -10,7 +10,7 @@ use crate::refusals::{Refusal, refusal};
 
 /// One call that watches; its place is free when this is gone.
 #[pyclass(frozen, module = "ipse._native")]
-pub(crate) struct Watch(Mutex<ipse_rpc::Watch>);
+pub(crate) struct Watch(Mutex<Box<ipse_rpc::Watch>>);
 
 /// What comes of asking for one.
 #[derive(IntoPyObject)]
@@ -24,7 +24,7 @@ pub(crate) enum Begun<'py> {
 impl<'py> Begun<'py> {
     pub(crate) fn of(py: Python<'py>, begun: Result<ipse_rpc::Watch, Status>) -> Begun<'py> {
         match begun {
-            Ok(watch) => Begun::Watch(Watch(Mutex::new(watch))),
+            Ok(watch) => Begun::Watch(Watch(Mutex::new(Box::new(watch)))),
             Err(status) => Begun::Refused(refusal(py, status)),
         }
     }
