@@ -4,11 +4,10 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use ipse_core::SequenceNumber;
 use ipse_core::graph::Memory;
 use ipse_core::rules::preset;
 use ipse_rpc::proto::v1;
-use ipse_rpc::{Bounds, Dispatch, Reply, Status};
+use ipse_rpc::{Bounds, Dispatch, Reply};
 use ipse_store::{Ceilings, LogPosition, Options, Recovery, Store};
 use prost::Message;
 use support::*;
@@ -75,10 +74,33 @@ fn busy() -> Dispatch {
     server
 }
 
-/// What a call is answered that needs a record that is no longer kept.
-fn history_expired() -> Reply {
-    let status = Status::history_expired("record 1", SequenceNumber(2));
-    Reply { position: LogPosition(0), result: Err(status) }
+/// A read as of a record that is no longer kept: the past goes by about a thousand records.
+fn read_of_forgotten(dir: &std::path::Path) -> Reply {
+    let none = Options { history_retention_days: 0, history_retention_bytes: 0, ..<_>::default() };
+    let server = on_disk(dir, Options { segment_size_bytes: 4_096, ..none });
+    for number in 0..2_500 {
+        resolved(&server, event(&format!("email=a{number}@x")));
+        if number % 500 == 499 {
+            let _: v1::CheckpointResponse = ask(&server, "Checkpoint", &v1::CheckpointRequest {});
+        }
+    }
+    let as_of = Some(v1::AsOf { moment: Some(v1::as_of::Moment::SequenceNumber(1)) });
+    let lookup = by_identifier("email=a9@x");
+    call(&server, "GetProfile", &v1::GetProfileRequest { lookup, as_of, ..Default::default() })
+}
+
+/// An undoing of a merge that a later one was built on.
+fn undo_of_a_part() -> Reply {
+    let server = in_memory();
+    let ids = ["email=a@x", "email=b@x", "email=c@x"];
+    let [a, b, c] = ids.map(|pair| resolved(&server, event(pair)).profile_id);
+    for source in [&b, &c] {
+        let (target, sources) = (by_id(&a), by_id(source).into_iter().collect());
+        let merge = v1::MergeProfilesRequest { target, sources, ..Default::default() };
+        let _: v1::MergeProfilesResponse = ask(&server, "MergeProfiles", &merge);
+    }
+    let undo = v1::RevertMergeRequest { absorbed_profile_id: b, ..Default::default() };
+    call(&server, "RevertMerge", &undo)
 }
 
 /// One call for each reason, with the field that is at fault.
@@ -160,7 +182,8 @@ fn one_of_each() -> Vec<(&'static str, i32, &'static str, Reply)> {
             "",
             call(&without_memory(), "ResolveEvent", &resolve(event("email=a@x"))),
         ),
-        ("HISTORY_EXPIRED", 9, "", history_expired()),
+        ("HISTORY_EXPIRED", 9, "", read_of_forgotten(&dir.path().join("short"))),
+        ("MERGE_BUILT_ON", 9, "absorbed_profile_id", undo_of_a_part()),
         ("RATE_LIMITED", 8, "", call(&busy(), "ResolveEvent", &resolve(event("email=a@x")))),
     ]
 }
