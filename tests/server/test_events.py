@@ -166,11 +166,11 @@ def test_a_mask_that_shows_identifiers_shows_where_they_go_on() -> None:
         (["identifiers", "traits"], ["identifiers", "traits", "next_page_token"]),
         ([], []),
     ):
-        request = _calls.get_profile(_calls.ProfileQuery.of(lookup, "", 0, names), "").request
+        request = _calls.get_profile(_calls.ProfileQuery.of(lookup, "", 0, names, None), "").request
         assert isinstance(request, identity_pb2.GetProfileRequest)
         assert request.HasField("read_mask")
         assert list(request.read_mask.paths) == paths
-    whole = _calls.get_profile(_calls.ProfileQuery.of(lookup, "", 0, None), "").request
+    whole = _calls.get_profile(_calls.ProfileQuery.of(lookup, "", 0, None, None), "").request
     assert isinstance(whole, identity_pb2.GetProfileRequest)
     assert not whole.HasField("read_mask")
     with pytest.raises(TypeError, match="list of names"):

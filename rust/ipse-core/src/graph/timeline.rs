@@ -130,9 +130,13 @@ impl Timeline {
         self.closed.into_iter().map(Arc::unwrap_or_clone).chain(open)
     }
 
-    /// Puts back the next block, which ends as told.
+    /// Puts back the next block, which ends as told. The last one goes on if there is room.
     pub(crate) fn restore(&mut self, block: Block, end: Moment) {
-        self.closed.push_back(Arc::new(block));
+        self.close();
+        (self.open, self.open_until) = (block, end.1);
+        if self.open.moments.len() >= BLOCK_BYTES {
+            self.close();
+        }
         (self.first, self.records, self.time) = (end.0, 0, end.1);
     }
 
@@ -168,7 +172,14 @@ impl Timeline {
         put(&mut self.open.moments, self.records);
         self.open_until = self.time;
         if self.open.moments.len() >= BLOCK_BYTES {
-            self.closed.push_back(Arc::new(std::mem::take(&mut self.open)));
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        let block = std::mem::take(&mut self.open);
+        if !block.moments.is_empty() {
+            self.closed.push_back(Arc::new(block));
         }
     }
 }
