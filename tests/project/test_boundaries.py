@@ -62,6 +62,7 @@ CALLERS = {
     "ipse._door",
     "ipse._native_carrier",
     "ipse._watching",
+    "ipse.commands.asof",
     "ipse.commands.loading.answers",
     "ipse.commands.loading.lines",
     "ipse.commands.restore",
