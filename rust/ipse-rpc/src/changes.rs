@@ -8,7 +8,6 @@
 use ipse_core::change::{
     EventResolved, MoveCause, ProfileNumber, Record, Target, TraitSet, Verdict,
 };
-use ipse_core::erasure::is_pseudonym;
 use ipse_core::identifier::FORMER_ID;
 use ipse_core::profile_id::ProfileId;
 use ipse_core::{Change, TraitValue};
@@ -18,6 +17,7 @@ use crate::limits::WATCHED_NAMESPACES_MAX;
 use crate::logged::kind_of;
 use crate::proto::v1;
 use crate::proto::v1::ChangeKind as Kind;
+use crate::resolution::unless_erased;
 use crate::status::Status;
 
 /// Which changes are to be told; an empty list asks for all.
@@ -168,7 +168,7 @@ impl Told<'_> {
             after_profile_id: id(after),
             identifier: name.map(|(namespace, value)| v1::Identifier {
                 namespace: namespace.to_owned(),
-                value: unless_erased(value),
+                value: unless_erased(value).to_owned(),
             }),
             r#trait: None,
         });
@@ -192,7 +192,7 @@ fn caused(change: &Change<'_>) -> v1::ChangedRecord {
     let caused = v1::ChangedRecord { kind: kind_of(change).into(), ..Default::default() };
     match change {
         Change::EventResolved(event) => v1::ChangedRecord {
-            event_id: unless_erased(&event.event_id),
+            event_id: unless_erased(&event.event_id).to_owned(),
             r#type: event.kind.to_string(),
             source: event.source.to_string(),
             event_time: Some(wire_time(event.timestamp)),
@@ -205,10 +205,6 @@ fn caused(change: &Change<'_>) -> v1::ChangedRecord {
         }
         _ => caused,
     }
-}
-
-fn unless_erased(value: &str) -> String {
-    if is_pseudonym(value) { String::new() } else { value.to_owned() }
 }
 
 fn wire_value(value: &TraitValue<'_>) -> v1::r#trait::Value {

@@ -10,7 +10,7 @@ use crate::convert::wire_time;
 use crate::dispatch::Dispatch;
 use crate::encode::Encoder;
 use crate::proto::v1;
-use crate::resolution::Resolution;
+use crate::resolution::{Resolution, unless_erased};
 use crate::status::Status;
 
 /// Records by number, those that the log still keeps.
@@ -52,7 +52,7 @@ impl Logged {
         out.number(4, kept.kind as u64);
         if let Some(told) = &kept.event {
             let event = &told.resolved;
-            out.string(5, &event.event_id);
+            out.string(5, unless_erased(&event.event_id));
             out.string(6, &event.kind);
             out.string(7, &event.source);
             out.encoded(8, &wire_time(event.timestamp));

@@ -192,11 +192,11 @@ fn encode_attribution(
 
 fn encode_identifier(observed: &ObservedIdentifier<'_>, out: &mut Encoder) {
     out.string(1, &observed.namespace);
-    out.string(2, told(&observed.value));
+    out.string(2, unless_erased(&observed.value));
 }
 
 /// A value as it is told: nothing, if it was erased.
-fn told(value: &str) -> &str {
+pub(crate) fn unless_erased(value: &str) -> &str {
     if is_pseudonym(value) { "" } else { value }
 }
 
@@ -231,7 +231,7 @@ fn encode_rule(field: u32, reason: &RuleReason, out: &mut Encoder) {
 fn encode_move(moved: &Move<'_>, graph: &Graph, out: &mut Encoder) {
     out.message(1, |out| {
         out.string(1, &moved.namespace);
-        out.string(2, told(&moved.value));
+        out.string(2, unless_erased(&moved.value));
     });
     out.string(2, graph.profile_id(moved.from).as_str());
     // A profile that is only to be created has no id yet.
