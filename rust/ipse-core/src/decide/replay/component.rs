@@ -205,6 +205,11 @@ impl<'c> Component<'c> {
         (a < b).then_some(Edge { a, b, hold: Hold::Named, last, is_new: false })
     }
 
+    /// Whether one profile holds two members as things are.
+    pub(super) fn are_together(&self, a: usize, b: usize) -> bool {
+        self.members[a].root.is_some() && self.members[a].root == self.members[b].root
+    }
+
     /// What holds a member to its profile before all else.
     pub(super) fn pin(&self, graph: &Graph, id: IdentifierId) -> Option<Edge> {
         let at = self.members.iter().position(|member| member.id == Some(id))?;

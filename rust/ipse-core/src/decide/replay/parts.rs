@@ -60,7 +60,9 @@ pub(super) fn rebuild(
         if is_said && component.shows(edge.a, edge.b) {
             work.reunite(a, b);
         }
-        if work.are_parted(a, b) {
+        // What is held to its profile before all else is not taken apart by what keeps others out.
+        let is_pinned = edge.hold == Hold::Forced && component.are_together(edge.a, edge.b);
+        if work.are_parted(a, b) && !is_pinned {
             continue;
         }
         if edge.hold == Hold::Forced || !work.passes_limit(a, b) {
