@@ -406,6 +406,7 @@ def verify(directory: str) -> dict[str, Any]:
     the GIL.
     """
 
+@final
 class PastRows:
     """The rows of a CSV file that `LookupAsOf` is asked about, a batch at a time."""
 

@@ -520,6 +520,10 @@ class Client:
             pages.append(await self._carry(_history.explain_profile(profile, workspace, token)))
         return _history.joined(pages)
 
+    async def lookup_as_of_bytes(self, lookups: bytes, *, workspace: str = "") -> bytes:
+        """Do the same with the `lookups` of a request and the response as they are on the wire."""
+        return await self._carry(_history.lookup_as_of_bytes(lookups, workspace))
+
     async def explain_link(self, a: Lookup, b: Lookup, *, workspace: str = "") -> LinkStory:
         """Say why two identifiers or profiles are one person, or why they are not."""
         return await self._carry(_history.explain_link(a, b, workspace))
